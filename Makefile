@@ -1,0 +1,47 @@
+# Every target does its own set-up: the first one to run makes the environment.
+#   make test                    default stack (onedl), in .venv
+#   make test STACK=openmmlab    original OpenMMLab, in .venv-openmmlab
+
+STACK ?= onedl
+VENV ?= $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
+PYTEST_ARGS ?=
+
+SHELL := bash
+# The environment's interpreter, absolute: the demo changes directories.
+ENV_PYTHON = $(abspath $(VENV))/bin/python
+# The working tree's code runs, wherever an environment was made.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-core lint format env clean
+
+help: ## Show this list
+	@echo 'make TARGET [STACK=onedl|openmmlab] [PYTHON=python3.11] [PYTEST_ARGS=...]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: env ## Train and test a small Mask R-CNN with FDConv on made-up data
+	@PYTHON='$(ENV_PYTHON)' bash tools/demo/run.sh
+
+test: env ## Run the whole test suite
+	@echo 'Testing on stack $(STACK)'
+	@'$(ENV_PYTHON)' -m pytest $(PYTEST_ARGS)
+
+test-core: env ## Run the tests marked `core`
+	@echo 'Testing the core on stack $(STACK)'
+	@'$(ENV_PYTHON)' -m pytest -m core $(PYTEST_ARGS)
+
+lint: env ## Check style, formatting and metafiles
+	@'$(ENV_PYTHON)' -m ruff check .
+	@'$(ENV_PYTHON)' -m ruff format --check .
+	@'$(ENV_PYTHON)' .dev_scripts/check_metafile.py
+
+format: env ## Format the code and mend what ruff can mend
+	@'$(ENV_PYTHON)' -m ruff check --fix .
+	@'$(ENV_PYTHON)' -m ruff format .
+
+env: ## Make the environment of STACK, unless it is there
+	@PYTHON='$(PYTHON)' bash .dev_scripts/setup_env.sh '$(STACK)' '$(VENV)'
+
+clean: ## Remove build files and caches (environments, data and results stay)
+	rm -rf build dist *.egg-info mmfdconv/.mim .pytest_cache .ruff_cache .hypothesis
+	find mmfdconv configs tools tests .dev_scripts -name __pycache__ -type d -prune -exec rm -rf {} +

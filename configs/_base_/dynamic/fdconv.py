@@ -1,0 +1,28 @@
+# FDConv as published for COCO detection (arXiv:2503.18783, ResNet-50).
+dynamic_conv_cfg = dict(
+    type='FDConv',
+    kernel_num=64,
+    kernel_temp=1.0,
+    temp=None,
+    att_multi=2.0,
+    param_ratio=1,
+    param_reduction=1.0,
+    ksm_only_kernel_att=False,
+    use_ksm_local=True,
+    ksm_local_act='sigmoid',
+    ksm_global_act='sigmoid',
+    use_fdconv_if_c_gt=16,
+    use_fdconv_if_k_in=[1, 3],
+    use_fbm_if_k_in=[3],
+    use_fbm_for_stride=False,
+    convert_param=True,
+    linear_mode=False,
+    fbm_cfg=dict(
+        k_list=[2, 4, 8],
+        lowfreq_att=False,
+        act='sigmoid',
+        spatial_group=1,
+        spatial_kernel=3,
+        init='zero',
+    ),
+)

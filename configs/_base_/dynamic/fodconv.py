@@ -1,0 +1,8 @@
+# FODConv: ODConv that sees FADConv's FAT (arXiv:2504.03510, Table 3).
+dynamic_conv_cfg = dict(
+    type='ODConv',
+    num_experts=4,
+    reduction=0.0625,
+    temperature=1.0,
+    descriptor=dict(type='fat', pool_size=16, low_freq=4),
+)

@@ -1,0 +1,14 @@
+_base_ = [
+    './mask-rcnn_mobilenetv2_fpn_amp-ms-crop-adamw-1x_coco.py',
+    '../../_base_/dynamic/odconv.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg={{_base_.dynamic_conv_cfg}},
+    )
+)

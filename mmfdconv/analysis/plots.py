@@ -1,0 +1,382 @@
+"""Pictures of a run: its curves, and its detections beside the truth.
+
+matplotlib and pycocotools are imported where they are used, so that nothing
+else needs them. Figures are made without pyplot: no display is needed, and
+no state of the caller's own figures is touched.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+
+import numpy as np
+
+PathLike = Union[str, os.PathLike]
+RGB = Tuple[int, int, int]
+
+OKABE_ITO: Tuple[RGB, ...] = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (213, 94, 0),
+    (204, 121, 167),
+    (86, 180, 233),
+    (240, 228, 66),
+    (0, 0, 0),
+)
+"""Eight colours (RGB) that colour-blind readers can tell apart."""
+
+COCO_METRICS = {
+    'coco/bbox_mAP_50': 'box AP50',
+    'coco/segm_mAP_50': 'mask AP50',
+    'coco/bbox_mAP': 'box AP',
+    'coco/segm_mAP': 'mask AP',
+}
+"""MMEngine's names of the metrics that a curve shows, with plain names."""
+
+
+def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
+    """Read what MMEngine's ``LocalVisBackend`` writes: one JSON per line.
+
+    Args:
+        path: A run's ``vis_data/scalars.json``.
+
+    Returns:
+        The lines of training, each with its ``iter``, and the lines of
+        validation, each with the ``iter`` of the training before it.
+    """
+    train: List[dict] = []
+    val: List[dict] = []
+    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise ValueError(
+                f'path={str(path)!r} must have one JSON object per line; '
+                f'line {number} is none: {error}'
+            ) from error
+        if 'iter' in values:
+            train.append(values)
+        else:
+            iteration = train[-1]['iter'] if train else 0
+            val.append(dict(values, iter=iteration))
+    return train, val
+
+
+def plot_training(
+    scalars: PathLike,
+    out: PathLike,
+    *,
+    metrics: Mapping[str, str] = COCO_METRICS,
+    title: str = 'Training',
+) -> Path:
+    """Draw the losses of a run beside its metrics on validation data.
+
+    Args:
+        scalars: A run's ``vis_data/scalars.json``.
+        out: The picture to write; its ending names the format.
+        metrics: Which metrics to draw: MMEngine's name to plain name.
+        title: Heading of the picture.
+
+    Returns:
+        ``out`` as a path.
+    """
+    train, val = read_scalars(scalars)
+    losses = _series(train, [k for k in _keys(train) if 'loss' in k])
+    if not losses:
+        raise ValueError(
+            f'scalars={str(scalars)!r} has no line with an iteration and a '
+            'loss; it must come from a training run'
+        )
+    found = _series(val, [name for name in metrics if name in _keys(val)])
+
+    figure = _figure(9.6, 4.0)
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(title)
+    # The sum first, and above its parts.
+    for number, name in enumerate(sorted(losses, key=lambda k: k != 'loss')):
+        whole = name == 'loss'
+        left.plot(
+            *losses[name],
+            label='total' if whole else name.replace('loss_', ''),
+            color=_unit(OKABE_ITO[-1 if whole else (number - 1) % 7]),
+            linewidth=2.2 if whole else 1.3,
+            zorder=3 if whole else 2,
+        )
+    left.set(title='Loss on train', ylabel='loss', ylim=(0, None))
+
+    for number, name in enumerate(found):
+        colour = _unit(OKABE_ITO[number % 8])
+        right.plot(*found[name], color=colour, marker='o', label=metrics[name])
+    right.set(title='Average precision on val', ylabel='AP', ylim=(0, 1))
+    if not found:
+        right.text(
+            *(0.5, 0.5),
+            'no validation yet',
+            ha='center',
+            va='center',
+            transform=right.transAxes,
+        )
+    for axes in (left, right):
+        axes.set(xlabel='iteration', xlim=(0, train[-1]['iter'] * 1.02))
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+    return _save(figure, out)
+
+
+def plot_detections(
+    predictions: Sequence[Mapping[str, Any]],
+    annotations: PathLike,
+    images: PathLike,
+    out: PathLike,
+    *,
+    number: int = 4,
+    score_threshold: float = 0.5,
+    palette: Sequence[RGB] = OKABE_ITO,
+) -> Path:
+    """Draw predicted masks beside the annotated ones.
+
+    The images shown are spread evenly over the data, in the order of their
+    ids: nothing is picked by its result.
+
+    Args:
+        predictions: What mmdet's ``DumpDetResults`` (``tools/test.py --out``)
+            writes: for each image its ``img_id`` and ``pred_instances``.
+        annotations: COCO annotation file of the same images.
+        images: Folder that the file names in it refer to.
+        out: The picture to write; its ending names the format.
+        number: Number of images to show.
+        score_threshold: Predictions below this score are not drawn.
+        palette: One RGB colour per class, used again from its start where
+            there are more classes.
+
+    Returns:
+        ``out`` as a path.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(
+            f'number must be an integer of at least 1, got {number!r}'
+        )
+    if not 0 <= score_threshold <= 1:
+        raise ValueError(
+            f'score_threshold must be in [0, 1], got {score_threshold!r}'
+        )
+    from matplotlib.patches import Patch
+    from pycocotools import mask as coco_masks
+
+    content = json.loads(Path(annotations).read_text())
+    categories = sorted(content['categories'], key=lambda c: c['id'])
+    names = [c['name'] for c in categories]
+    label_of = {c['id']: label for label, c in enumerate(categories)}
+    predicted = {p['img_id']: p['pred_instances'] for p in predictions}
+    shown = [i for i in content['images'] if i['id'] in predicted]
+    if not shown:
+        raise ValueError(
+            'predictions must have the img_id of images in '
+            f'annotations={str(annotations)!r}, got {len(predicted)} others'
+        )
+    at = np.linspace(0, len(shown) - 1, min(number, len(shown)))
+    shown = [shown[int(round(z))] for z in at]
+
+    rows = []
+    for image in shown:
+        size = image['height'], image['width']
+        truth: List[_Instance] = []
+        for ann in content['annotations']:
+            if ann['image_id'] == image['id'] and not ann.get('iscrowd'):
+                label = label_of[ann['category_id']]
+                rle = _to_rle(coco_masks, ann['segmentation'], *size)
+                mask = coco_masks.decode(rle).astype(bool)
+                truth.append((label, names[label], mask))
+        guess: List[_Instance] = []
+        found = predicted[image['id']]
+        instances = zip(
+            _numbers(found['labels']),
+            _numbers(found['scores']),
+            found['masks'],
+        )
+        # The surest last: it lies on top of what covers the same object.
+        for label, score, rle in sorted(instances, key=lambda i: i[1]):
+            if score >= score_threshold:
+                mask = coco_masks.decode(rle).astype(bool)
+                guess.append((label, f'{names[label]} {score:.2f}', mask))
+        rows.append((Path(images) / image['file_name'], truth, guess))
+
+    figure = _figure(9.6, 3.05 * len(rows) + 0.7)
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for axes, (path, truth, guess) in zip(grid, rows):
+        pixels = _read_image(path)
+        axes[0].set_ylabel(path.name)
+        axes[0].imshow(pixels)
+        for ax, instances in zip(axes[1:], (truth, guess)):
+            _draw_instances(ax, pixels, instances, palette)
+        for ax in axes:
+            ax.set(xticks=[], yticks=[])
+    heads = (
+        'image',
+        'annotated',
+        f'predicted, score at least {score_threshold:g}',
+    )
+    for ax, head in zip(grid[0], heads):
+        ax.set_title(head)
+    colours = [_unit(palette[k % len(palette)]) for k in range(len(names))]
+    figure.legend(
+        handles=[Patch(color=c, label=n) for c, n in zip(colours, names)],
+        loc='outside lower center',
+        ncols=min(len(names), 8),
+        frameon=False,
+    )
+    return _save(figure, out)
+
+
+_Instance = Tuple[int, str, np.ndarray]  # class, caption, (H, W) bool
+
+
+def _draw_instances(
+    axes: Any,
+    pixels: np.ndarray,
+    instances: Sequence[_Instance],
+    palette: Sequence[RGB],
+) -> None:
+    """Draw masks in their classes' colours over a faded grey image."""
+    grey = pixels.mean(-1, keepdims=True).repeat(3, -1)
+    canvas = 0.45 * grey + 0.55 * 255
+    for label, _, mask in instances:
+        colour = np.asarray(palette[label % len(palette)])
+        canvas[mask] = 0.35 * grey[mask] + 0.65 * colour
+    axes.imshow(canvas.astype(np.uint8))
+    for _, _, mask in instances:
+        # A frame of unset pixels closes the outlines at the border.
+        axes.contour(
+            np.arange(-1, mask.shape[1] + 1),
+            np.arange(-1, mask.shape[0] + 1),
+            np.pad(mask, 1),
+            levels=[0.5],
+            colors='black',
+            linewidths=0.9,
+        )
+    height, width = canvas.shape[:2]
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+    per_point = width / _AXES_POINTS
+    size = np.array([0.62, 1.25]) * _CAPTION_POINTS * per_point
+    taken: List[Tuple[np.ndarray, np.ndarray]] = []
+    for _, caption, mask in instances:
+        extent = size * [len(caption), 1]
+        centre = _place_caption(mask, extent, taken)
+        taken.append((centre, extent))
+        axes.text(
+            *centre,
+            caption,
+            fontsize=_CAPTION_POINTS,
+            ha='center',
+            va='center',
+            color='white',
+            bbox=dict(facecolor='black', alpha=0.75, linewidth=0, pad=0.8),
+        )
+
+
+_AXES_POINTS = 215  # width of one of the three columns
+_CAPTION_POINTS = 7
+
+
+def _place_caption(
+    mask: np.ndarray,
+    extent: np.ndarray,
+    taken: Sequence[Tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Give the centre of a caption: in the image, near, over no other one.
+
+    Args:
+        mask: ``(H, W)`` bool, what the caption is about.
+        extent: Width and height of the caption, in pixels.
+        taken: Centre and extent of each caption placed before.
+    """
+    rows, columns = np.nonzero(mask)
+    middle = np.array([columns.mean(), rows.mean()])
+    steps = np.array([(x, y) for y in range(-6, 7) for x in range(-2, 3)])
+    # Places a quarter of a width and a little over a line apart, the nearest
+    # first.
+    away = steps * extent * [0.25, 1.1]
+    order = np.argsort(np.hypot(*away.T), kind='stable')
+    size = np.array(mask.shape[::-1])
+    places = np.clip(middle + away[order], extent / 2, size - extent / 2)
+    free = np.ones(len(places), dtype=bool)
+    for centre, other in taken:
+        # Two that are apart along one axis do not overlap.
+        free &= (abs(places - centre) >= (extent + other) / 2).any(-1)
+    # Where none is free, all are False and the nearest one is taken.
+    return places[int(np.argmax(free))]
+
+
+def _to_rle(
+    coco_masks: Any, segmentation: Any, height: int, width: int
+) -> Dict[str, Any]:
+    """Give any of COCO's three forms of a mask as a compressed RLE."""
+    if isinstance(segmentation, list):
+        return coco_masks.merge(
+            coco_masks.frPyObjects(segmentation, height, width)
+        )
+    if isinstance(segmentation['counts'], list):
+        return coco_masks.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """Read an image, ``(H, W, 3)`` RGB of type uint8."""
+    import cv2
+
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(
+            f'images must hold the annotated files, but {str(path)!r} is not '
+            'a readable image'
+        )
+    return pixels[..., ::-1]
+
+
+def _numbers(values: Any) -> List[Any]:
+    """Give a tensor or an array as a list of plain numbers."""
+    return values.tolist() if hasattr(values, 'tolist') else list(values)
+
+
+def _keys(lines: Sequence[Mapping[str, Any]]) -> List[str]:
+    """Give all keys in the order of their first appearance."""
+    return list(dict.fromkeys(key for line in lines for key in line))
+
+
+def _series(
+    lines: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Dict[str, Tuple[List[int], List[float]]]:
+    """Give for each name the iterations and the values logged at them."""
+    series = {}
+    for name in names:
+        points = [(d['iter'], d[name]) for d in lines if name in d]
+        series[name] = tuple(map(list, zip(*points)))
+    return series
+
+
+def _unit(colour: RGB) -> Tuple[float, ...]:
+    return tuple(z / 255 for z in colour)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Make a figure, in inches, that draws without display and pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, out: PathLike) -> Path:
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    return out

@@ -1,0 +1,17 @@
+"""Conversion of models: rules, the swap, the registered backbone wrapper."""
+
+from .backbone import DynamicBackbone, keep_routers_alive_
+from .rules import PRESETS, LayerRule, preset_for, resolve_rule
+from .swap import ConversionReport, ReportRow, convert_dynamic_
+
+__all__ = [
+    'PRESETS',
+    'ConversionReport',
+    'DynamicBackbone',
+    'LayerRule',
+    'ReportRow',
+    'convert_dynamic_',
+    'keep_routers_alive_',
+    'preset_for',
+    'resolve_rule',
+]

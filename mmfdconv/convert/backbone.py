@@ -1,0 +1,178 @@
+"""``DynamicBackbone``: any registered backbone, converted while it is built.
+
+The inner backbone itself is returned, so parameter names have no prefix and
+stock checkpoints, layer-wise learning rates and ``frozen_stages`` keep
+working.
+"""
+
+from functools import lru_cache
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+
+from mmengine.logging import print_log
+from mmengine.model import initialize
+from mmengine.registry import MODELS
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..layers import DynamicConv2d
+from .rules import LayerRule
+from .swap import convert_dynamic_
+
+__all__ = ['DynamicBackbone', 'keep_routers_alive_']
+
+
+@MODELS.register_module()
+def DynamicBackbone(
+    backbone: Mapping[str, Any],
+    conv_cfg: Mapping[str, Any],
+    rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
+    init_cfg: Optional[Mapping[str, Any]] = None,
+) -> nn.Module:
+    """Build a backbone and make its convolutions dynamic.
+
+    Conversion happens here, while the model is built, because an optimizer
+    and DDP hold on to the parameters that they find. The report goes to the
+    log.
+
+    Args:
+        backbone: Config of the inner backbone, as it stands in a stock
+            config.
+        conv_cfg: Config of the dynamic layer, e.g.
+            ``dict(type='FDConv', kernel_num=64)``.
+        rule: Which layers, see :func:`convert_dynamic_`. None takes the
+            preset of the backbone's family.
+        init_cfg: Replaces the inner backbone's ``init_cfg`` when given.
+
+    Returns:
+        The inner backbone, converted in place; an instance of its class.
+
+    Raises:
+        ValueError: No layer was converted, or an option is wrong.
+    """
+    backbone = dict(backbone)
+    if init_cfg is not None:
+        backbone['init_cfg'] = init_cfg
+    model = MODELS.build(backbone)
+    report = convert_dynamic_(model, conv_cfg, rule)
+    print_log(f'DynamicBackbone({type(model).__name__})\n{report}', 'current')
+    return keep_routers_alive_(model)
+
+
+def keep_routers_alive_(model: nn.Module) -> nn.Module:
+    """Exempt routers from the freezing that a backbone does to its stages.
+
+    A backbone with ``frozen_stages`` freezes them in every ``train()``, the
+    routers of converted layers with them. From here on routers keep the
+    ``requires_grad`` that they have, and they follow ``train()`` and
+    ``eval()`` like those of unfrozen stages. The class of the model becomes a
+    subclass of what it was.
+
+    Args:
+        model: A converted backbone.
+
+    Returns:
+        ``model``, with all routers trainable.
+    """
+    if not isinstance(model, _LiveRouters):
+        model.__class__ = _with_live_routers(type(model))
+    for layer in _dynamic_layers(model):
+        for parameter in layer.router_parameters():
+            parameter.requires_grad_(True)
+    return model
+
+
+def _dynamic_layers(model: nn.Module) -> List[DynamicConv2d]:
+    return [m for m in model.modules() if isinstance(m, DynamicConv2d)]
+
+
+class _LiveRouters:
+    """Mixed into the class of a converted backbone."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch mode; frozen stages freeze again, their routers do not."""
+        layers = _dynamic_layers(self)
+        live = [
+            p
+            for layer in layers
+            for p in layer.router_parameters()
+            if p.requires_grad
+        ]
+        super().train(mode)
+        for parameter in live:
+            parameter.requires_grad_(True)
+        for layer in layers:
+            for router in layer.routers():
+                router.train(mode)
+                if mode and getattr(self, 'norm_eval', False):
+                    _eval_batch_norms(router)
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise as the stock backbone, the dynamic layers included.
+
+        Initialisers go by class name, so ``dict(type='Kaiming',
+        layer='Conv2d')`` passes a dynamic layer by. Its kernel is drawn here
+        as that of a stock convolution and taken over.
+        """
+        super().init_weights()
+        cfgs = getattr(self, 'init_cfg', None) or []
+        cfgs = [cfgs] if isinstance(cfgs, Mapping) else list(cfgs)
+        if any(_is_pretrained(cfg) for cfg in cfgs):
+            return
+        cfgs = [_for_conv(cfg) for cfg in cfgs if _reaches_conv(cfg)]
+        if not cfgs:
+            return
+        for layer in _dynamic_layers(self):
+            parameter = next(layer.parameters())
+            conv = nn.Conv2d(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size,
+                groups=layer.groups,
+                bias=layer.bias is not None,
+                device=parameter.device,
+                dtype=parameter.dtype,
+            )
+            initialize(conv, cfgs)
+            layer.load_stock_(conv.weight.detach())
+            if layer.bias is not None:
+                layer.bias.data.copy_(conv.bias.data)
+
+    def __reduce_ex__(self, protocol: int) -> Tuple:
+        # The class is made at run time and cannot be found by name.
+        return _restore, (type(self).__mro__[2],), self.__getstate__()
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return self.__dict__.copy()
+
+
+@lru_cache(maxsize=None)
+def _with_live_routers(cls: Type[nn.Module]) -> Type[nn.Module]:
+    name = f'Dynamic{cls.__name__}'
+    return type(name, (_LiveRouters, cls), {'__module__': cls.__module__})
+
+
+def _restore(cls: Type[nn.Module]) -> nn.Module:
+    new = _with_live_routers(cls)
+    return new.__new__(new)
+
+
+def _eval_batch_norms(module: nn.Module) -> None:
+    for m in module.modules():
+        if isinstance(m, _BatchNorm):
+            m.eval()
+
+
+def _is_pretrained(cfg: Mapping[str, Any]) -> bool:
+    kind = cfg.get('type')
+    return getattr(kind, '__name__', kind) in ('Pretrained', 'PretrainedInit')
+
+
+def _reaches_conv(cfg: Mapping[str, Any]) -> bool:
+    layer = cfg.get('layer') or []
+    layer = [layer] if isinstance(layer, str) else layer
+    return 'Conv2d' in layer
+
+
+def _for_conv(cfg: Mapping[str, Any]) -> Dict[str, Any]:
+    return {k: v for k, v in cfg.items() if k != 'override'}

@@ -1,0 +1,161 @@
+"""Conversion to KernelWarehouse: which layers share which warehouse.
+
+A layer has a full name ``stage{A}_layer{B}_conv{C}``; ``sharing_range`` takes
+the numbers off the parts that it lists, and layers with equal names share one
+warehouse, as in the published code. So for a ResNet ``('layer', 'conv')``
+means one warehouse per stage, ``('layer',)`` one per stage and position in the
+block.
+"""
+
+import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from torch import nn
+
+from ..layers import KWConv, Warehouse
+
+__all__ = ['build_warehouse_layers', 'full_name', 'shared_name']
+
+_RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
+_MOBILENET = re.compile(
+    r'layer(\d+)\.(\d+)\.(expand|depthwise|linear)_conv\.conv'
+)
+_MOBILENET_POSITIONS = dict(expand='pwconv0', depthwise='dwconv0')
+#: ResNet's and MobileNetV2's published ranges in one; no name has both.
+_SHARING_RANGE = ('layer', 'conv', 'pwconv')
+_WAREHOUSE_OPTIONS = (
+    'cell_num_ratio',
+    'cell_inplane_ratio',
+    'cell_outplane_ratio',
+    'spatial_partition',
+)
+
+
+def full_name(name: str) -> Optional[str]:
+    """Name of a layer in the scheme of the published code.
+
+    What sees the width of the stage before belongs to that stage's
+    warehouse: in a ResNet the first convolution of a stage and its shortcut,
+    in MobileNetV2 the first block. A ResNet's first stage has none before it,
+    and these two have no name there.
+
+    Args:
+        name: Qualified name in the model, such as ``layer2.0.conv1``, of
+            mmdet's, mmseg's, mmpretrain's or torchvision's ResNet, or of the
+            first three's MobileNetV2.
+    """
+    match = _RESNET.fullmatch(name)
+    if match is not None:
+        stage, block, conv = match.groups()
+        stage, layer = int(stage) - 1, block
+        position = 0 if conv is None else int(conv) - 1
+        if block == '0' and position == 0:
+            stage -= 1
+            # After all blocks of the stage before, the shortcut at the end.
+            layer = 'shortcut' if conv is None else 'next'
+        if stage < 0:
+            return None
+        return f'stage{stage}_layer{layer}_conv{position}'
+    match = _MOBILENET.fullmatch(name)
+    if match is not None:
+        number, layer, kind = match.groups()
+        stage = min(int(number), 6)  # the last two share a stage
+        if layer == '0' and 2 <= int(number) <= 6:
+            stage, layer = stage - 1, 'next'
+        position = _MOBILENET_POSITIONS.get(kind, 'pwconv1')
+        return f'stage{stage}_layer{layer}_{position}'
+    # MobileNetV2's stem and last convolution.
+    ends = {
+        'conv1.conv': 'stage0_conv0',
+        'conv2.conv': 'stage6_layerlast_pwconv1',
+    }
+    return ends.get(name)
+
+
+def shared_name(name: str, sharing_range: Sequence[str]) -> str:
+    """Take the numbers off the parts that ``sharing_range`` lists."""
+    parts = [
+        next((kind for kind in sharing_range if part.startswith(kind)), part)
+        for part in name.split('_')
+    ]
+    return '_'.join(parts)
+
+
+def build_warehouse_layers(
+    convs: Mapping[str, nn.Conv2d], options: Mapping[str, Dict[str, Any]]
+) -> Dict[str, nn.Module]:
+    """Build the layers that replace ``convs``, and the cells they share.
+
+    Args:
+        convs: Stock layers by qualified name, in network order.
+        options: ``conv_cfg`` of every layer, without its type.
+
+    Returns:
+        Layers by name, and under ``'warehouse_manager'`` the
+        :class:`~mmfdconv.layers.Warehouse`, to be registered on the model.
+
+    Raises:
+        ValueError: An option of the warehouse differs between layers, or a
+            layer cannot be part of one.
+    """
+    options = {name: dict(layer) for name, layer in options.items()}
+    shared = [_pop_shared(layer) for layer in options.values()]
+    if any(other != shared[0] for other in shared):
+        raise ValueError(
+            f'{_WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
+            'backbone; a rule cannot change them for some layers'
+        )
+    sharing_range, templates, warehouse_options = shared[0]
+    members: Dict[str, List[str]] = {}
+    for name in convs:
+        full = warehouse_name(name, templates)
+        members.setdefault(shared_name(full, sharing_range), []).append(name)
+    first = next(iter(convs.values())).weight
+    warehouse = Warehouse(
+        [[tuple(convs[n].weight.shape) for n in m] for m in members.values()],
+        **warehouse_options,
+        device=first.device,
+        dtype=first.dtype,
+    )
+    layers: Dict[str, nn.Module] = {}
+    for warehouse_index, names in enumerate(members.values()):
+        trainable = any(convs[n].weight.requires_grad for n in names)
+        warehouse.weights[warehouse_index].requires_grad_(trainable)
+        for layer_index, name in enumerate(names):
+            layers[name] = KWConv.from_conv(
+                convs[name],
+                warehouse=warehouse,
+                warehouse_index=warehouse_index,
+                layer_index=layer_index,
+                **options[name],
+            )
+    warehouse.took_stock = False  # these kernels came from no checkpoint
+    layers['warehouse_manager'] = warehouse
+    return layers
+
+
+def warehouse_name(
+    name: str, templates: Optional[Mapping[str, str]]
+) -> Optional[str]:
+    r"""Full name of a layer, by the config's templates or as a ResNet's.
+
+    Args:
+        name: Qualified name in the model.
+        templates: Regular expression -> full name, in which ``\1`` stands
+            for its first group; None for ResNets.
+    """
+    if templates is None:
+        return full_name(name)
+    for pattern, template in templates.items():
+        match = re.fullmatch(pattern, name)
+        if match is not None:
+            return match.expand(template)
+    return None
+
+
+def _pop_shared(options: Dict[str, Any]) -> tuple:
+    """Take the options of the warehouse out of a layer's."""
+    sharing_range = tuple(options.pop('sharing_range', _SHARING_RANGE))
+    templates = options.pop('warehouse_names', None)
+    warehouse = {k: options.pop(k) for k in _WAREHOUSE_OPTIONS if k in options}
+    return sharing_range, templates, warehouse

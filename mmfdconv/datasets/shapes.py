@@ -1,0 +1,219 @@
+"""A small instance-segmentation dataset of textured shapes, in COCO format.
+
+It stands in for COCO wherever a full run must fit into minutes: the files
+have COCO's layout, so that the stock ``CocoDataset`` and ``CocoMetric`` read
+them and only the paths, the classes and the sizes in a config differ.
+
+What the images show is in :mod:`.shapes_drawing`, how masks are written in
+:mod:`.coco_format`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Union
+
+import numpy as np
+from mmengine.logging import print_log
+
+from .coco_format import bounding_box, mask_to_segmentation
+from .shapes_drawing import CLASSES, draw_image
+
+# Raised whenever the same settings would give other pictures, so that a
+# dataset of an older version is not taken for a current one.
+_VERSION = 1
+_RECORD = 'shapes.json'
+_SPLITS = ('train', 'val')
+
+_JPEG_QUALITY = 95
+
+
+def make_shapes(
+    out_dir: Union[str, os.PathLike],
+    *,
+    num_train: int = 800,
+    num_val: int = 80,
+    image_size: int = 128,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Write the dataset, or keep the one that is there already.
+
+    Each image has a random stream of its own, keyed by seed, split and
+    index: the same settings give the same annotations byte for byte, train
+    and val share no image, and a larger dataset starts with the images of
+    the smaller one.
+
+    The dataset appears under its name only once it is complete; an
+    interrupted run leaves nothing there.
+
+    Args:
+        out_dir: Folder of the dataset. It gets ``train/``, ``val/`` and
+            ``annotations/instances_{train,val}.json``.
+        num_train: Number of images to train on.
+        num_val: Number of images to evaluate on.
+        image_size: Side of the square images, in pixels.
+        seed: Seed of the random streams.
+        overwrite: Replace a dataset that this function wrote with other
+            settings, or that has lost files since. Anything else that
+            occupies ``out_dir`` is never touched.
+
+    Returns:
+        ``out_dir`` as a path.
+    """
+    settings = dict(
+        version=_VERSION,
+        num_train=_whole('num_train', num_train, 1),
+        num_val=_whole('num_val', num_val, 1),
+        image_size=_whole('image_size', image_size, 64),
+        seed=_whole('seed', seed, 0),
+    )
+    out = Path(out_dir)
+
+    replace = False
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if _is_complete(out, settings):
+            print_log(f'{out}: kept, it is complete already', 'current')
+            return out
+        if not (out / _RECORD).is_file():
+            raise ValueError(
+                f'out_dir={str(out)!r} holds something that is not a shapes '
+                'dataset; name a new or an empty folder'
+            )
+        if not overwrite:
+            raise ValueError(
+                f'out_dir={str(out)!r} holds a shapes dataset that has other '
+                f'settings than {settings}, or that is incomplete; name '
+                'another folder, or pass overwrite=True'
+            )
+        replace = True
+
+    # Where out_dir is a link, the link stays and what it points to changes.
+    target = out.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the final rename stays on one file system.
+    partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
+    old = partial.with_suffix('.old')
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        checksums = {}
+        for split in _SPLITS:
+            checksums[split] = _write_split(
+                partial,
+                split,
+                number=settings[f'num_{split}'],
+                image_size=settings['image_size'],
+                seed=settings['seed'],
+            )
+        record = dict(settings=settings, sha256=checksums)
+        (partial / _RECORD).write_text(json.dumps(record, indent=2) + '\n')
+        if replace:
+            print_log(
+                f'{out}: replaced, it was of other settings or not complete',
+                'current',
+            )
+            os.replace(target, old)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    print_log(
+        f'{out}: {num_train} images to train on, {num_val} to evaluate on',
+        'current',
+    )
+    return out
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """Return ``value`` as int; raise ValueError if it is none or too low."""
+    integral = isinstance(value, (int, np.integer))
+    if not integral or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f'{name} must be an integer of at least {least}, got {value!r}'
+        )
+    return int(value)
+
+
+def _is_complete(out: Path, settings: Dict[str, int]) -> bool:
+    """Tell whether ``out`` holds all files of a dataset of these settings."""
+    try:
+        record = json.loads((out / _RECORD).read_text())
+        if record['settings'] != settings:
+            return False
+        for split in _SPLITS:
+            data = _annotation_file(out, split).read_bytes()
+            if hashlib.sha256(data).hexdigest() != record['sha256'][split]:
+                return False
+            wanted = {
+                image['file_name'] for image in json.loads(data)['images']
+            }
+            if not wanted <= set(os.listdir(out / split)):
+                return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _annotation_file(out: Path, split: str) -> Path:
+    return out / 'annotations' / f'instances_{split}.json'
+
+
+def _write_split(
+    out: Path, split: str, number: int, image_size: int, seed: int
+) -> str:
+    """Write one split; return the SHA-256 of its annotation file."""
+    import cv2
+
+    (out / split).mkdir(parents=True)
+    images: List[Dict[str, Any]] = []
+    annotations: List[Dict[str, Any]] = []
+    for index in range(number):
+        rng = np.random.default_rng([seed, _SPLITS.index(split), index])
+        image, shapes = draw_image(rng, image_size)
+        name = f'{index:06d}.jpg'
+        ok, data = cv2.imencode(
+            '.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        )
+        if not ok:
+            raise RuntimeError(f'OpenCV could not encode {split}/{name}')
+        (out / split / name).write_bytes(data.tobytes())
+        images.append(
+            dict(
+                id=index + 1,
+                file_name=name,
+                height=image_size,
+                width=image_size,
+            )
+        )
+        for label, mask in shapes:
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=index + 1,
+                    category_id=label + 1,
+                    segmentation=mask_to_segmentation(mask),
+                    area=int(mask.sum()),
+                    bbox=bounding_box(mask),
+                    iscrowd=0,
+                )
+            )
+        if (index + 1) % 100 == 0 or index + 1 == number:
+            print_log(f'{split}: {index + 1}/{number} images', 'current')
+
+    content = dict(
+        info=dict(description='Textured shapes', version=str(_VERSION)),
+        licenses=[],
+        images=images,
+        annotations=annotations,
+        categories=[
+            dict(id=k + 1, name=name, supercategory='shape')
+            for k, name in enumerate(CLASSES)
+        ],
+    )
+    data = json.dumps(content, separators=(',', ':')).encode()
+    path = _annotation_file(out, split)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,187 @@
+"""From command-line options to a runner, for mmdet, mmseg and mmpretrain.
+
+The functions edit a loaded config; ``tools/train.py`` and ``tools/test.py``
+parse their options and call them. A wrong option is a ``ValueError`` whose
+message names the option, its value and what would be right.
+"""
+
+import datetime
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from .optim_wrapper import accelerator_available
+
+# The toolboxes that the tools know, each with its package names in the
+# package index: the maintained fork's and the original one's.
+TOOLBOXES = {
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+}
+
+
+def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+    """Read a config and make sure that this environment can run it.
+
+    Args:
+        path: The config file.
+        cfg_options: Values that replace or complete those of the file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(
+            f'config: {path!r} is not a file; give the path of a config, '
+            'such as configs/mmdet/<folder>/<name>.py'
+        )
+    try:
+        cfg = Config.fromfile(path)
+    except (OSError, ModuleNotFoundError) as error:
+        raise ValueError(
+            f'config: {path!r} cannot be read: {error}'
+        ) from error
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    _check_toolbox(cfg, path)
+    return cfg
+
+
+def _check_toolbox(cfg: Config, path: str) -> None:
+    """The config's ``default_scope`` decides which toolbox runs it."""
+    scope = cfg.get('default_scope')
+    if scope not in TOOLBOXES:
+        raise ValueError(
+            f'config: {path!r} has default_scope={scope!r}, which must be '
+            f'one of {", ".join(map(repr, TOOLBOXES))}'
+        )
+    if importlib.util.find_spec(scope) is None:
+        fork, original = TOOLBOXES[scope]
+        raise ValueError(
+            f'config: {path!r} has default_scope={scope!r}, but {scope} is '
+            f'not installed; install the package {fork} (or {original})'
+        )
+
+
+def check_checkpoint(option: str, path: str) -> str:
+    """Return ``path`` if it is a file or an address to download from."""
+    if '://' not in path and not Path(path).is_file():
+        raise ValueError(
+            f'{option}: {path!r} is not a file; give the path or the address '
+            'of a checkpoint (.pth)'
+        )
+    return path
+
+
+def set_work_dir(cfg: Config, path: str, work_dir: Optional[str]) -> None:
+    """Option, else the config's own, else ``work_dirs/<config name>``."""
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+
+
+def enable_amp(cfg: Config) -> None:
+    """Train in mixed precision where an accelerator allows it."""
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'AutoAmpOptimWrapper'):
+        print_log(
+            f'--amp: the config already trains with {kind}.', logger='current'
+        )
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(
+            f'--amp: optim_wrapper.type is {kind!r}, but it must be '
+            "'OptimWrapper' for mixed precision to replace it"
+        )
+    cfg.optim_wrapper.type = 'AutoAmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate with the batch size that really is used."""
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr: the config must say for which batch size its '
+            'learning rate is, as in auto_scale_lr=dict(base_batch_size=16)'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def resume(cfg: Config, checkpoint: str) -> None:
+    """Go on from ``checkpoint``, or with ``'auto'`` from the latest one."""
+    cfg.resume = True
+    if checkpoint == 'auto':
+        cfg.load_from = None
+    else:
+        cfg.load_from = check_checkpoint('--resume', checkpoint)
+
+
+def set_launcher(cfg: Config, launcher: str) -> None:
+    """Set the launcher; without accelerator, let the processes talk by gloo.
+
+    MMEngine selects a CUDA device before it opens the process group and
+    passes a device id to DDP, both also with ``backend='gloo'``. So on a
+    machine without accelerator the group is opened here, and DDP is told
+    that there is no device id.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none' or accelerator_available():
+        return
+    if launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher: {launcher!r} needs accelerators, and none is '
+            "available here; use 'pytorch' (tools/dist_train.sh) to run "
+            'several processes on CPUs'
+        )
+    dist_cfg = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+    options = {}
+    if 'timeout' in dist_cfg:
+        options['timeout'] = datetime.timedelta(seconds=dist_cfg['timeout'])
+    torch.distributed.init_process_group(backend='gloo', **options)
+    print_log(
+        'No accelerator is available: the processes communicate through '
+        f'gloo instead of {dist_cfg.get("backend", "nccl")}.',
+        logger='current',
+        level=logging.WARNING,
+    )
+    if cfg.get('model_wrapper_cfg') is None:
+        # what MMEngine's runner does when the config says nothing
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+    cfg.model_wrapper_cfg.setdefault('device_ids', None)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the config's runner.
+
+    mmpretrain's configs leave options of their dataloaders to its command
+    line, which fills them in; so does this.
+    """
+    if cfg.default_scope == 'mmpretrain':
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            if cfg.get(name) is not None:
+                cfg[name] = _complete_dataloader(cfg[name])
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def _complete_dataloader(dataloader: ConfigDict) -> ConfigDict:
+    return ConfigDict(
+        {
+            'collate_fn': dict(type='default_collate'),
+            'pin_memory': accelerator_available(),
+            # torch refuses persistent workers where there are none
+            'persistent_workers': dataloader.get('num_workers', 0) > 0,
+            **dataloader,
+        }
+    )

@@ -1,0 +1,94 @@
+"""Mixed precision where there is an accelerator, float32 where there is none.
+
+``AmpOptimWrapper`` of MMEngine refuses to exist on a machine without
+accelerator, so a config that names it cannot even be tried out on a CPU.
+``AutoAmpOptimWrapper`` stands in for it in such configs.
+"""
+
+import logging
+from typing import Union
+
+import torch
+from mmengine.device import (
+    is_cuda_available,
+    is_mlu_available,
+    is_musa_available,
+    is_npu_available,
+)
+from mmengine.logging import print_log
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+
+
+def accelerator_available() -> bool:
+    """Whether there is a device that ``AmpOptimWrapper`` works on."""
+    return (
+        is_cuda_available()
+        or is_npu_available()
+        or is_mlu_available()
+        or is_musa_available()
+    )
+
+
+def _check_loss_scale(loss_scale: Union[float, str, dict]) -> None:
+    if loss_scale == 'dynamic' or isinstance(loss_scale, (float, dict)):
+        return
+    raise ValueError(
+        "loss_scale must be 'dynamic', a float (static scale) or a dict "
+        f'(arguments of GradScaler), but got {loss_scale!r}'
+    )
+
+
+def _check_dtype(dtype: Union[str, torch.dtype, None]) -> None:
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return
+    if dtype in AmpOptimWrapper.valid_dtypes:
+        return
+    raise ValueError(
+        'dtype must be None, a torch.dtype or one of '
+        f'{AmpOptimWrapper.valid_dtypes}, but got {dtype!r}'
+    )
+
+
+@OPTIM_WRAPPERS.register_module(name='AutoAmpOptimWrapper')
+def build_auto_amp_optim_wrapper(
+    loss_scale: Union[float, str, dict] = 'dynamic',
+    dtype: Union[str, torch.dtype, None] = None,
+    **kwargs,
+) -> OptimWrapper:
+    """Build ``AmpOptimWrapper``, or ``OptimWrapper`` without accelerator.
+
+    It returns one of MMEngine's own two classes, so whatever asks for their
+    type gets a true answer. The arguments are checked on every machine: a
+    config that is tried out on a CPU does not fail later on a GPU.
+
+    A checkpoint moves both ways. Resumed on an accelerator, a checkpoint from
+    a machine without one starts with a fresh loss scale; resumed without
+    accelerator, the stored loss scale is left aside.
+
+    Args:
+        loss_scale: ``'dynamic'``, a static scale, or ``GradScaler``'s
+            arguments.
+        dtype: What to autocast to. ``None`` means the accelerator's default
+            (float16 for CUDA).
+        **kwargs: Everything else that ``AmpOptimWrapper`` takes, such as
+            ``optimizer``, ``accumulative_counts`` and ``clip_grad``.
+
+    Example:
+        >>> optim_wrapper = dict(
+        ...     type='AutoAmpOptimWrapper',
+        ...     loss_scale='dynamic',
+        ...     optimizer=dict(type='AdamW', lr=1e-4))
+    """
+    _check_loss_scale(loss_scale)
+    _check_dtype(dtype)
+    if accelerator_available():
+        return AmpOptimWrapper(loss_scale=loss_scale, dtype=dtype, **kwargs)
+    print_log(
+        'AutoAmpOptimWrapper: no accelerator (CUDA, NPU, MLU, MUSA) is '
+        'available, so training runs in float32 without loss scale instead '
+        'of in mixed precision.',
+        logger='current',
+        level=logging.WARNING,
+    )
+    return OptimWrapper(**kwargs)

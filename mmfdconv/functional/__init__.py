@@ -1,0 +1,51 @@
+"""Pure tensor functions: torch only, no state, no configuration."""
+
+from .batched_conv import pad_input, per_sample_conv2d
+from .dct import dct_basis, dct_descriptor
+from .experts import mix_experts
+from .frequency import (
+    MASK_RULES,
+    fourier_disjoint_weight,
+    frequency_bands,
+    group_sizes,
+    image_to_weight,
+    kernel_to_spectrum,
+    low_pass_mask,
+    radius_order,
+    spectrum_to_kernel,
+    spread_over_groups,
+    weight_to_image,
+)
+from .warehouse import (
+    CellShape,
+    assign_cells,
+    cell_shape,
+    cells_to_kernels,
+    kernel_to_cells,
+    num_mixtures,
+)
+
+__all__ = [
+    'CellShape',
+    'assign_cells',
+    'cell_shape',
+    'cells_to_kernels',
+    'kernel_to_cells',
+    'num_mixtures',
+    'MASK_RULES',
+    'dct_basis',
+    'dct_descriptor',
+    'fourier_disjoint_weight',
+    'frequency_bands',
+    'group_sizes',
+    'image_to_weight',
+    'kernel_to_spectrum',
+    'low_pass_mask',
+    'mix_experts',
+    'pad_input',
+    'per_sample_conv2d',
+    'radius_order',
+    'spectrum_to_kernel',
+    'spread_over_groups',
+    'weight_to_image',
+]

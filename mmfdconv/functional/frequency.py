@@ -1,0 +1,291 @@
+"""Frequencies of kernels and of feature maps.
+
+Kernels: the Fourier Disjoint Weight (FDW) of FDConv, arXiv:2503.18783,
+Sec. 3.2. A kernel ``(O, I, kh, kw)`` is laid out as the image
+``(O*kh, I*kw)``; the half plane of its real FFT, ``(O*kh, I*kw//2 + 1)``, is
+sorted by radius and cut into ``K`` disjoint groups.
+
+Feature maps: the octave bands of Frequency Band Modulation (FBM), Sec. 3.4.
+"""
+
+from functools import lru_cache
+from typing import List, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    'MASK_RULES',
+    'frequency_bands',
+    'fourier_disjoint_weight',
+    'group_sizes',
+    'image_to_weight',
+    'kernel_to_spectrum',
+    'low_pass_mask',
+    'radius_order',
+    'spectrum_to_kernel',
+    'spread_over_groups',
+    'weight_to_image',
+]
+
+#: ``'exact'``: the paper's definition, at the size of the feature map.
+#: ``'nearest64'``: the published code's masks, made at 64x64 and resized.
+MASK_RULES = ('exact', 'nearest64')
+
+
+# --------------------------------------------------------------- kernels
+
+
+def weight_to_image(weight: Tensor) -> Tensor:
+    """Lay a kernel out as an image, ``(O, I, kh, kw) -> (O*kh, I*kw)``."""
+    O, I, kh, kw = weight.shape  # noqa: E741
+    return weight.permute(0, 2, 1, 3).reshape(O * kh, I * kw)
+
+
+def image_to_weight(image: Tensor, kernel_size: Tuple[int, int]) -> Tensor:
+    """Undo :func:`weight_to_image` for a batch of images.
+
+    Args:
+        image: ``(B, O*kh, I*kw)``.
+        kernel_size: ``(kh, kw)``.
+
+    Returns:
+        ``(B, O, I, kh, kw)``, a strided view of ``image``.
+    """
+    B, rows, cols = image.shape
+    kh, kw = kernel_size
+    image = image.view(B, rows // kh, kh, cols // kw, kw)
+    return image.permute(0, 1, 3, 2, 4)  # (B, O, kh, I, kw) -> (B, O, I, ...)
+
+
+def kernel_to_spectrum(weight: Tensor) -> Tensor:
+    """Half plane of a kernel's real FFT.
+
+    Args:
+        weight: ``(O, I, kh, kw)``, float32 or float64.
+
+    Returns:
+        (real, imaginary) pairs, ``(O*kh, I*kw//2 + 1, 2)``.
+    """
+    return torch.view_as_real(torch.fft.rfft2(weight_to_image(weight)))
+
+
+def spectrum_to_kernel(
+    spectrum: Tensor,
+    image_size: Tuple[int, int],
+    kernel_size: Tuple[int, int],
+) -> Tensor:
+    """Undo :func:`kernel_to_spectrum`.
+
+    Args:
+        spectrum: ``(O*kh, I*kw//2 + 1, 2)``.
+        image_size: ``(O*kh, I*kw)``; the width cannot be told from the half
+            plane.
+        kernel_size: ``(kh, kw)``.
+
+    Returns:
+        ``(O, I, kh, kw)``.
+    """
+    pairs = torch.view_as_complex(spectrum.contiguous())
+    image = torch.fft.irfft2(pairs, s=image_size)
+    return image_to_weight(image[None], kernel_size)[0]
+
+
+@lru_cache(maxsize=64)
+def radius_order(rows: int, cols: int) -> Tuple[Tensor, Tensor]:
+    """Sort the half-plane frequencies of a real image by their radius.
+
+    The order among equal radii decides which group a frequency falls into,
+    so a published checkpoint means the same only in the published order:
+    float32 radii under ``torch.sort``, not stable, on the CPU. Hence no
+    shortcut in integers here, and no stable sort. (On a CPU without AVX2
+    some radii round differently, and a few frequencies at the borders of
+    groups change sides, as with the published code.)
+
+    Args:
+        rows: Height of the image, ``O*kh``.
+        cols: Width of the image, ``I*kw``.
+
+    Returns:
+        Two int32 index vectors of length ``N = rows * (cols//2 + 1)`` on the
+        CPU: ``order`` (the flat frequency at each rank) and its inverse
+        ``rank`` (the rank of each flat frequency). They are cached and
+        shared: do not write to them.
+    """
+    # The cache may be filled by a model that is built for inference and read
+    # by one that trains.
+    with torch.inference_mode(False):
+        fy = torch.fft.fftfreq(rows, device='cpu', dtype=torch.float32)
+        fx = torch.fft.rfftfreq(cols, device='cpu', dtype=torch.float32)
+        grid = torch.stack(torch.meshgrid(fy, fx, indexing='ij'), dim=-1)
+        order = torch.sort(grid.norm(dim=-1).flatten()).indices
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(order.numel(), device='cpu')
+        return order.int(), rank.int()
+
+
+def group_sizes(num_frequencies: int, num_groups: int) -> Tuple[int, int]:
+    """Split ``N`` ranks into ``K`` runs as even as can be.
+
+    The first ``N % K`` groups hold one frequency more than the others, as
+    with ``torch.tensor_split``.
+
+    Returns:
+        ``(N // K, N % K)``: size of a small group, number of large groups.
+    """
+    # Under a tracer (ONNX export, FLOP counters) sizes are tensors.
+    return divmod(int(num_frequencies), int(num_groups))
+
+
+class _Permute(torch.autograd.Function):
+    """Reorder columns by a permutation whose inverse is known.
+
+    ``index_select`` alone would scatter in its backward, which is slow on a
+    CPU and, on a GPU, slow and in no fixed order. Here both ways gather.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(index, inverse)
+        return x.index_select(1, index)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        index, inverse = ctx.saved_tensors
+        return _Permute.apply(grad, inverse, index), None, None
+
+
+def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
+    """Give every rank the gate of its group.
+
+    Args:
+        gate: One value per group, ``(B, K)``.
+        num_frequencies: ``N``.
+
+    Returns:
+        ``(B, N)`` in the order of ranks.
+    """
+    B, K = gate.shape
+    size, num_large = group_sizes(num_frequencies, K)
+    # Groups are runs of ranks, so an expand does what a gather would; its
+    # backward is a plain sum.
+    large = gate[:, :num_large, None].expand(-1, -1, size + 1)
+    small = gate[:, num_large:, None].expand(-1, -1, size)
+    return torch.cat([large.flatten(1), small.flatten(1)], dim=1)
+
+
+def fourier_disjoint_weight(
+    spectrum: Tensor,
+    gate: Tensor,
+    order: Tensor,
+    rank: Tensor,
+    image_size: Tuple[int, int],
+) -> Tensor:
+    r"""Weigh the disjoint frequency groups and go back to space.
+
+    .. math:: W_b = \sum_g a_{b,g} \mathcal{F}^{-1}(S \cdot [f \in P_g])
+
+    (arXiv:2503.18783, Sec. 3.2.) The groups are disjoint, so one inverse FFT
+    serves all of them. Several spectra, each with gates of its own, add up.
+
+    Args:
+        spectrum: ``R`` spectra as (real, imaginary) pairs, float32 or
+            float64: the half planes ``(R, rows, cols//2 + 1, 2)``, or only
+            their ``n`` lowest frequencies in order of rank, ``(R, n, 2)``.
+        gate: ``(B, R, K)``.
+        order: From :func:`radius_order`.
+        rank: From :func:`radius_order`.
+        image_size: ``(rows, cols) = (O*kh, I*kw)``; ``cols`` may be odd.
+
+    Returns:
+        Kernels laid out as images, ``(B, rows, cols)``.
+    """
+    B, R, _ = gate.shape
+    rows, cols = image_size
+    half_plane = (rows, cols // 2 + 1)
+    gated = None
+    for r in range(R):
+        if spectrum.dim() == 3:
+            n = spectrum.shape[1]
+            # (B, n, 2), then zeros for the frequencies left out: (B, N, 2)
+            term = spread_over_groups(gate[:, r], n)[..., None] * spectrum[r]
+            term = F.pad(term, (0, 0, 0, order.numel() - n))
+            term = _Permute.apply(term, rank, order).view(B, *half_plane, 2)
+        else:
+            per_frequency = spread_over_groups(gate[:, r], order.numel())
+            per_frequency = _Permute.apply(per_frequency, rank, order)
+            term = per_frequency.view(B, *half_plane, 1) * spectrum[r]
+        gated = term if gated is None else gated + term
+    if B == 0:
+        # FFT libraries refuse an empty batch; stay in the graph without one.
+        return gated.new_zeros(0, rows, cols) + gated.sum()
+    return torch.fft.irfft2(torch.view_as_complex(gated), s=image_size)
+
+
+# ----------------------------------------------------------- feature maps
+
+
+def low_pass_mask(
+    size: Tuple[int, int],
+    divisor: int,
+    rule: str = 'exact',
+    device: torch.device = None,
+) -> Tensor:
+    r"""Ideal low-pass :math:`\max(|f_y|, |f_x|) < 1 / (2 k)`.
+
+    Args:
+        size: ``(H, W)`` of the feature map.
+        divisor: ``k``, the factor below the Nyquist frequency.
+        rule: One of :data:`MASK_RULES`.
+        device: Where to put the mask.
+
+    Returns:
+        Boolean half-plane mask ``(H, W//2 + 1)``.
+    """
+    H, W = size
+    rows, cols = (H, W) if rule == 'exact' else (64, 64)
+    # float32 for every input: the bound of the published code, 0.5/k + 1e-8,
+    # is a float32 number there, and which frequencies lie on it depends on
+    # its rounding.
+    kwargs = dict(device=device, dtype=torch.float32)
+    bound = 0.5 / divisor + 1e-8
+    keep_y = torch.fft.fftfreq(rows, **kwargs).abs() < bound
+    keep_x = torch.fft.rfftfreq(cols, **kwargs) < bound
+    if rule == 'nearest64':
+        # max() < bound is a box, so each axis is resized on its own.
+        keep_y = _resize_nearest(keep_y, H)
+        keep_x = _resize_nearest(keep_x, W // 2 + 1)
+    return keep_y[:, None] & keep_x
+
+
+def _resize_nearest(mask: Tensor, length: int) -> Tensor:
+    resized = F.interpolate(mask.float()[None, None], length, mode='nearest')
+    return resized[0, 0].bool()
+
+
+def frequency_bands(
+    x: Tensor, k_list: List[int], rule: str = 'exact'
+) -> List[Tensor]:
+    """Split a feature map into bands that add up to it again.
+
+    Args:
+        x: ``(B, C, H, W)``, float32 or float64.
+        k_list: Divisors of the Nyquist frequency, growing, e.g. ``[2, 4, 8]``
+            for octaves (arXiv:2503.18783, Sec. 3.4).
+        rule: One of :data:`MASK_RULES`.
+
+    Returns:
+        ``len(k_list) + 1`` maps like ``x``, highest frequencies first.
+    """
+    if x.shape[0] == 0:  # FFT libraries refuse an empty batch
+        return [x] * (len(k_list) + 1)
+    size = x.shape[-2:]
+    spectrum = torch.fft.rfft2(x)
+    bands, rest = [], x
+    for k in k_list:
+        mask = low_pass_mask(size, k, rule, x.device)
+        low = torch.fft.irfft2(spectrum * mask, s=size)
+        bands.append(rest - low)
+        rest = low
+    return [*bands, rest]

@@ -1,0 +1,213 @@
+"""Schedules of the temperature of dynamic layers."""
+
+from typing import Dict, List, Optional, Sequence, Union
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import Tensor, nn
+
+from ..layers import DynamicConv2d
+from ..layers.expert_conv import ExpertConv2d
+
+__all__ = ['TemperatureHook']
+
+_BY = ('epoch', 'iter')
+
+
+@HOOKS.register_module()
+class TemperatureHook(Hook):
+    """Move the temperature of dynamic layers in a straight line.
+
+    It is set before every epoch or iteration, from the number of that epoch
+    or iteration alone, so that a resumed run goes on as one that was never
+    interrupted. The layers keep it in a buffer: checkpoints, averaged models
+    and evaluation see the value that training has arrived at.
+
+    DY-Conv lowers its temperature from 30 to 1 in the first 10 epochs, which
+    is the default and fits ODConv too; KernelWarehouse goes from assigned
+    cells (1) to learned ones (0), iteration by iteration.
+
+    Args:
+        start (float): Value in the first epoch or iteration.
+            Defaults to 30.
+        end (float): Value after ``length`` epochs or iterations, and from
+            then on. Defaults to 1.
+        by (str): What to count, ``'epoch'`` or ``'iter'``.
+            Defaults to ``'epoch'``.
+        length (int): Number of epochs or iterations from ``start`` to
+            ``end``. Defaults to 10.
+        layer_types (Sequence[str] or str, optional): Names of the layers to
+            act on, as in a ``conv_cfg``. None: all that have a temperature.
+            Defaults to None.
+
+    Raises:
+        ValueError: An option is out of range, or, when training begins, the
+            model has no layer with a temperature that the options fit.
+
+    Example:
+        >>> # DY-Conv
+        >>> custom_hooks = [dict(type='TemperatureHook')]
+        >>> # KernelWarehouse, the first 20 epochs of 7330 iterations
+        >>> custom_hooks = [
+        ...     dict(type='TemperatureHook', start=1, end=0, by='iter',
+        ...          length=20 * 7330)]
+    """
+
+    # Before hooks that look at the model, such as EMAHook.
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(
+        self,
+        start: float = 30.0,
+        end: float = 1.0,
+        by: str = 'epoch',
+        length: int = 10,
+        layer_types: Optional[Union[str, Sequence[str]]] = None,
+    ) -> None:
+        for name, value in (('start', start), ('end', end)):
+            if not _is_number(value) or not 0 <= value < float('inf'):
+                raise ValueError(
+                    f'{name} must be a number >= 0, got {value!r}'
+                )
+        if by not in _BY:
+            raise ValueError(f"by must be 'epoch' or 'iter', got {by!r}")
+        if not isinstance(length, int) or not _is_number(length) or length < 1:
+            raise ValueError(
+                f'length must be an integer >= 1, the number of {by}s from '
+                f'start to end, got {length!r}'
+            )
+        if isinstance(layer_types, str):
+            layer_types = (layer_types,)
+        self.start = start
+        self.end = end
+        self.by = by
+        self.length = length
+        self.layer_types = layer_types
+        self._temperatures: List[Tensor] = []
+
+    def value_at(self, step: int) -> float:
+        """Temperature in the epoch or iteration ``step``, counted from 0."""
+        part = min(step / self.length, 1.0)
+        return (1 - part) * self.start + part * self.end
+
+    # ----------------------------------------------------------------- hook
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the layers; the weights are loaded by now.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
+        if self.by == 'epoch' and not by_epoch:
+            raise ValueError(
+                "by='epoch' needs a training loop that counts epochs, got "
+                f"{type(runner.train_loop).__name__}; use by='iter' and a "
+                'length in iterations'
+            )
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        layers = self._select(_layers_with_temperature(model))
+        self._check_range(layers)
+        self._temperatures = [
+            t for layer in layers.values() for t in _temperatures(layer)
+        ]
+        print_log(
+            f'TemperatureHook: {self.start:g} -> {self.end:g} over '
+            f'{self.length} {self.by}s in {len(layers)} layers',
+            logger='current',
+        )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the temperature of this epoch.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if self.by == 'epoch':
+            self._set(runner, runner.epoch)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        """Set the temperature of this iteration.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Not used.
+            data_batch (dict or tuple or list, optional): Not used.
+        """
+        if self.by == 'iter':
+            self._set(runner, runner.iter)
+
+    # -------------------------------------------------------------- helpers
+
+    def _set(self, runner: Runner, step: int) -> None:
+        value = self.value_at(step)
+        for temperature in self._temperatures:
+            temperature.fill_(value)
+        runner.message_hub.update_scalar('train/temperature', value)
+
+    def _select(self, found: Dict[str, nn.Module]) -> Dict[str, nn.Module]:
+        """The layers of the wanted types."""
+        types = sorted({type(layer).__name__ for layer in found.values()})
+        if not found:
+            raise ValueError(
+                'TemperatureHook: the model has no layer with a temperature, '
+                'such as DYConv, ODConv or KWConv; take the hook out of '
+                'custom_hooks or use such a layer'
+            )
+        if self.layer_types is None:
+            return found
+        unknown = [name for name in self.layer_types if name not in types]
+        if unknown or not self.layer_types:
+            raise ValueError(
+                f'layer_types must name some of the layers with a '
+                f'temperature in the model, {", ".join(map(repr, types))}, '
+                f'got {list(self.layer_types)!r}'
+            )
+        return {
+            name: layer
+            for name, layer in found.items()
+            if type(layer).__name__ in self.layer_types
+        }
+
+    def _check_range(self, layers: Dict[str, nn.Module]) -> None:
+        """What a softmax is divided by is above 0, a share is at most 1."""
+        for name, layer in layers.items():
+            for option in ('start', 'end'):
+                value = getattr(self, option)
+                divides = isinstance(layer, ExpertConv2d)
+                if value > 0 if divides else value <= 1:
+                    continue
+                right = '> 0' if divides else 'between 0 and 1'
+                raise ValueError(
+                    f'{option} must be {right} for {type(layer).__name__} '
+                    f'({name}), got {value!r}; layer_types=[...] makes a '
+                    'hook leave other layers alone'
+                )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _temperatures(layer: nn.Module) -> List[Tensor]:
+    """The layer's buffers of that name, its own or its router's."""
+    return [
+        buffer
+        for name, buffer in layer.named_buffers()
+        if name.rpartition('.')[2] == 'temperature'
+    ]
+
+
+def _layers_with_temperature(model: nn.Module) -> Dict[str, nn.Module]:
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, DynamicConv2d) and _temperatures(layer)
+    }

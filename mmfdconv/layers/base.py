@@ -1,0 +1,383 @@
+"""What every dynamic convolution has in common.
+
+From outside a dynamic layer is an ``nn.Conv2d``; inside, its kernel depends
+on the input. ``DynamicConv2d`` holds the contract, a method adds parameters
+and one equation.
+"""
+
+from contextlib import nullcontext
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    Optional,
+    Tuple,
+    Union,
+)
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+from ..functional import pad_input, per_sample_conv2d
+from .checks import check_choice, check_int_or_pair, check_positive_int
+from .precision import wide
+
+__all__ = ['DynamicConv2d', 'IntOrPair', 'flat_in_five_dimensions']
+
+IntOrPair = Union[int, Tuple[int, int]]
+_PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
+
+
+def flat_in_five_dimensions(fn: Callable) -> Callable:
+    """Make what ``nn.Module._apply`` is given fit for a stack of kernels.
+
+    ``to(memory_format=torch.channels_last)`` takes any parameter of five
+    dimensions for a 3-D convolution's and fails; as a vector it is moved and
+    cast all the same, and has no memory format.
+    """
+
+    def flat(t: Tensor) -> Tensor:
+        return fn(t.reshape(-1)).view(t.shape) if t.dim() == 5 else fn(t)
+
+    return flat
+
+
+class DynamicConv2d(nn.Module):
+    """Base of all dynamic convolutions.
+
+    It is not a subclass of ``nn.Conv2d``: tools that look for one, such as
+    ``fuse_conv_bn``, would take its kernel for a constant.
+
+    A subclass
+
+    * registers its parameters and calls :meth:`reset_parameters`,
+    * says in :meth:`router_parameters` which of them predict gates,
+    * turns a stock kernel into its own parameters in :meth:`load_stock_`,
+    * computes in :meth:`forward`.
+
+    Args:
+        in_channels: As in ``nn.Conv2d``, like all the following.
+        out_channels: ...
+        kernel_size: ...
+        stride: Defaults to 1.
+        padding: Pixels, ``'same'`` or ``'valid'``. Defaults to 0.
+        dilation: Defaults to 1.
+        groups: Defaults to 1.
+        bias: Defaults to True.
+        padding_mode: ``'zeros'``, ``'reflect'``, ``'replicate'`` or
+            ``'circular'``. Defaults to ``'zeros'``.
+        device: Where to create the parameters.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    #: Names of the submodules that predict gates from the input.
+    router_names: Tuple[str, ...] = ()
+
+    #: Why this instance is a stock convolution after all, or None.
+    static: Optional[str] = None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Union[str, IntOrPair] = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = 'zeros',
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ('in_channels', in_channels),
+            ('out_channels', out_channels),
+            ('groups', groups),
+        ):
+            check_positive_int(name, value)
+        for name, value in (
+            ('in_channels', in_channels),
+            ('out_channels', out_channels),
+        ):
+            if value % groups:
+                raise ValueError(
+                    f'{name} must be divisible by groups, got '
+                    f'{name}={value} and groups={groups}'
+                )
+        for name, value in (
+            ('kernel_size', kernel_size),
+            ('stride', stride),
+            ('dilation', dilation),
+        ):
+            check_int_or_pair(name, value)
+        check_choice('padding_mode', padding_mode, _PADDING_MODES)
+        if isinstance(padding, str):
+            check_choice('padding', padding, ('same', 'valid'))
+            if padding == 'same' and any(s != 1 for s in _pair(stride)):
+                raise ValueError(
+                    "padding='same' needs stride=1, as in nn.Conv2d, got "
+                    f'stride={stride!r}'
+                )
+        else:
+            check_int_or_pair('padding', padding, least=0)
+
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = _pair(kernel_size)
+        self.stride = _pair(stride)
+        self.padding = padding if isinstance(padding, str) else _pair(padding)
+        self.dilation = _pair(dilation)
+        self.groups = groups
+        self.padding_mode = padding_mode
+        # mmcv's ConvModule reads these two off any convolution.
+        self.transposed = False
+        self.output_padding = (0, 0)
+        if bias:
+            self.bias = nn.Parameter(
+                torch.empty(out_channels, device=device, dtype=dtype)
+            )
+        else:
+            self.register_parameter('bias', None)
+
+    # ------------------------------------------------------------- subclass
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew and put the gates at their neutral start."""
+        raise NotImplementedError
+
+    def reset_router(self) -> None:
+        """Put the gates at their neutral start, leave the weights alone."""
+        for router in self.routers():
+            router.reset_parameters()
+
+    def load_stock_(self, weight: Tensor) -> None:
+        """Take over a stock kernel ``(O, C/G, kh, kw)``, in place."""
+        raise NotImplementedError
+
+    @classmethod
+    def static_reason(cls, conv: nn.Module, **options: Any) -> Optional[str]:
+        """Say why ``options`` would leave ``conv`` static.
+
+        Args:
+            conv: Anything with the attributes of an ``nn.Conv2d``.
+            options: The layer's own options, as in a ``conv_cfg``.
+
+        Returns:
+            One phrase, or None when the layer would be dynamic.
+        """
+        return None
+
+    # -------------------------------------------------------------- contract
+
+    @property
+    def weight_shape(self) -> Tuple[int, int, int, int]:
+        """Shape of the stock kernel, ``(O, C/G, kh, kw)``."""
+        return (
+            self.out_channels,
+            self.in_channels // self.groups,
+            *self.kernel_size,
+        )
+
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, **options: Any) -> 'DynamicConv2d':
+        """Build the layer that starts as ``conv``.
+
+        The bias is shared, the kernel is carried over, ``training``, device
+        and dtype stay. A frozen kernel stays frozen; the gates are alive.
+
+        Args:
+            conv: The stock convolution.
+            options: The layer's own keyword arguments.
+        """
+        layer = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            conv.groups,
+            conv.bias is not None,
+            conv.padding_mode,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+            **options,
+        )
+        if not conv.weight.is_meta:
+            layer.load_stock_(conv.weight.detach())
+        layer.bias = conv.bias
+        for parameter in layer.weight_parameters():
+            if parameter is not conv.bias:
+                parameter.requires_grad_(conv.weight.requires_grad)
+        return layer.train(conv.training)
+
+    def routers(self) -> Iterator[nn.Module]:
+        """Submodules that predict gates from the input."""
+        for name in self.router_names:
+            router = getattr(self, name, None)
+            if router is not None:
+                yield router
+
+    def router_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that predict gates from the input."""
+        for router in self.routers():
+            yield from router.parameters()
+
+    def weight_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that stand for the stock layer's weight and bias."""
+        routers = {id(p) for p in self.router_parameters()}
+        return (p for p in self.parameters() if id(p) not in routers)
+
+    def init_weights(self) -> None:
+        """Answer the call of MMEngine and mmcv: start as the stock layer.
+
+        The kernel is kept as it was built, converted or loaded; without this
+        method mmcv's ``ConvModule`` would redraw it by shape alone.
+        """
+        self.reset_router()
+
+    @staticmethod
+    def wide(dtype: torch.dtype) -> torch.dtype:
+        """FFTs, gates and their products are computed in float32 at least."""
+        return wide(dtype)
+
+    @staticmethod
+    def no_autocast(x: Tensor) -> ContextManager:
+        """Context for routers and kernels: cheap, and better in float32."""
+        if x.is_meta:  # autocast does not know the meta device
+            return nullcontext()
+        return torch.autocast(x.device.type, enabled=False)
+
+    def convolve(
+        self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
+    ) -> Tensor:
+        """Convolve each sample with its own kernel.
+
+        Args:
+            x: ``(B, C, H, W)``.
+            weight: ``(B, O, C/G, kh, kw)``.
+            bias: ``(O,)``, ``(B, O)`` or None.
+
+        Returns:
+            ``(B, O, H', W')``.
+        """
+        x, padding = self._pad(x)
+        return per_sample_conv2d(
+            x,
+            weight.to(x.dtype),
+            bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def convolve_static(
+        self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
+    ) -> Tensor:
+        """Convolve as the stock layer, one kernel ``(O, C/G, kh, kw)``."""
+        x, padding = self._pad(x)
+        return F.conv2d(
+            x,
+            weight,
+            bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def _pad(self, x: Tensor) -> Tuple[Tensor, Any]:
+        return pad_input(
+            x,
+            self.padding,
+            self.padding_mode,
+            self.kernel_size,
+            self.dilation,
+        )
+
+    # ------------------------------------------------------------ checkpoint
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Dict[str, Tensor],
+        prefix: str,
+        local_metadata: Dict[str, Any],
+        strict: bool,
+        missing_keys: list,
+        unexpected_keys: list,
+        error_msgs: list,
+    ) -> None:
+        """Accept a stock checkpoint, key ``weight``, beside the own one."""
+        weight = state_dict.get(prefix + 'weight')
+        if weight is not None and self._is_stock(state_dict, prefix):
+            self._take_stock(state_dict, prefix, weight, error_msgs)
+        super()._load_from_state_dict(
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
+        )
+
+    def _is_stock(self, state_dict: Dict[str, Tensor], prefix: str) -> bool:
+        """Whether the keys below ``prefix`` are those of a stock layer."""
+        own = {prefix + k for k in self.state_dict()}
+        stock = {prefix + 'weight', prefix + 'bias'}
+        return bool(own - stock) and own.isdisjoint(set(state_dict) - stock)
+
+    def _take_stock(
+        self,
+        state_dict: Dict[str, Tensor],
+        prefix: str,
+        weight: Tensor,
+        error_msgs: list,
+    ) -> None:
+        if weight.dim() == 2 and self.kernel_size == (1, 1):
+            weight = weight[..., None, None]  # an nn.Linear's
+        if tuple(weight.shape) != self.weight_shape:
+            error_msgs.append(
+                f'{prefix}weight: a stock kernel of shape '
+                f'{tuple(weight.shape)} does not fit '
+                f'{type(self).__name__}, which needs {self.weight_shape} '
+                '(out_channels, in_channels / groups, kernel height, kernel '
+                'width)'
+            )
+        else:
+            self.reset_router()
+            self.load_stock_(weight)
+        # What the stock layer does not have starts neutral; what it has is
+        # now in our parameters. Handing these back as "loaded" keeps the
+        # framework's list of missing and unexpected keys honest.
+        del state_dict[prefix + 'weight']
+        for name, value in self.state_dict().items():
+            if name != 'bias':
+                state_dict[prefix + name] = value
+
+    def extra_repr(self) -> str:
+        """Like ``nn.Conv2d``'s."""
+        text = (
+            f'{self.in_channels}, {self.out_channels}, '
+            f'kernel_size={self.kernel_size}, stride={self.stride}'
+        )
+        for name, default in (
+            ('padding', (0, 0)),
+            ('dilation', (1, 1)),
+            ('groups', 1),
+            ('padding_mode', 'zeros'),
+        ):
+            value = getattr(self, name)
+            if value != default:
+                text += f', {name}={value!r}'
+        return text + ('' if self.bias is not None else ', bias=False')

@@ -1,0 +1,353 @@
+"""FDConv: Frequency Dynamic Convolution.
+
+Paper: Chen et al., "Frequency Dynamic Convolution for Dense Image
+Prediction", CVPR 2025, arXiv:2503.18783. FDW Sec. 3.2, KSM Sec. 3.3, FBM
+Sec. 3.4. Parameter and option names are those of the published code
+(github.com/Linwei-Chen/FDConv), whose checkpoints load as they are.
+
+Differs from the published code in:
+
+* The start. All gates are neutral there too except the output channels',
+  which begin random; and ``param_ratio=R`` begins at R times the stock
+  kernel, ``param_reduction < 1`` at a small fraction of it. Here the layer
+  always starts as the stock convolution.
+* The band masks are the paper's (``fbm_cfg=dict(mask='exact')``); the
+  published ones are ``mask='nearest64'``.
+* ``use_fdconv_if_c_gt`` and ``use_fdconv_if_k_in`` are None by default: the
+  layer is what its name says unless a config asks for the gate.
+* ``groups > 1``, uneven frequency groups, odd ``C*kw``, float64, and batch 1
+  in training work.
+"""
+
+import math
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from .base import IntOrPair
+from .checks import check_numbers
+from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
+from .fdconv_options import (
+    check_options,
+    note_without_effect,
+    published_gate,
+)
+from .fdconv_parts import (
+    FrequencyBandModulation,
+    GlobalGates,
+    KernelSpatialModulationGlobal,
+    KernelSpatialModulationLocal,
+)
+from .fourier_weight import FourierWeightConv2d
+
+__all__ = ['FDConv']
+
+
+class FDConv(FourierWeightConv2d):
+    r"""Convolution whose kernel is assembled in the frequency domain.
+
+    .. math::
+        W_b = \alpha^{c}_b \alpha^{o}_b \alpha^{s}_b \odot L_b \odot
+        \sum_{g=1}^{K} a_{b,g}\, \mathcal{F}^{-1}(S \cdot [f \in P_g]),
+        \qquad y_b = W_b * \mathrm{FBM}(x_b) + \mathrm{bias}
+
+    ``S`` is the parameter (``dft_weight``), ``P_g`` the g-th group of
+    frequencies by radius, ``a`` and the three alphas the global branch of KSM,
+    ``L`` its local branch.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation,
+            groups, bias, padding_mode, device, dtype: As in ``nn.Conv2d``.
+        kernel_num: ``K``, frequency groups. None: ``out_channels // 2``
+            groups and a kernel temperature of ``sqrt(K * R)``. The paper's
+            experiments use 64. Defaults to 4.
+        reduction: Width of the router over ``in_channels``; at least 16 wide.
+        kernel_temp: Temperature of the frequency groups' gates.
+        temp: Temperature of the other global gates. None: ``kernel_temp``.
+        att_multi: Factor of the sigmoid gates.
+        param_ratio: ``R``, number of spectra, each with its own gates.
+        param_reduction: Keep only this lowest part of the frequencies, in
+            (0, 1]. Below 1 a stock kernel is kept up to its low-pass.
+        ksm_only_kernel_att: Global branch: the frequency groups' gates alone.
+        use_ksm_local: Whether there is a local branch.
+        ksm_local_act: ``'sigmoid'`` or ``'tanh'``.
+        ksm_global_act: ``'sigmoid'``, ``'tanh'``, or ``'softmax'`` with
+            ``ksm_only_kernel_att``.
+        use_fdconv_if_c_gt: Be a stock convolution unless
+            ``min(in_channels, out_channels)`` exceeds this (published: 16).
+            Defaults to None, no condition.
+        use_fdconv_if_k_in: Be a stock convolution unless both sides of the
+            kernel are in this list (published: ``[1, 3]``). Defaults to None.
+        use_fbm_if_k_in: FBM for these kernel sizes. Defaults to ``(3,)``.
+        use_fbm_for_stride: FBM for strided layers, whatever their kernel.
+        convert_param: True: the spectrum is the parameter. False: the kernel
+            is (``weight``), its FFT is taken in every forward pass.
+        linear_mode: With ``convert_param=False`` and a 1x1 kernel: ``weight``
+            is ``(O, C/G)``, as in ``nn.Linear``.
+        fbm_cfg: Options of
+            :class:`~mmfdconv.layers.fdconv_parts.FrequencyBandModulation`;
+            what is not given keeps its default.
+        descriptor: What the global branch of KSM sees of the input:
+            ``'gap'``, ``'fat'``, or a dict with options, see
+            :func:`~mmfdconv.layers.descriptors.build_descriptor`. The local
+            branch always sees the mean. Defaults to ``'gap'``, as published.
+        use_fdconv_if_stride_in, att_grid, spatial_freq_decompose: Published
+            options without effect.
+
+    Shape:
+        Input ``(B, C, H, W)``, output ``(B, O, H', W')`` as in ``nn.Conv2d``.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example::
+
+        >>> conv = FDConv(64, 128, 3, padding=1, kernel_num=64)
+        >>> conv(torch.rand(2, 64, 56, 56)).shape
+        torch.Size([2, 128, 56, 56])
+    """
+
+    router_names = ('descriptor', 'KSM_Global', 'KSM_Local', 'FBM')
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Union[str, IntOrPair] = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = 'zeros',
+        device=None,
+        dtype=None,
+        *,
+        kernel_num: Optional[int] = 4,
+        reduction: float = 0.0625,
+        kernel_temp: float = 1.0,
+        temp: Optional[float] = None,
+        att_multi: float = 2.0,
+        param_ratio: int = 1,
+        param_reduction: float = 1.0,
+        ksm_only_kernel_att: bool = False,
+        use_ksm_local: bool = True,
+        ksm_local_act: str = 'sigmoid',
+        ksm_global_act: str = 'sigmoid',
+        use_fdconv_if_c_gt: Optional[int] = None,
+        use_fdconv_if_k_in: Optional[Sequence[int]] = None,
+        use_fbm_if_k_in: Sequence[int] = (3,),
+        use_fbm_for_stride: bool = False,
+        convert_param: bool = True,
+        linear_mode: bool = False,
+        fbm_cfg: Optional[Dict[str, Any]] = None,
+        descriptor: DescriptorCfg = 'gap',
+        use_fdconv_if_stride_in: Optional[Sequence[int]] = None,
+        att_grid: Optional[int] = None,
+        spatial_freq_decompose: Optional[bool] = None,
+    ) -> None:
+        factory = dict(device=device, dtype=dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            **factory,
+        )
+        fbm_cfg = note_without_effect(
+            fbm_cfg or {},
+            spatial_freq_decompose,
+            use_fdconv_if_stride_in=use_fdconv_if_stride_in,
+            att_grid=att_grid,
+        )
+        kernel_num, kernel_temp, temp = check_options(
+            out_channels,
+            self.kernel_size,
+            kernel_num,
+            param_ratio,
+            kernel_temp,
+            temp,
+            reduction=reduction,
+            att_multi=att_multi,
+            param_reduction=param_reduction,
+            ksm_only_kernel_att=ksm_only_kernel_att,
+            ksm_local_act=ksm_local_act,
+            ksm_global_act=ksm_global_act,
+            linear_mode=linear_mode,
+        )
+        # Before the gate, so that a wrong one is heard where it is shut.
+        built = build_descriptor(descriptor, in_channels, **factory)
+        self.static = published_gate(
+            self, use_fdconv_if_c_gt, use_fdconv_if_k_in
+        )
+        if self.static:
+            self.weight = nn.Parameter(
+                torch.empty(self.weight_shape, **factory)
+            )
+            self.reset_parameters()
+            return
+
+        self.create_spectra(
+            kernel_num,
+            param_ratio,
+            param_reduction,
+            convert_param,
+            linear_mode,
+            **factory,
+        )
+        shape = (in_channels, out_channels, self.kernel_size, groups)
+        self.descriptor = built
+        self.KSM_Global = KernelSpatialModulationGlobal(
+            *shape,
+            num_kernel_gates=kernel_num * param_ratio,
+            reduction=reduction,
+            temperature=temp,
+            kernel_temperature=kernel_temp,
+            att_multi=att_multi,
+            only_kernel=ksm_only_kernel_att,
+            act=ksm_global_act,
+            **factory,
+        )
+        self.KSM_Local = None
+        if use_ksm_local:
+            self.KSM_Local = KernelSpatialModulationLocal(
+                *shape, act=ksm_local_act, att_multi=att_multi, **factory
+            )
+        self.FBM = None
+        check_numbers('use_fbm_if_k_in', use_fbm_if_k_in)
+        by_kernel = all(k in use_fbm_if_k_in for k in self.kernel_size)
+        by_stride = use_fbm_for_stride and max(self.stride) > 1
+        if by_kernel or by_stride:
+            self.FBM = FrequencyBandModulation(
+                in_channels, **fbm_cfg, **factory
+            )
+        self.reset_parameters()
+
+    @classmethod
+    def static_reason(cls, conv: nn.Module, **options: Any) -> Optional[str]:
+        """The published gate: why a layer would stay a stock convolution."""
+        return published_gate(
+            conv,
+            options.get('use_fdconv_if_c_gt'),
+            options.get('use_fdconv_if_k_in'),
+        )
+
+    # --------------------------------------------------------------- weights
+
+    def reset_parameters(self) -> None:
+        """Draw the kernel as ``nn.Conv2d`` does; neutral gates."""
+        like = next(self.weight_parameters())
+        stock = like.new_empty(self.weight_shape)
+        nn.init.kaiming_uniform_(stock, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(stock[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+        self.reset_router()
+        if not stock.is_meta:
+            self.load_stock_(stock)
+
+    @torch.no_grad()
+    def load_stock_(self, weight: Tensor) -> None:
+        """Take over a stock kernel ``(O, C/G, kh, kw)``, in place."""
+        if self.static:
+            self.weight.copy_(weight)
+            return
+        gain = self.param_ratio * self.KSM_Global.start_gain()
+        if self.KSM_Local is not None:
+            gain *= self.KSM_Local.start_gain()
+        self.store_kernel_(weight if gain == 1 else weight / gain)
+
+    # --------------------------------------------------------------- forward
+
+    def dynamic_weight(self, x: Tensor) -> Tensor:
+        """The kernel of every sample, FDW and KSM.
+
+        Args:
+            x: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, O, C/G, kh, kw)``, float32 at least.
+        """
+        return self._assemble(*self._predict(x))
+
+    def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
+        """The two branches of KSM; the local one always sees the mean."""
+        descriptor = self.descriptor(x)  # (B, C)
+        gates = self.KSM_Global(descriptor)
+        if self.KSM_Local is None:
+            return gates, None
+        if not isinstance(self.descriptor, GlobalAveragePool):
+            descriptor = GlobalAveragePool()(x)
+        return gates, self.KSM_Local(descriptor)  # (B, O * kh, C/G * kw)
+
+    def _assemble(self, gates: GlobalGates, local: Optional[Tensor]) -> Tensor:
+        """FDW, then the gates that are there; see :meth:`dynamic_weight`."""
+        O, I, kh, kw = self.weight_shape  # noqa: E741
+        B, G = gates.kernel.shape[0], self.groups
+        image = self.spectral_image(gates.kernel)  # (B, O * kh, I * kw)
+        if local is not None:
+            image = image * local
+        weight = image.view(B, G, O // G, kh, I, kw)
+        # Small gates first multiply each other, the kernel is passed over
+        # as rarely as can be.
+        small = None
+        if gates.filter is not None:
+            small = gates.filter.view(B, G, O // G, 1, 1, 1)
+        if gates.spatial is not None:
+            spatial = gates.spatial.view(B, 1, 1, kh, 1, kw)
+            small = spatial if small is None else small * spatial
+        if small is not None:
+            weight = weight * small
+        if gates.channel is not None:
+            weight = weight * gates.channel.view(B, G, 1, 1, I, 1)
+        # (B, G, O/G, kh, I, kw) -> (B, O, I, kh, kw)
+        return weight.flatten(1, 2).permute(0, 1, 3, 2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
+        if self.static:
+            return self.convolve_static(x, self.weight, self.bias)
+        # The router costs next to nothing, and no FFT knows bfloat16.
+        with self.no_autocast(x):
+            gates, local = self._predict(x)
+            on_features = self._features_are_smaller(x)
+            on_kernel = gates
+            if on_features:
+                on_kernel = gates._replace(channel=None, filter=None)
+            weight = self._assemble(on_kernel, local)
+        if self.FBM is not None:
+            x = self.FBM(x)
+        if not on_features:
+            return self.convolve(x, weight, self.bias)
+        # A gate of whole channels may as well act on the features.
+        if gates.channel is not None:
+            x = x * gates.channel.to(x.dtype)[..., None, None]
+        y = self.convolve(x, weight, None)
+        if gates.filter is not None:
+            y = y * gates.filter.to(y.dtype)[..., None, None]
+        if self.bias is not None:
+            y = y + self.bias.to(y.dtype).view(-1, 1, 1)
+        return y
+
+    def _features_are_smaller(self, x: Tensor) -> bool:
+        """Whether there are fewer features than elements of a kernel."""
+        O, I, kh, kw = self.weight_shape  # noqa: E741
+        features = (self.in_channels + O) * x.shape[2] * x.shape[3]
+        return features < O * I * kh * kw
+
+    def extra_repr(self) -> str:
+        """Like ``nn.Conv2d``'s, with what is FDConv's own."""
+        text = super().extra_repr()
+        if self.static:
+            return f'{text}, static: {self.static}'
+        return (
+            f'{text}, kernel_num={self.kernel_num}, '
+            f'param_ratio={self.param_ratio}, '
+            f'convert_param={self.convert_param}'
+        )

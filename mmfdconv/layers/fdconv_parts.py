@@ -1,0 +1,378 @@
+"""The three predictors of FDConv: global and local KSM, and FBM.
+
+Paper: arXiv:2503.18783, Sec. 3.3 (Kernel Spatial Modulation) and Sec. 3.4
+(Frequency Band Modulation). Parameters bear the published names.
+"""
+
+import math
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..functional import MASK_RULES, frequency_bands
+from .checks import check_choice, check_numbers, check_positive_int
+from .precision import wide
+from .routers import RouterBatchNorm, RouterConv, StarReLU, init_head_
+
+__all__ = [
+    'FrequencyBandModulation',
+    'GlobalGates',
+    'KernelSpatialModulationGlobal',
+    'KernelSpatialModulationLocal',
+    'apply_gate_activation',
+]
+
+_MIN_HIDDEN = 16
+
+
+def apply_gate_activation(logit: Tensor, act: str, scale: float) -> Tensor:
+    """Turn logits into gates.
+
+    Args:
+        logit: Any shape.
+        act: ``'sigmoid'``, ``scale * sigmoid(logit)``, or ``'tanh'``,
+            ``1 + tanh(logit)``.
+        scale: The published ``att_multi``; 2 makes a zero logit neutral.
+    """
+    if act == 'sigmoid':
+        return logit.sigmoid() * scale
+    return 1 + logit.tanh()
+
+
+class GlobalGates(NamedTuple):
+    """What the global branch predicts; None where a head does not exist."""
+
+    channel: Optional[Tensor]  # (B, C), input channels
+    filter: Optional[Tensor]  # (B, O), output channels
+    spatial: Optional[Tensor]  # (B, kh * kw), kernel positions
+    kernel: Tensor  # (B, R * K), frequency groups
+
+
+class KernelSpatialModulationGlobal(nn.Module):
+    """KSM, global branch: descriptor -> FC -> BN -> StarReLU -> four heads.
+
+    Args:
+        in_channels: ``C``.
+        out_channels: ``O``.
+        kernel_size: ``(kh, kw)``; a 1x1 kernel has no position gate.
+        groups: Depthwise layers have no output-channel gate, it would repeat
+            the input channels'.
+        num_kernel_gates: ``R * K``; a single group has no gate.
+        reduction: Hidden width over ``C``; at least 16 wide.
+        temperature: Divides the logits of channels, filters and positions.
+        kernel_temperature: Divides the logits of the frequency groups.
+        att_multi: Scale of the sigmoid.
+        only_kernel: Predict the frequency groups' gates alone.
+        act: ``'sigmoid'``, ``'tanh'``, or, with ``only_kernel``,
+            ``'softmax'``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Tuple[int, int],
+        groups: int,
+        num_kernel_gates: int,
+        reduction: float,
+        temperature: float,
+        kernel_temperature: float,
+        att_multi: float,
+        only_kernel: bool,
+        act: str,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.kernel_temperature = kernel_temperature
+        self.att_multi = att_multi
+        self.act = act
+        self.num_kernel_gates = num_kernel_gates
+        kwargs = dict(device=device, dtype=dtype)
+        hidden = max(int(in_channels * reduction), _MIN_HIDDEN)
+        self.fc = RouterConv((hidden, in_channels, 1, 1), False, **kwargs)
+        self.bn = RouterBatchNorm(hidden, **kwargs)
+        self.relu = StarReLU(**kwargs)
+        depthwise = groups == in_channels == out_channels
+        positions = kernel_size[0] * kernel_size[1]
+        widths = {
+            'channel_fc': 0 if only_kernel else in_channels,
+            'filter_fc': 0 if only_kernel or depthwise else out_channels,
+            'spatial_fc': 0 if only_kernel or positions == 1 else positions,
+            'kernel_fc': 0 if num_kernel_gates == 1 else num_kernel_gates,
+        }
+        for name, width in widths.items():
+            head = None
+            if width:
+                head = RouterConv((width, hidden, 1, 1), **kwargs)
+            self.add_module(name, head)
+
+    @property
+    def heads(self) -> Tuple[RouterConv, ...]:
+        """The heads that exist."""
+        heads = (
+            self.channel_fc,
+            self.filter_fc,
+            self.spatial_fc,
+            self.kernel_fc,
+        )
+        return tuple(head for head in heads if head is not None)
+
+    def reset_parameters(self) -> None:
+        """Neutral gates."""
+        nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
+        self.bn.reset_parameters()
+        nn.init.ones_(self.relu.scale)
+        nn.init.zeros_(self.relu.bias)
+        for head in self.heads:
+            init_head_(head)
+
+    def start_gain(self) -> float:
+        """Product of the neutral gates, the frequency groups' left out."""
+        if self.act != 'sigmoid':
+            return 1.0
+        modulating = [h for h in self.heads if h is not self.kernel_fc]
+        return (self.att_multi / 2) ** len(modulating)
+
+    def forward(self, descriptor: Tensor) -> GlobalGates:
+        """Predict the gates from ``(B, C)``."""
+        hidden = self.relu(self.bn(self.fc(descriptor)))  # (B, hidden)
+
+        def gate(head: Optional[RouterConv]) -> Optional[Tensor]:
+            if head is None:
+                return None
+            logit = head(hidden) / self.temperature
+            return apply_gate_activation(logit, self.act, self.att_multi)
+
+        return GlobalGates(
+            gate(self.channel_fc),
+            gate(self.filter_fc),
+            gate(self.spatial_fc),
+            self._kernel_gate(hidden),
+        )
+
+    def _kernel_gate(self, hidden: Tensor) -> Tensor:
+        """Gates of the frequency groups, 1 / (R K) each at the start."""
+        if self.kernel_fc is None:
+            return hidden.new_ones(hidden.shape[0], 1)
+        logit = self.kernel_fc(hidden) / self.kernel_temperature
+        if self.act == 'softmax':
+            return logit.softmax(dim=1)
+        # att_multi is not for these: 2 * sigmoid, as published.
+        gate = apply_gate_activation(logit, self.act, 2.0)
+        return gate / self.num_kernel_gates
+
+
+class KernelSpatialModulationLocal(nn.Module):
+    """KSM, local branch: a gate for every element of the kernel.
+
+    The descriptor, normalised over its channels, is convolved along them; an
+    input channel's gates come from its neighbours in channel order (ECA-Net,
+    arXiv:1910.03151, gives the width of the neighbourhood).
+
+    Args:
+        in_channels: ``C``.
+        out_channels: ``O``.
+        kernel_size: ``(kh, kw)``.
+        groups: ``G``. An output channel looks at the input channels of its
+            own group.
+        act: ``'sigmoid'`` or ``'tanh'``.
+        att_multi: Scale of the sigmoid.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Tuple[int, int],
+        groups: int,
+        act: str,
+        att_multi: float,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.groups = groups
+        self.act = act
+        self.att_multi = att_multi
+        kwargs = dict(device=device, dtype=dtype)
+        self.window = round(math.log2(in_channels) / 2 + 0.5) // 2 * 2 + 1
+        num_gates = out_channels * kernel_size[0] * kernel_size[1]
+        self.conv = RouterConv((num_gates, 1, self.window), False, **kwargs)
+        self.norm = nn.LayerNorm(in_channels, **kwargs)
+
+    def reset_parameters(self) -> None:
+        """Neutral gates."""
+        init_head_(self.conv)
+        self.norm.reset_parameters()
+
+    def start_gain(self) -> float:
+        """The neutral gate."""
+        return self.att_multi / 2 if self.act == 'sigmoid' else 1.0
+
+    def forward(self, descriptor: Tensor) -> Tensor:
+        """Predict ``(B, O*kh, C/G*kw)``, laid out as FDW, from ``(B, C)``."""
+        B, C = descriptor.shape
+        G, I, n = self.groups, C // self.groups, self.window  # noqa: E741
+        kh, kw = self.kernel_size
+        norm, dtype = self.norm, descriptor.dtype
+        x = F.layer_norm(
+            descriptor,
+            (C,),
+            norm.weight.to(dtype),
+            norm.bias.to(dtype),
+            norm.eps,
+        )
+        # The zero-padded neighbours of every channel, (B, G, n, I).
+        x = F.pad(x, (n // 2, n // 2)).unfold(1, n, 1)
+        x = x.reshape(B, G, I, n).transpose(2, 3)
+        # The 1-D convolution as one matrix product whose columns are already
+        # those of the kernel's image: position q of the kernel takes the taps
+        # of position q. (B, G, 1, n, I, 1) * (kw, 1, 1, kw) -> (.., kw * n,
+        # I * kw)
+        eye = torch.eye(kw, dtype=dtype, device=x.device)
+        x = x[:, :, None, :, :, None] * eye[:, None, None, :]
+        x = x.reshape(B, G, kw * n, I * kw)
+        # (O * kh * kw, 1, n) -> (G, O/G * kh, kw * n)
+        taps = self.conv.weight.to(dtype).view(G, -1, kw * n)
+        logit = (taps @ x).view(B, self.out_channels * kh, I * kw)
+        return apply_gate_activation(logit, self.act, self.att_multi)
+
+
+class FrequencyBandModulation(nn.Module):
+    r"""FBM: weigh the frequency bands of the input, each by a spatial map.
+
+    .. math:: Y = \sum_b A_b(X) \odot X_b
+
+    Args:
+        in_channels: ``C``.
+        k_list: The bands' upper bounds as divisors of the Nyquist frequency,
+            growing. Defaults to octaves.
+        lowfreq_att: Whether the lowest band has a map too.
+        act: ``'sigmoid'`` (times 2), ``'tanh'`` (plus 1) or ``'softmax'``
+            (over the spatial groups, times their number).
+        spatial_group: Number of maps per band; more than 64 stand for one per
+            channel, as published.
+        spatial_kernel: Size of the convolution that predicts the maps, odd.
+        init: ``'zero'``: every map is 1 at the start; ``'default'``: PyTorch's
+            initialisation of a convolution, so the layer does not start as
+            the stock one.
+        mask: ``'exact'``, the paper's low-pass, or ``'nearest64'``, the
+            published code's, made at 64x64 and resized.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        k_list: Sequence[int] = (2, 4, 8),
+        lowfreq_att: bool = False,
+        act: str = 'sigmoid',
+        spatial_group: int = 1,
+        spatial_kernel: int = 3,
+        init: str = 'zero',
+        mask: str = 'exact',
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        check_numbers("fbm_cfg['k_list']", k_list)
+        k_list = list(k_list)
+        if not k_list or k_list != sorted(set(k_list)) or k_list[0] < 1:
+            raise ValueError(
+                "fbm_cfg['k_list'] must be growing divisors of the Nyquist "
+                f'frequency >= 1, such as [2, 4, 8], got {k_list!r}'
+            )
+        check_choice("fbm_cfg['act']", act, ('sigmoid', 'tanh', 'softmax'))
+        check_choice("fbm_cfg['init']", init, ('zero', 'default'))
+        check_choice("fbm_cfg['mask']", mask, MASK_RULES)
+        check_positive_int("fbm_cfg['spatial_group']", spatial_group)
+        check_positive_int("fbm_cfg['spatial_kernel']", spatial_kernel)
+        if spatial_kernel % 2 == 0:
+            raise ValueError(
+                "fbm_cfg['spatial_kernel'] must be odd, so that the maps are "
+                f'as large as the input, got {spatial_kernel}'
+            )
+        if spatial_group > 64:
+            spatial_group = in_channels
+        if in_channels % spatial_group:
+            raise ValueError(
+                "fbm_cfg['spatial_group'] must divide in_channels="
+                f'{in_channels}, got {spatial_group}'
+            )
+        self.k_list = k_list
+        self.lowfreq_att = lowfreq_att
+        self.act = act
+        self.spatial_group = spatial_group
+        self.padding = spatial_kernel // 2  # the maps are as large as x
+        self.init = init
+        self.mask = mask
+        shape = (spatial_group, in_channels // spatial_group)
+        shape += (spatial_kernel, spatial_kernel)
+        self.freq_weight_conv_list = nn.ModuleList(
+            RouterConv(shape, device=device, dtype=dtype)
+            for _ in range(len(k_list) + lowfreq_att)
+        )
+
+    def reset_parameters(self) -> None:
+        """Maps of 1, or PyTorch's initialisation."""
+        for conv in self.freq_weight_conv_list:
+            if self.init == 'zero':
+                init_head_(conv)
+            else:
+                conv.reset_parameters()
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Spatial maps of all bands, ``(B, C, H, W) -> (B, S, bands, H, W)``.
+
+        ``S`` is ``spatial_group``.
+        """
+        B, _, H, W = x.shape
+        convs = self.freq_weight_conv_list
+        # All bands in one convolution: (S, bands, C/S, k, k) -> (S * bands,
+        # C/S, k, k), grouped by S.
+        weight = torch.stack([c.weight for c in convs], dim=1).flatten(0, 1)
+        bias = torch.stack([c.bias for c in convs], dim=1).flatten()
+        logit = F.conv2d(
+            x,
+            weight.to(x.dtype),
+            bias.to(x.dtype),
+            padding=self.padding,
+            groups=self.spatial_group,
+        ).view(B, self.spatial_group, len(convs), H, W)
+        if self.act == 'softmax':
+            return logit.softmax(dim=1) * self.spatial_group
+        return apply_gate_activation(logit, self.act, 2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Modulate, ``(B, C, H, W) -> (B, C, H, W)``, in the input's dtype.
+
+        The bands are computed in float32 at least: cuFFT's half precision
+        knows powers of two only.
+        """
+        B, C, H, W = x.shape
+        maps = self.maps(x)
+        signal = x.to(wide(x.dtype))
+        grouped = (B, self.spatial_group, C // self.spatial_group, H, W)
+        y = None
+        for i, band in enumerate(
+            frequency_bands(signal, self.k_list, self.mask)
+        ):
+            band = band.reshape(grouped)
+            if i < maps.shape[2]:
+                band = maps[:, :, i, None].to(band.dtype) * band
+            y = band if y is None else y + band
+        return y.reshape(B, C, H, W).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """What the bands are."""
+        return (
+            f'k_list={self.k_list}, lowfreq_att={self.lowfreq_att}, '
+            f'act={self.act!r}, spatial_group={self.spatial_group}, '
+            f'mask={self.mask!r}'
+        )

@@ -1,0 +1,196 @@
+"""ODConv: omni-dimensional dynamic convolution.
+
+Paper: Li et al., ICLR 2022, arXiv:2209.07947, Eq. (2). Checkpoints of
+github.com/OSVAI/ODConv load as they are.
+
+Differs from the published code in: the bias, which it does not have; the
+start. Channel, filter and position gates start at 0.5 each and the experts
+carry what makes up for it, so that a stock convolution is kept; published,
+they start random.
+"""
+
+from typing import Optional, Union
+
+from torch import Tensor, nn
+
+from .base import IntOrPair
+from .checks import check_positive
+from .descriptors import DescriptorCfg, build_descriptor
+from .expert_conv import ExpertConv2d
+from .routers import RouterBatchNorm, RouterConv, init_head_
+
+__all__ = ['ODConv']
+
+_MIN_HIDDEN = 16
+
+
+class OmniAttention(nn.Module):
+    """The four gates from one descriptor: descriptor -> FC -> BN -> ReLU.
+
+    Args:
+        in_channels: ``C``.
+        out_channels: ``O``.
+        positions: ``kh * kw``; one position has no gate.
+        num_experts: ``K``; one expert has no gate.
+        depthwise: Such layers have no filter gate, it would repeat the
+            channels'.
+        reduction: Hidden width over ``C``; at least 16 wide.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        positions: int,
+        num_experts: int,
+        depthwise: bool,
+        reduction: float,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        factory = dict(device=device, dtype=dtype)
+        hidden = max(int(in_channels * reduction), _MIN_HIDDEN)
+        self.fc = RouterConv((hidden, in_channels, 1, 1), False, **factory)
+        self.bn = RouterBatchNorm(hidden, **factory)
+        widths = {
+            'channel_fc': in_channels,
+            'filter_fc': 0 if depthwise else out_channels,
+            'spatial_fc': 0 if positions == 1 else positions,
+            'kernel_fc': 0 if num_experts == 1 else num_experts,
+        }
+        for name, width in widths.items():
+            head = RouterConv((width, hidden, 1, 1), **factory)
+            self.add_module(name, head if width else None)
+
+    def reset_parameters(self) -> None:
+        """Gates of 0.5; attention over the experts is random."""
+        nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
+        self.bn.reset_parameters()
+        for head in (self.channel_fc, self.filter_fc, self.spatial_fc):
+            if head is not None:
+                init_head_(head)
+        if self.kernel_fc is not None:
+            nn.init.kaiming_normal_(self.kernel_fc.weight, mode='fan_out')
+            nn.init.zeros_(self.kernel_fc.bias)
+
+    def forward(self, descriptor: Tensor) -> Tensor:
+        """Hidden features of the heads, ``(B, C) -> (B, hidden)``."""
+        return self.bn(self.fc(descriptor)).relu()
+
+
+class ODConv(ExpertConv2d):
+    r"""Attend to kernels, positions, input and output channels.
+
+    .. math:: y = \Big(\sum_k \alpha^w_k \, \alpha^f \odot \alpha^c \odot
+              \alpha^s \odot W_k\Big) * x + b
+
+    Args:
+        num_experts: ``K``. With one expert and a 1x1 kernel no kernel is
+            assembled: both gates act on the features. Defaults to 4.
+        reduction: Hidden width of the router over ``in_channels``; at least
+            16 wide.
+        temperature: Divides the logits of all four gates.
+        descriptor: ``'gap'``, ``'fat'`` (FODConv), or a dict with options, see
+            :func:`~mmfdconv.layers.descriptors.build_descriptor`.
+
+    The other arguments are those of ``nn.Conv2d``.
+
+    Shape:
+        Input ``(B, C, H, W)``, output ``(B, O, H', W')`` as in ``nn.Conv2d``.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    router_names = ('descriptor', 'attention')
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Union[str, IntOrPair] = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = 'zeros',
+        device=None,
+        dtype=None,
+        *,
+        num_experts: int = 4,
+        reduction: float = 0.0625,
+        temperature: float = 1.0,
+        descriptor: DescriptorCfg = 'gap',
+    ) -> None:
+        factory = dict(device=device, dtype=dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            **factory,
+        )
+        check_positive('reduction', reduction)
+        self.create_experts(num_experts, **factory)
+        self.create_temperature(temperature, device)
+        self.descriptor = build_descriptor(descriptor, in_channels, **factory)
+        self.attention = OmniAttention(
+            in_channels,
+            out_channels,
+            self.kernel_size[0] * self.kernel_size[1],
+            num_experts,
+            depthwise=groups == in_channels == out_channels,
+            reduction=reduction,
+            **factory,
+        )
+        self.reset_parameters()
+
+    def start_sum(self) -> float:
+        """Product of the gates that exist, 0.5 each."""
+        heads = (
+            self.attention.channel_fc,
+            self.attention.filter_fc,
+            self.attention.spatial_fc,
+        )
+        return 0.5 ** sum(head is not None for head in heads)
+
+    def _gate(
+        self, head: Optional[RouterConv], hidden: Tensor
+    ) -> Optional[Tensor]:
+        if head is None:
+            return None
+        return (head(hidden) / self.temperature).sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
+        attention, B = self.attention, x.shape[0]
+        with self.no_autocast(x):
+            hidden = attention(self.descriptor(x))
+            channel = self._gate(attention.channel_fc, hidden)  # (B, C)
+            filter_ = self._gate(attention.filter_fc, hidden)  # (B, O)
+            spatial = self._gate(attention.spatial_fc, hidden)  # (B, kh * kw)
+            weight = self.experts[0]
+            if attention.kernel_fc is not None:
+                logit = attention.kernel_fc(hidden) / self.temperature
+                weight = self.mix(logit.softmax(dim=1), self.experts)
+            if spatial is not None:
+                weight = weight * spatial.view(B, 1, 1, *self.kernel_size)
+        # Gates of channels act on the features, as published: smaller there
+        # than on the kernels of a batch.
+        x = x * channel.to(x.dtype)[..., None, None]
+        if weight.dim() == 4:
+            y = self.convolve_static(x, weight, None)
+        else:
+            y = self.convolve(x, weight, None)
+        if filter_ is not None:
+            y = y * filter_.to(y.dtype)[..., None, None]
+        if self.bias is not None:
+            y = y + self.bias.to(y.dtype).view(-1, 1, 1)
+        return y

@@ -1,0 +1,165 @@
+"""Small parts from which routers, the predictors of gates, are built.
+
+None of them is an ``nn.Conv2d`` or ``nn.Linear``: initialisers that go by
+class name, such as MMEngine's ``dict(type='Kaiming', layer='Conv2d')``, would
+redraw a router and with it the neutral start of its gates.
+"""
+
+import math
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    'FCRouter',
+    'RouterBatchNorm',
+    'RouterConv',
+    'SqueezeRouter',
+    'StarReLU',
+    'init_head_',
+]
+
+#: Spread of the last weights of a router at the start. Small enough that
+#: gates are neutral to float32 accuracy even for activations of 1e6, as in an
+#: untrained deep network; not 0, so that the weights before them have a
+#: gradient from the first step.
+HEAD_STD = 1e-12
+
+
+def init_head_(head: 'RouterConv', std: float = HEAD_STD) -> None:
+    """Start a router's last layer so that its gates are neutral."""
+    nn.init.normal_(head.weight, std=std)
+    if head.bias is not None:
+        nn.init.zeros_(head.bias)
+
+
+class RouterConv(nn.Module):
+    """Weight and bias of a convolution inside a router.
+
+    Args:
+        weight_shape: Shape of ``weight``; a 1x1 kernel's for a linear map.
+        bias: Whether there is a ``bias``. Defaults to True.
+    """
+
+    def __init__(
+        self,
+        weight_shape: Tuple[int, ...],
+        bias: bool = True,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        kwargs = dict(device=device, dtype=dtype)
+        self.weight = nn.Parameter(torch.empty(weight_shape, **kwargs))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(weight_shape[0], **kwargs))
+        else:
+            self.register_parameter('bias', None)
+
+    def reset_parameters(self) -> None:
+        """Draw as ``nn.Linear`` and ``nn.Conv2d`` do."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last dimension, ``(..., C) -> (..., O)``, in its dtype."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.flatten(1).to(x.dtype), bias)
+
+    def extra_repr(self) -> str:
+        """Shape of the weight."""
+        bias = self.bias is not None
+        return f'weight={tuple(self.weight.shape)}, bias={bias}'
+
+
+class RouterBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of ``(B, C)`` or ``(B, C, ...)``, at any size.
+
+    One value has no batch statistics: its deviation from its own mean is 0,
+    and PyTorch refuses it. Such a batch is normalised by the running
+    statistics and leaves them as they are, so that training at batch 1 per
+    GPU computes what inference will, also when gradient checkpointing runs
+    the forward pass twice. ``SyncBatchNorm`` may replace this layer.
+    """
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.dim() < 2:
+            raise ValueError(
+                f'expected (B, C) or (B, C, ...), got shape {tuple(x.shape)}'
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise over all but the channels, shape and dtype kept."""
+        y = x.to(self.weight.dtype)
+        if self.training and x.numel() <= x.shape[1]:
+            y = F.batch_norm(
+                y,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=False,
+                eps=self.eps,
+            )
+        else:
+            y = super().forward(y)
+        return y.to(x.dtype)
+
+
+class StarReLU(nn.Module):
+    """``scale * relu(x)**2 + bias`` (arXiv:2210.13452), both learned."""
+
+    def __init__(self, device=None, dtype=None) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate, any shape."""
+        scale, bias = self.scale.to(x.dtype), self.bias.to(x.dtype)
+        return scale * F.relu(x).square() + bias
+
+
+class FCRouter(nn.Sequential):
+    """FC, ReLU, FC, with biases; the published names are 0 and 2."""
+
+    def __init__(
+        self, in_channels: int, hidden: int, out: int, device=None, dtype=None
+    ) -> None:
+        factory = dict(device=device, dtype=dtype)
+        super().__init__(
+            RouterConv((hidden, in_channels), **factory),
+            nn.ReLU(),
+            RouterConv((out, hidden), **factory),
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw as ``nn.Linear`` does."""
+        self[0].reset_parameters()
+        self[2].reset_parameters()
+
+
+class SqueezeRouter(nn.Module):
+    """1x1 convolution, ReLU, 1x1 convolution; the first without bias."""
+
+    def __init__(
+        self, in_channels: int, hidden: int, out: int, device=None, dtype=None
+    ) -> None:
+        super().__init__()
+        factory = dict(device=device, dtype=dtype)
+        self.fc1 = RouterConv((hidden, in_channels, 1, 1), False, **factory)
+        self.fc2 = RouterConv((out, hidden, 1, 1), **factory)
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal, fan out, as published; biases 0."""
+        for layer in (self.fc1, self.fc2):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out')
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, descriptor: Tensor) -> Tensor:
+        """``(B, C) -> (B, out)``."""
+        return self.fc2(self.fc1(descriptor).relu())

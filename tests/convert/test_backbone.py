@@ -1,0 +1,218 @@
+"""DynamicBackbone: names, checkpoints, frozen stages, copies."""
+
+import copy
+import logging
+import pickle
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from mmfdconv.layers import FDConv
+
+pytest.importorskip('mmdet')
+import mmdet.models  # noqa: F401
+
+pytestmark = pytest.mark.core
+
+CONV_CFG = dict(type='FDConv', kernel_num=4)
+SMALL = dict(
+    type='mmdet.ResNet',
+    depth=18,
+    base_channels=8,
+    norm_cfg=dict(type='BN', requires_grad=True),
+    style='pytorch',
+)
+FROZEN = dict(SMALL, frozen_stages=1, norm_eval=True)
+
+
+def dynamic(backbone, conv_cfg=CONV_CFG, **kwargs):
+    return MODELS.build(
+        dict(
+            type='DynamicBackbone',
+            backbone=backbone,
+            conv_cfg=conv_cfg,
+            **kwargs,
+        )
+    )
+
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def routers_of(model):
+    names = FDConv.router_names
+    return {
+        name: p
+        for name, p in model.named_parameters()
+        if any(f'.{router}.' in name for router in names)
+    }
+
+
+def test_resnet50_has_the_published_parameters():
+    cfg = dict(type='mmdet.ResNet', depth=50)
+    stock = sum(p.numel() for p in MODELS.build(cfg).parameters())
+    model = dynamic(cfg, dict(type='FDConv', kernel_num=64))
+    parts = dict(dft_weight=0, KSM_Global=0, KSM_Local=0, FBM=0)
+    for name, parameter in model.named_parameters():
+        for part in parts:
+            parts[part] += parameter.numel() if part in name else 0
+    total = sum(p.numel() for p in model.parameters())
+    assert (stock, total - stock) == (23_508_032, 3_647_120)
+    assert parts == dict(
+        dft_weight=20_737_024,
+        KSM_Global=3_173_408,
+        KSM_Local=311_296,
+        FBM=102_000,
+    )
+
+
+def test_blocks_only_and_names_without_prefix():
+    stock, model = MODELS.build(SMALL), dynamic(SMALL)
+    assert isinstance(model, type(stock))
+    assert isinstance(model.layer1[0].conv1, FDConv)
+    assert not isinstance(model.conv1, FDConv)
+    assert not isinstance(model.layer2[0].downsample[0], FDConv)
+    kept = set(stock.state_dict()) & set(model.state_dict())
+    assert 'layer2.0.downsample.0.weight' in kept
+    assert 'layer4.1.bn2.running_mean' in kept
+    gone = set(stock.state_dict()) - kept
+    assert gone == {
+        f'layer{s}.{b}.conv{c}.weight'
+        for s in (1, 2, 3, 4)
+        for b in (0, 1)
+        for c in (1, 2)
+    }
+
+
+def test_the_report_is_logged(caplog):
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_instance('report_test', logger_name='report_test')
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, logger='report_test'):
+        dynamic(SMALL)
+    assert 'layer1.0.conv1' in caplog.text
+    assert '16 of 20 convolutions converted' in caplog.text
+
+
+@pytest.mark.parametrize('cfg', [SMALL, FROZEN], ids=['live', 'frozen'])
+def test_it_starts_as_the_stock_backbone_after_init_weights(cfg):
+    stock, model = MODELS.build(cfg), dynamic(cfg)
+    stock.init_weights()
+    model.init_weights()
+    model.load_state_dict(stock.state_dict())
+    for layer in model.modules():
+        if isinstance(layer, FDConv):
+            layer.init_weights()
+    stock.eval(), model.eval()
+    x = torch.randn(2, 3, 40, 56)
+    for ours, theirs in zip(model(x), stock(x)):
+        assert relative(ours, theirs) < 1e-4
+
+
+def test_from_scratch_kernels_are_drawn_as_the_stock_ones():
+    # mmdet's ResNet: Kaiming normal, fan out. PyTorch's default would give
+    # about half that spread here.
+    model = dynamic(dict(SMALL, base_channels=64))
+    model.init_weights()
+    layer = model.layer3[1].conv2
+    kernel = layer.dynamic_weight(torch.zeros(1, 256, 4, 4))
+    expected = (2 / (256 * 9)) ** 0.5
+    assert kernel.std().item() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize('norm_eval', [True, False])
+def test_frozen_stages_keep_their_routers(norm_eval):
+    model = dynamic(dict(FROZEN, norm_eval=norm_eval))
+    model.train()
+    layer = model.layer1[0].conv1
+    assert not layer.dft_weight.requires_grad
+    assert not model.layer1[0].bn1.weight.requires_grad
+    assert not model.layer1[0].bn1.training
+    assert all(p.requires_grad for p in routers_of(model).values())
+    assert layer.KSM_Global.training
+    assert layer.KSM_Global.bn.training is not norm_eval
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = torch.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=1e12
+    )
+    outs = model(torch.randn(2, 3, 96, 96))
+    sum(out.square().mean() for out in outs).backward()
+    for name, p in routers_of(model).items():
+        assert p.grad is not None, name
+        if name.startswith('layer1'):
+            assert p.grad.abs().sum() > 0, name
+    optimizer.step()
+    for name, p in model.named_parameters():
+        if name.startswith(('conv1', 'bn1')) or (
+            name.startswith('layer1') and name not in routers_of(model)
+        ):
+            assert p.equal(before[name]), name
+    moved = model.layer1[0].conv2.KSM_Global.kernel_fc.weight
+    assert not moved.equal(
+        before['layer1.0.conv2.KSM_Global.kernel_fc.weight']
+    )
+
+
+def test_a_router_frozen_by_the_user_stays_frozen():
+    model = dynamic(SMALL).requires_grad_(False)
+    model.train()
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_eval_and_train_switch_routers():
+    model = dynamic(dict(SMALL, norm_eval=False))
+    assert not any(m.training for m in model.eval().modules())
+    model.train()
+    assert model.layer1[0].conv1.KSM_Global.bn.training
+
+
+def test_copies_and_pickles():
+    model = dynamic(FROZEN)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert type(other) is type(model)
+        for a, b in zip(other.parameters(), model.parameters()):
+            assert a is not b and a.equal(b)
+            assert a.requires_grad == b.requires_grad
+        other.train()
+        assert other.layer1[0].conv1.KSM_Global.fc.weight.requires_grad
+
+
+def test_conv_cfg_and_wrapper_give_the_same_model():
+    gate = dict(use_fdconv_if_c_gt=3)  # spares the stem, not the downsample
+    conv_cfg = dict(CONV_CFG, **gate)
+    by_cfg = MODELS.build(dict(SMALL, conv_cfg=conv_cfg))
+    wrapped = dynamic(SMALL, conv_cfg, rule=dict())
+    assert list(by_cfg.state_dict()) == list(wrapped.state_dict())
+    wrapped.load_state_dict(by_cfg.state_dict())
+    x = torch.randn(2, 3, 32, 48)
+    by_cfg.eval(), wrapped.eval()
+    for a, b in zip(by_cfg(x), wrapped(x)):
+        assert a.equal(b)
+
+
+def test_a_rule_from_a_config():
+    rule = dict(
+        kernel_sizes=[3], stages=[4], patterns={r'layer4\.0\..*': False}
+    )
+    model = dynamic(SMALL, rule=rule)
+    found = [n for n, m in model.named_modules() if isinstance(m, FDConv)]
+    assert found == ['layer4.1.conv1', 'layer4.1.conv2']
+
+
+def test_no_preset_is_told():
+    cfg = dict(type='mmdet.Darknet')
+    with pytest.raises(ValueError, match='no preset for Darknet'):
+        dynamic(cfg)
+
+
+def test_init_cfg_of_the_wrapper_reaches_the_backbone(tmp_path):
+    stock = MODELS.build(SMALL)
+    path = tmp_path / 'stock.pth'
+    torch.save(stock.state_dict(), path)
+    cfg = dict(type='Pretrained', checkpoint=str(path))
+    model = dynamic(SMALL, init_cfg=cfg)
+    model.init_weights()
+    assert model.conv1.weight.equal(stock.conv1.weight)

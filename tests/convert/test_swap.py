@@ -1,0 +1,172 @@
+"""convert_dynamic_: what is replaced, kept, reported and refused."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmfdconv.convert import LayerRule, convert_dynamic_
+from mmfdconv.layers import FDConv
+
+pytestmark = pytest.mark.core
+
+CFG = dict(type='FDConv', kernel_num=4)
+EVERYTHING = LayerRule()
+
+
+def small_net():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2, bias=False),
+        nn.Sequential(nn.Conv2d(8, 16, 1), nn.ReLU()),
+    )
+
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def test_converted_model_computes_the_same():
+    net = small_net().eval()
+    stock = copy.deepcopy(net)
+    report = convert_dynamic_(net, CFG, EVERYTHING)
+    assert [type(net[i]) for i in (0, 3)] == [FDConv, FDConv]
+    assert type(net[4][0]) is FDConv
+    assert len(report.converted) == 3
+    x = torch.randn(2, 3, 11, 14)
+    assert relative(net(x), stock(x)) < 1e-5
+
+
+def test_state_is_kept():
+    net = small_net().double()
+    net[0].weight.requires_grad_(False)
+    net[3].eval()
+    bias = net[0].bias
+    convert_dynamic_(net, CFG, EVERYTHING)
+    assert net[0].bias is bias
+    assert not net[0].dft_weight.requires_grad
+    assert all(p.requires_grad for p in net[0].router_parameters())
+    assert net[3].dft_weight.requires_grad
+    assert net[0].training and not net[3].training
+    assert all(p.dtype == torch.float64 for p in net.parameters())
+    assert net[3].bias is None
+
+
+def test_a_shared_module_is_converted_once():
+    net = nn.Module()
+    net.a = nn.Conv2d(8, 8, 3)
+    net.b = nn.Sequential(net.a)
+    report = convert_dynamic_(net, CFG, EVERYTHING)
+    assert net.a is net.b[0]
+    assert len(report.converted) == 1
+
+
+def test_a_second_call_changes_nothing():
+    net = small_net()
+    convert_dynamic_(net, CFG, EVERYTHING)
+    before = dict(net.named_modules())
+    report = convert_dynamic_(net, CFG, EVERYTHING)
+    assert report.converted == []
+    assert dict(net.named_modules()) == before
+
+
+def test_report_names_every_convolution():
+    net = small_net()
+    sizes = [p.numel() for p in net.parameters()]
+    report = convert_dynamic_(net, CFG, LayerRule(kernel_sizes=[3]))
+    assert [r.name for r in report.rows] == ['0', '3', '4.0']
+    assert [r.after for r in report.rows] == ['FDConv', 'FDConv', '']
+    assert 'kernel_size' in report.skipped[0].reason
+    after = sum(p.numel() for p in net.parameters())
+    assert report.added_params == after - sum(sizes)
+    text = str(report)
+    for word in ('name', '4.0', '8->8 3x3 s2 g2', '2 of 3 convolutions'):
+        assert word in text
+
+
+def test_zero_hits_raise_and_say_why():
+    with pytest.raises(ValueError) as caught:
+        convert_dynamic_(small_net(), CFG, LayerRule(kernel_sizes=[7]))
+    assert 'no layer of Sequential' in str(caught.value)
+    assert 'not in [7]' in str(caught.value)
+
+
+def test_an_unknown_exact_name_raises():
+    rule = LayerRule(names={'conv9': True})
+    with pytest.raises(ValueError, match='conv9'):
+        convert_dynamic_(small_net(), CFG, rule)
+
+
+@pytest.mark.parametrize(
+    'cfg, words',
+    [
+        (dict(type='FDConvv'), ['FDConvv', 'FDConv']),
+        (dict(type=nn.Conv2d), ['Conv2d', 'FDConv']),
+        (dict(), ['None', 'FDConv']),
+        (dict(type='FDConv', kernel_num=0), ['kernel_num', '0', 'name']),
+        (dict(type='FDConv', kernels=4), ['kernels', 'conv_cfg']),
+    ],
+)
+def test_wrong_conv_cfg_is_told(cfg, words):
+    net = nn.Sequential()
+    net.add_module('name', nn.Conv2d(8, 8, 3))
+    with pytest.raises(ValueError) as caught:
+        convert_dynamic_(net, cfg, EVERYTHING)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_failed_conversion_leaves_nothing_half_done():
+    # 1x1x1 frequencies are fewer than the 64 groups: the last layer fails.
+    net = nn.Sequential(nn.Conv2d(16, 16, 3), nn.Conv2d(16, 1, 1))
+    with pytest.raises(ValueError, match='kernel_num=64'):
+        convert_dynamic_(net, dict(type='FDConv', kernel_num=64), EVERYTHING)
+    assert [type(m) for m in net] == [nn.Conv2d, nn.Conv2d]
+
+
+def test_scope_prefix_and_class_are_types_too():
+    for kind in ('mmdet.FDConv', FDConv):
+        net = nn.Sequential(nn.Conv2d(8, 8, 3))
+        convert_dynamic_(net, dict(type=kind), EVERYTHING)
+        assert type(net[0]) is FDConv
+
+
+def test_options_of_the_rule_come_on_top():
+    net = small_net()
+    rule = LayerRule(patterns={'0': dict(kernel_num=7)})
+    convert_dynamic_(net, CFG, rule)
+    assert (net[0].kernel_num, net[3].kernel_num) == (7, 4)
+
+
+def test_the_published_gate_is_a_reason():
+    net = small_net()
+    cfg = dict(CFG, use_fdconv_if_c_gt=7)
+    report = convert_dynamic_(net, cfg, EVERYTHING)
+    assert [r.name for r in report.converted] == ['3', '4.0']
+    assert 'use_fdconv_if_c_gt=7' in report.skipped[0].reason
+
+
+class ShiftedConv(nn.Conv2d):
+    """A convolution that does more than one."""
+
+    def forward(self, x):
+        return super().forward(x + 1)
+
+
+def test_what_is_more_than_a_convolution_is_left():
+    normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3))
+    net = nn.Sequential(nn.Conv2d(8, 8, 3), ShiftedConv(8, 8, 3), normed)
+    report = convert_dynamic_(net, CFG, EVERYTHING)
+    assert [r.name for r in report.converted] == ['0']
+    assert 'ShiftedConv' in report.skipped[0].reason
+    assert 'parametrization' in report.skipped[1].reason
+
+
+def test_mmcv_convolution_counts_as_plain():
+    wrappers = pytest.importorskip('mmcv.cnn.bricks.wrappers')
+    net = nn.Sequential(wrappers.Conv2d(8, 8, 3))
+    convert_dynamic_(net, CFG, EVERYTHING)
+    assert type(net[0]) is FDConv

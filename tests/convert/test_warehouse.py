@@ -1,0 +1,132 @@
+"""Which layers of a backbone share which warehouse."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmfdconv.convert import convert_dynamic_
+from mmfdconv.convert.warehouse import full_name, shared_name
+from mmfdconv.layers import KWConv
+
+pytestmark = pytest.mark.core
+
+
+@pytest.mark.parametrize(
+    'name, full',
+    [
+        ('layer1.0.conv1', None),  # sees the stem
+        ('layer1.0.downsample.0', None),
+        ('layer1.0.conv2', 'stage0_layer0_conv1'),
+        ('layer1.2.conv1', 'stage0_layer2_conv0'),
+        ('layer2.0.conv1', 'stage0_layernext_conv0'),
+        ('layer2.0.downsample.0', 'stage0_layershortcut_conv0'),
+        ('layer2.0.conv2', 'stage1_layer0_conv1'),
+        ('conv1', None),
+        ('layer2.0.expand_conv.conv', 'stage1_layernext_pwconv0'),
+        ('layer2.1.depthwise_conv.conv', 'stage2_layer1_dwconv0'),
+        ('layer7.0.linear_conv.conv', 'stage6_layer0_pwconv1'),
+        ('conv2.conv', 'stage6_layerlast_pwconv1'),
+        ('conv1.conv', 'stage0_conv0'),
+    ],
+)
+def test_full_names(name, full):
+    assert full_name(name) == full
+
+
+def test_sharing_range():
+    name = 'stage1_layer0_conv2'
+    assert shared_name(name, ('layer', 'conv')) == 'stage1_layer_conv'
+    assert shared_name(name, ('layer',)) == 'stage1_layer_conv2'
+    assert shared_name(name, ()) == name
+
+
+@pytest.fixture(scope='module')
+def resnet():
+    pytest.importorskip('mmdet')
+    import mmdet.models  # noqa: F401
+
+    def build(**options):
+        cfg = dict(type='mmdet.ResNet', depth=50, base_channels=16)
+        return MODELS.build(
+            dict(
+                type='DynamicBackbone',
+                backbone=dict(cfg, norm_eval=False, frozen_stages=1),
+                conv_cfg=dict(type='KWConv', **options),
+            )
+        )
+
+    return build
+
+
+def test_one_warehouse_per_stage(resnet):
+    model = resnet()
+    assert len(model.warehouse_manager.weights) == 4
+    layers = [m for m in model.modules() if isinstance(m, KWConv)]
+    assert len(layers) == 50
+    assert model.layer2[0].conv1.cells is model.layer1[1].conv1.cells
+    assert model.layer2[0].downsample[0].cells is model.layer1[1].conv1.cells
+    by_position = resnet(sharing_range=('layer',))
+    assert len(by_position.warehouse_manager.weights) == 12
+
+
+def test_published_names(resnet):
+    """Keys of a backbone of OSVAI/KernelWarehouse, its classifier apart."""
+    keys = set(resnet().state_dict())
+    own = {k for k in keys if k.endswith('temperature')}
+    expected = {f'warehouse_manager.weights.{i}' for i in range(4)}
+    for block in ('layer1.1', 'layer4.2'):
+        for conv in ('conv1', 'conv2', 'conv3'):
+            expected |= {
+                f'{block}.{conv}.attention.{key}'
+                for key in (
+                    'fc1.weight',
+                    'norm1.weight',
+                    'norm1.running_mean',
+                    'norm1.num_batches_tracked',
+                    'fc2.weight',
+                    'fc2.bias',
+                )
+            }
+    assert expected <= keys
+    assert 'layer1.0.conv1.weight' in keys  # static, as published
+    published = {k: torch.rand(1) for k in keys - own}
+    model = resnet()
+    state = {
+        k: torch.rand_like(v) if v.is_floating_point() else v
+        for k, v in model.state_dict().items()
+        if k in published
+    }
+    model.load_state_dict(state)
+    for key, value in model.state_dict().items():
+        if key in state:
+            assert value.equal(state[key]), key
+
+
+def test_stock_checkpoint_and_live_routers(resnet):
+    model = resnet(cell_num_ratio=4)
+    cfg = dict(type='mmdet.ResNet', depth=50, base_channels=16)
+    stock = MODELS.build(cfg)
+    model.load_state_dict(stock.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    stock.eval(), model.eval()
+    for a, b in zip(model(x), stock(x)):
+        assert ((a - b).norm() / b.norm()) < 1e-4
+    model.train()
+    layer = model.layer1[1].conv1
+    assert all(p.requires_grad for p in layer.attention.parameters())
+    # The next stage works with the same cells, so they stay alive too.
+    assert layer.cells.requires_grad
+
+
+def test_options_of_the_warehouse_hold_for_all():
+    net = nn.Sequential()
+    net.add_module('layer1', nn.Sequential(nn.Sequential()))
+    net.layer1[0].add_module('conv2', nn.Conv2d(8, 8, 3))
+    net.layer1[0].add_module('conv3', nn.Conv2d(8, 8, 1))
+    rule = dict(patterns={r'.*conv3': dict(cell_num_ratio=4)})
+    with pytest.raises(ValueError, match='whole backbone'):
+        convert_dynamic_(net, dict(type='KWConv'), rule)
+    convert_dynamic_(net, dict(type='KWConv'), {})
+    report = convert_dynamic_(net, dict(type='KWConv'), {})
+    assert not report.converted

@@ -1,0 +1,151 @@
+import pytest
+
+pytest.importorskip('mmengine')
+
+from mmengine.config import Config
+
+from mmfdconv.engine import launch
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name='experiment.py'):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.core
+def test_load_config_applies_the_options(write):
+    pytest.importorskip('mmdet')
+    path = write("default_scope = 'mmdet'\na = dict(b=1)\n")
+    assert launch.load_config(path).a == dict(b=1)
+    assert launch.load_config(path, {'a.c': 2}).a == dict(b=1, c=2)
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
+def test_load_config_finds_the_stock_configs(write, scope):
+    """On either stack: the fork's packages have other names."""
+    pytest.importorskip(scope)
+    path = write(f"_base_ = ['{scope}::_base_/default_runtime.py']\n")
+    assert launch.load_config(path).default_scope == scope
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a = 1\n', "default_scope=None, which must be one of 'mmdet'"),
+        ("default_scope = 'mmdog'\n", "default_scope='mmdog', which must be"),
+        ("_base_ = './none.py'\n", 'cannot be read: .*none.py'),
+    ],
+)
+def test_load_config_says_what_is_wrong(write, text, message):
+    path = write(text)
+    with pytest.raises(ValueError, match=message) as error:
+        launch.load_config(path)
+    assert path in str(error.value)
+
+
+def test_load_config_names_a_missing_file():
+    with pytest.raises(ValueError, match="config: 'none.py' is not a file"):
+        launch.load_config('none.py')
+
+
+def test_load_config_names_a_missing_toolbox(write, monkeypatch):
+    path = write("default_scope = 'mmdet'\n")
+    monkeypatch.setattr(launch.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='install .*onedl-mmdetection'):
+        launch.load_config(path)
+
+
+def test_work_dir_option_goes_before_config_before_name():
+    cfg = Config(dict(work_dir='from_config'))
+    launch.set_work_dir(cfg, 'configs/name.py', 'from_option')
+    assert cfg.work_dir == 'from_option'
+    cfg = Config(dict(work_dir='from_config'))
+    launch.set_work_dir(cfg, 'configs/name.py', None)
+    assert cfg.work_dir == 'from_config'
+    cfg = Config({})
+    launch.set_work_dir(cfg, 'configs/name.py', None)
+    assert cfg.work_dir == 'work_dirs/name'
+
+
+def test_amp_replaces_the_plain_wrapper_alone():
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
+    launch.enable_amp(cfg)
+    assert cfg.optim_wrapper == dict(
+        type='AutoAmpOptimWrapper',
+        loss_scale='dynamic',
+        optimizer=dict(type='SGD'),
+    )
+    own = dict(type='AmpOptimWrapper', loss_scale=512.0)
+    cfg = Config(dict(optim_wrapper=own))
+    launch.enable_amp(cfg)
+    assert cfg.optim_wrapper == own
+    cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
+    with pytest.raises(ValueError, match="--amp: .*'ApexOptimWrapper'"):
+        launch.enable_amp(cfg)
+
+
+def test_auto_scale_lr_needs_the_base_batch_size():
+    cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16)))
+    launch.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable is True
+    with pytest.raises(ValueError, match='--auto-scale-lr: .*base_batch_siz'):
+        launch.enable_auto_scale_lr(Config({}))
+
+
+def test_resume_from_the_latest_or_from_a_file(tmp_path):
+    cfg = Config(dict(load_from='weights.pth'))
+    launch.resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, None)
+    path = tmp_path / 'a.pth'
+    path.touch()
+    launch.resume(cfg, str(path))
+    assert (cfg.resume, cfg.load_from) == (True, str(path))
+    with pytest.raises(ValueError, match="--resume: 'none.pth' is not a file"):
+        launch.resume(cfg, 'none.pth')
+
+
+def test_a_checkpoint_may_be_an_address():
+    address = 'https://example.com/a.pth'
+    assert launch.check_checkpoint('checkpoint', address) == address
+
+
+def test_slurm_and_mpi_need_accelerators(monkeypatch):
+    monkeypatch.setattr(launch, 'accelerator_available', lambda: False)
+    for launcher in ('slurm', 'mpi'):
+        with pytest.raises(ValueError, match=f"--launcher: '{launcher}'"):
+            launch.set_launcher(Config({}), launcher)
+
+
+def test_with_accelerators_the_launcher_is_left_to_mmengine(monkeypatch):
+    monkeypatch.setattr(launch, 'accelerator_available', lambda: True)
+    cfg = Config({})
+    launch.set_launcher(cfg, 'slurm')
+    assert dict(cfg) == dict(launcher='slurm')
+
+
+def test_mmpretrain_dataloaders_are_completed_not_overruled(monkeypatch):
+    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: cfg)
+    cfg = Config(
+        dict(
+            default_scope='mmpretrain',
+            train_dataloader=dict(num_workers=2, pin_memory='own'),
+            val_dataloader=dict(num_workers=0),
+            test_dataloader=None,
+        )
+    )
+    cfg = launch.build_runner(cfg)
+    collate = dict(type='default_collate')
+    assert cfg.train_dataloader == dict(
+        num_workers=2,
+        pin_memory='own',
+        persistent_workers=True,
+        collate_fn=collate,
+    )
+    assert cfg.val_dataloader.collate_fn == collate
+    assert cfg.val_dataloader.persistent_workers is False
+    assert cfg.test_dataloader is None

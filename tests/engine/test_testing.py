@@ -1,0 +1,136 @@
+import pytest
+
+pytest.importorskip('mmengine')
+
+from mmengine.config import Config
+
+from mmfdconv.engine import testing
+
+LOAD = dict(type='LoadImageFromFile')
+
+
+def _cfg(scope, **extra):
+    pack = dict(
+        mmdet='PackDetInputs', mmseg='PackSegInputs', mmpretrain='PackInputs'
+    )[scope]
+    return Config(
+        dict(
+            default_scope=scope,
+            model=dict(type='Model'),
+            test_dataloader=dict(
+                dataset=dict(
+                    type='RepeatDataset',
+                    dataset=dict(pipeline=[LOAD, dict(type=pack)]),
+                )
+            ),
+            test_evaluator=dict(type='Metric'),
+            default_hooks=dict(visualization=dict(type='Hook')),
+            visualizer=dict(type='Visualizer'),
+            **extra,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('scope', 'kind'),
+    [('mmdet', 'DumpDetResults'), ('mmpretrain', 'DumpResults')],
+)
+def test_a_pickle_is_one_more_metric(scope, kind, tmp_path):
+    out = str(tmp_path / 'new' / 'out.pkl')
+    cfg = _cfg(scope)
+    testing.dump_predictions(cfg, out)
+    assert cfg.test_evaluator == [
+        dict(type='Metric'),
+        dict(type=kind, out_file_path=out),
+    ]
+    assert (tmp_path / 'new').is_dir()
+
+
+def test_mmseg_writes_a_folder(tmp_path):
+    cfg = _cfg('mmseg')
+    testing.dump_predictions(cfg, str(tmp_path))
+    assert cfg.test_evaluator == [
+        dict(type='Metric', output_dir=str(tmp_path), keep_results=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('scope', 'out', 'right'),
+    [
+        ('mmdet', 'out.json', 'must end with .pkl or .pickle'),
+        ('mmpretrain', 'out', 'must end with .pkl or .pickle'),
+        ('mmseg', 'out.pkl', 'must be a folder'),
+    ],
+)
+def test_a_wrong_out_is_named(scope, out, right):
+    with pytest.raises(ValueError, match=f"--out: '{out}' {right}"):
+        testing.dump_predictions(_cfg(scope), out)
+
+
+def test_show_dir_reaches_what_draws():
+    cfg = _cfg('mmdet')
+    testing.draw_predictions(cfg, show_dir='drawn')
+    assert cfg.default_hooks.visualization == dict(
+        type='Hook', draw=True, test_out_dir='drawn'
+    )
+    cfg = _cfg('mmseg')
+    testing.draw_predictions(cfg, show_dir='drawn')
+    assert cfg.default_hooks.visualization == dict(
+        type='Hook', draw=True, interval=1
+    )
+    assert cfg.visualizer.save_dir == 'drawn'
+    cfg = _cfg('mmpretrain')
+    testing.draw_predictions(cfg, show_dir='drawn')
+    assert cfg.default_hooks.visualization == dict(
+        type='Hook', enable=True, interval=1, out_dir='drawn'
+    )
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
+def test_show_opens_a_window(scope):
+    cfg = _cfg(scope)
+    testing.draw_predictions(cfg, show=True, wait_time=0.5)
+    hook = cfg.default_hooks.visualization
+    assert (hook.show, hook.wait_time) == (True, 0.5)
+
+
+def test_drawing_needs_the_hook():
+    cfg = _cfg('mmdet')
+    del cfg.default_hooks['visualization']
+    with pytest.raises(ValueError, match='--show-dir: .*visualization'):
+        testing.draw_predictions(cfg, show_dir='drawn')
+
+
+def test_tta_flips_where_the_config_says_nothing():
+    cfg = _cfg('mmdet')
+    testing.use_tta(cfg)
+    assert cfg.model.type == 'DetTTAModel'
+    assert cfg.model.module == dict(type='Model')
+    load, views = cfg.test_dataloader.dataset.dataset.pipeline
+    assert load == LOAD
+    flips, (pack,) = views.transforms
+    assert [flip.prob for flip in flips] == [1.0, 0.0]
+    assert pack.meta_keys[-2:] == ('flip', 'flip_direction')
+
+    cfg = _cfg('mmpretrain')
+    testing.use_tta(cfg)
+    assert cfg.model.type == 'AverageClsScoreTTA'
+
+
+def test_tta_of_the_config_goes_first():
+    views = [LOAD, dict(type='TestTimeAug')]
+    cfg = _cfg('mmseg', tta_model=dict(type='Own'), tta_pipeline=views)
+    testing.use_tta(cfg)
+    assert cfg.model == dict(type='Own', module=dict(type='Model'))
+    assert cfg.test_dataloader.dataset.dataset.pipeline == views
+
+
+def test_tta_says_where_it_cannot_work():
+    with pytest.raises(ValueError, match='--tta: .*tta_model'):
+        testing.use_tta(_cfg('mmseg'))
+    with pytest.raises(ValueError, match='--tta: .*tta_pipeline'):
+        testing.use_tta(_cfg('mmseg', tta_model=dict(type='Own')))
+    cfg = _cfg('mmdet')
+    cfg.model.roi_head = dict(mask_head=dict())
+    with pytest.raises(ValueError, match='--tta: .*mask'):
+        testing.use_tta(cfg)

@@ -1,0 +1,140 @@
+"""One kernel per sample, against loops and nn.Conv2d."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmfdconv.functional import pad_input, per_sample_conv2d
+
+from ..reference.conv import pad, sample_conv
+
+CASES = {
+    'plain': dict(),
+    'k1': dict(kernel_size=(1, 1)),
+    'k1 stride': dict(kernel_size=(1, 1), stride=(2, 3)),
+    'k1 same': dict(kernel_size=(1, 1), padding='same'),
+    'k1 valid': dict(kernel_size=(1, 1), padding='valid'),
+    'k1 padded': dict(kernel_size=(1, 1), padding=(1, 0)),
+    'k1 groups': dict(kernel_size=(1, 1), groups=2),
+    'k3x2': dict(kernel_size=(3, 2), stride=(2, 1), padding=(1, 2)),
+    'dilation': dict(dilation=(2, 1), padding=(2, 1)),
+    'same': dict(kernel_size=(3, 5), padding='same', dilation=(1, 2)),
+    'valid': dict(padding='valid'),
+    'groups': dict(groups=2, padding=(1, 1)),
+    'depthwise': dict(groups=4, out_channels=8),
+}
+
+
+def example(
+    batch=3,
+    in_channels=4,
+    out_channels=6,
+    kernel_size=(3, 3),
+    groups=1,
+    dtype=torch.float64,
+    **options,
+):
+    x = torch.randn(batch, in_channels, 9, 10, dtype=dtype)
+    shape = (batch, out_channels, in_channels // groups, *kernel_size)
+    weight = torch.randn(shape, dtype=dtype)
+    bias = torch.randn(out_channels, dtype=dtype)
+    return x, weight, bias, dict(options, groups=groups)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('batch', [1, 3])
+@pytest.mark.parametrize('name', CASES)
+def test_against_loops(name, batch):
+    x, weight, bias, options = example(batch, **CASES[name])
+    expected = sample_conv(x, weight, **options)
+    y = per_sample_conv2d(x, weight, None, **options)
+    torch.testing.assert_close(y, expected)
+    y = per_sample_conv2d(x, weight, bias, **options)
+    torch.testing.assert_close(y, expected + bias.view(-1, 1, 1))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('name', CASES)
+def test_empty_batch(name):
+    x, weight, bias, options = example(0, **CASES[name])
+    weight.requires_grad_()
+    y = per_sample_conv2d(x, weight, bias, **options)
+    full = per_sample_conv2d(*example(2, **CASES[name])[:3], **options)
+    assert y.shape == (0, *full.shape[1:])
+    y.sum().backward()
+    assert weight.grad.shape == weight.shape
+
+
+def test_bias_per_sample():
+    x, weight, _, options = example()
+    bias = torch.randn(3, 6, dtype=torch.float64)
+    y = per_sample_conv2d(x, weight, bias, **options)
+    plain = per_sample_conv2d(x, weight, **options)
+    torch.testing.assert_close(y, plain + bias[:, :, None, None])
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_gradients(name):
+    x, weight, bias, options = example(2, **CASES[name])
+    x = x[..., :5, :6].clone()
+    inputs = [t.requires_grad_() for t in (x, weight, bias)]
+    assert torch.autograd.gradcheck(
+        lambda *t: per_sample_conv2d(*t, **options), inputs, fast_mode=True
+    )
+
+
+@pytest.mark.parametrize('name', ['plain', 'k1', 'k1 stride', 'groups'])
+def test_memory_formats(name):
+    x, weight, bias, options = example(**CASES[name])
+    expected = per_sample_conv2d(x, weight, bias, **options)
+    strided = x.contiguous(memory_format=torch.channels_last)
+    turned = x.mT.contiguous().mT
+    permuted = weight.permute(0, 2, 1, 3, 4).contiguous()
+    permuted = permuted.permute(0, 2, 1, 3, 4)
+    for other in (strided, turned):
+        y = per_sample_conv2d(other, permuted, bias, **options)
+        torch.testing.assert_close(y, expected)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('mode', ['zeros', 'reflect', 'replicate', 'circular'])
+@pytest.mark.parametrize(
+    'padding', [(0, 0), (1, 2), (2, 0), 'same', 'valid'], ids=str
+)
+@pytest.mark.parametrize(
+    'kernel_size, dilation',
+    [((3, 3), (1, 1)), ((2, 4), (1, 1)), ((3, 2), (2, 3))],
+    ids=str,
+)
+def test_padding_is_that_of_conv2d(kernel_size, dilation, padding, mode):
+    conv = nn.Conv2d(
+        2,
+        3,
+        kernel_size,
+        padding=padding,
+        dilation=dilation,
+        padding_mode=mode,
+        bias=False,
+    )
+    x = torch.randn(2, 2, 8, 9)
+    padded, left = pad_input(x, padding, mode, kernel_size, dilation)
+    y = nn.functional.conv2d(
+        padded, conv.weight, padding=left, dilation=dilation
+    )
+    torch.testing.assert_close(y, conv(x))
+
+
+@pytest.mark.parametrize('mode', ['reflect', 'replicate', 'circular'])
+def test_padding_against_index_arithmetic(mode):
+    x = torch.randn(1, 2, 4, 5)
+    padded, left = pad_input(x, (2, 3), mode, (3, 3), (1, 1))
+    assert left == (0, 0)
+    assert torch.equal(padded, pad(x, (2, 3), (2, 3), mode))
+
+
+def test_zero_padding_is_left_to_the_convolution():
+    x = torch.randn(1, 2, 4, 5)
+    for padding in ((1, 2), 'same', 'valid'):
+        padded, left = pad_input(x, padding, 'zeros', (3, 3), (1, 1))
+        assert padded is x
+        assert left == padding

@@ -1,0 +1,55 @@
+"""Mixing of experts, against a loop."""
+
+import pytest
+import torch
+
+from mmfdconv.functional import mix_experts
+
+from ..reference.experts import mixture
+
+SHAPES = [(4, 6, 2, 3, 3), (1, 3, 1, 1, 1), (5, 6), (3, 7, 4, 3, 2)]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('batch', [0, 1, 3])
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+def test_against_a_loop(shape, batch):
+    routing = torch.randn(batch, shape[0], dtype=torch.float64)
+    experts = torch.randn(shape, dtype=torch.float64)
+    mixed = mix_experts(routing, experts)
+    assert mixed.shape == (batch, *shape[1:])
+    if batch:
+        torch.testing.assert_close(mixed, mixture(routing, experts))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('shape', SHAPES[:3], ids=str)
+def test_gradcheck(shape):
+    routing = torch.randn(2, shape[0], dtype=torch.float64)
+    experts = torch.randn(shape, dtype=torch.float64)
+    inputs = (routing.requires_grad_(), experts.requires_grad_())
+    assert torch.autograd.gradcheck(mix_experts, inputs)
+    assert torch.autograd.gradgradcheck(mix_experts, inputs)
+
+
+def test_empty_batch_keeps_the_graph():
+    experts = torch.randn(4, 6, 2, 3, 3, requires_grad=True)
+    mix_experts(torch.randn(0, 4), experts).sum().backward()
+    assert torch.equal(experts.grad, torch.zeros_like(experts))
+
+
+def test_strided_experts():
+    experts = torch.randn(3, 3, 6, 4, 5)
+    strided = experts.permute(4, 3, 2, 0, 1)  # (5, 4, 6, 3, 3)
+    routing = torch.randn(2, 5)
+    torch.testing.assert_close(
+        mix_experts(routing, strided),
+        mix_experts(routing, strided.contiguous()),
+    )
+
+
+@pytest.mark.core
+def test_one_hot_routing_selects():
+    experts = torch.randn(4, 6, 2, 3, 3)
+    mixed = mix_experts(torch.eye(4)[[2, 0]], experts)
+    torch.testing.assert_close(mixed, experts[[2, 0]])

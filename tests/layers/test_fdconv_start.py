@@ -1,0 +1,252 @@
+"""FDConv starts as the stock convolution, and stays so through inits."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmfdconv.layers import FDConv
+
+from .helpers import activate_, assert_same_function, stock_conv
+
+OPTIONS = {
+    'default': dict(),
+    'paper': dict(kernel_num=64),
+    'kernel_num None': dict(kernel_num=None),
+    'one group': dict(kernel_num=1),
+    'uneven groups': dict(kernel_num=7),
+    'att_multi 3': dict(att_multi=3.0),
+    'att_multi 0.5': dict(att_multi=0.5),
+    'att_multi 3, tanh': dict(
+        att_multi=3.0, ksm_local_act='tanh', ksm_global_act='tanh'
+    ),
+    'att_multi 3, mixed': dict(att_multi=3.0, ksm_local_act='tanh'),
+    'att_multi 3, no local': dict(att_multi=3.0, use_ksm_local=False),
+    'att_multi 3, only kernel': dict(att_multi=3.0, ksm_only_kernel_att=True),
+    'softmax': dict(ksm_only_kernel_att=True, ksm_global_act='softmax'),
+    'softmax, ratio': dict(
+        ksm_only_kernel_att=True, ksm_global_act='softmax', param_ratio=2
+    ),
+    'param_ratio 2': dict(param_ratio=2),
+    'kernel kept': dict(convert_param=False),
+    'kernel kept, ratio, att_multi': dict(
+        convert_param=False, param_ratio=2, att_multi=1.5
+    ),
+    'cold': dict(kernel_temp=0.1, temp=0.1),
+    'low band, softmax': dict(
+        fbm_cfg=dict(lowfreq_att=True, act='softmax', spatial_group=4)
+    ),
+    'nearest64': dict(fbm_cfg=dict(mask='nearest64')),
+    'static': dict(use_fdconv_if_c_gt=64),
+}
+SHAPES = {
+    'k3': dict(in_channels=8, out_channels=12, kernel_size=3, padding=1),
+    'k1 stride 2': dict(
+        in_channels=12, out_channels=16, kernel_size=1, stride=2, bias=False
+    ),
+    'groups': dict(
+        in_channels=8,
+        out_channels=16,
+        kernel_size=3,
+        groups=2,
+        padding='same',
+        padding_mode='reflect',
+    ),
+    'depthwise k7': dict(
+        in_channels=24, out_channels=24, kernel_size=7, groups=24
+    ),
+}
+
+
+def example(shape):
+    return torch.randn(2, SHAPES[shape]['in_channels'], 14, 11)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('option', OPTIONS)
+@pytest.mark.parametrize('shape', SHAPES)
+def test_from_conv(shape, option):
+    conv = stock_conv(SHAPES[shape])
+    layer = FDConv.from_conv(conv, **OPTIONS[option])
+    assert_same_function(layer, conv, example(shape))
+    layer.init_weights()
+    assert_same_function(layer, conv, example(shape))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('option', OPTIONS)
+@pytest.mark.parametrize('shape', SHAPES)
+def test_stock_state_dict(shape, option):
+    conv = stock_conv(SHAPES[shape])
+    layer = FDConv(**SHAPES[shape], **OPTIONS[option])
+    if not layer.static:
+        activate_(layer)  # what was there before does not survive
+    layer.load_state_dict(conv.state_dict())
+    # The statistics of training batches belong to the layer, not to the
+    # checkpoint: compare before they move.
+    assert_same_function(layer.eval(), conv, example(shape))
+    layer.init_weights()
+    assert_same_function(layer, conv, example(shape))
+
+
+@pytest.mark.parametrize('option', ['default', 'att_multi 3', 'kernel kept'])
+def test_starts_with_the_gain_of_a_stock_conv(option):
+    # Built from nothing, too: a fresh layer is drawn as nn.Conv2d is.
+    torch.manual_seed(1)
+    layer = FDConv(32, 64, 3, **OPTIONS[option])
+    torch.manual_seed(1)
+    conv = nn.Conv2d(32, 64, 3)
+    x = torch.randn(2, 32, 9, 9)
+    expected, y = conv(x), layer(x)
+    assert abs(y.std() / expected.std() - 1) < 0.1
+    assert layer.bias.abs().max() <= 1 / (32 * 9) ** 0.5
+
+
+def test_param_reduction_keeps_the_low_frequencies():
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    x = torch.randn(2, 8, 9, 9)
+    expected = conv(x)
+    errors = []
+    for part in (0.2, 0.5, 0.9):
+        layer = FDConv.from_conv(conv, param_reduction=part)
+        errors.append((layer(x) - expected).norm() / expected.norm())
+    # A kernel of noise loses energy in proportion to the frequencies.
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.5
+    with torch.no_grad():
+        conv.weight.fill_(0.1)  # an image with one frequency: 0
+    layer = FDConv.from_conv(conv, param_reduction=0.2)
+    assert_same_function(layer, conv, x)
+
+
+def test_from_conv_keeps_what_the_conv_was():
+    conv = nn.Conv2d(
+        4, 6, (3, 2), (2, 1), 1, (1, 2), 2, padding_mode='circular'
+    ).double()
+    conv.weight.requires_grad_(False)
+    conv.eval()
+    layer = FDConv.from_conv(conv)
+    for name in (
+        'in_channels',
+        'out_channels',
+        'kernel_size',
+        'stride',
+        'padding',
+        'dilation',
+        'groups',
+        'padding_mode',
+        'transposed',
+        'output_padding',
+        'training',
+    ):
+        assert getattr(layer, name) == getattr(conv, name), name
+    assert layer.bias is conv.bias
+    assert not layer.dft_weight.requires_grad
+    assert layer.dft_weight.dtype == torch.float64
+    assert all(p.requires_grad for p in layer.router_parameters())
+    assert not any(m.training for m in layer.modules())
+
+
+def test_from_conv_leaves_the_conv_alone():
+    conv = nn.Conv2d(4, 6, 3)
+    before = copy.deepcopy(conv.state_dict())
+    layer = FDConv.from_conv(conv)
+    layer(torch.randn(2, 4, 5, 5)).sum().backward()
+    for key, value in conv.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_init_weights_does_not_move_the_kernel():
+    layer = FDConv(8, 8, 3)
+    before = layer.dft_weight.clone()
+    layer.init_weights()
+    assert torch.equal(layer.dft_weight, before)
+
+
+# ---------------------------------------------------------------- OpenMMLab
+
+
+@pytest.mark.core
+def test_build_conv_layer():
+    bricks = pytest.importorskip('mmcv.cnn', reason='mmcv is not installed')
+    import mmfdconv  # noqa: F401  it registers the layer
+
+    layer = bricks.build_conv_layer(
+        dict(type='FDConv', kernel_num=8), 4, 6, 3, padding=1, bias=False
+    )
+    assert type(layer) is FDConv
+    assert layer.kernel_num == 8
+    assert layer.bias is None
+    assert layer(torch.randn(1, 4, 5, 5)).shape == (1, 6, 5, 5)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(padding_mode='reflect'),
+        dict(padding_mode='circular'),
+        dict(stride=2, dilation=2, groups=2),
+        dict(norm_cfg=None, bias=True),
+    ],
+    ids=str,
+)
+def test_conv_module(options):
+    bricks = pytest.importorskip('mmcv.cnn', reason='mmcv is not installed')
+    import mmfdconv  # noqa: F401
+
+    options = dict(dict(norm_cfg=dict(type='BN'), padding=1), **options)
+    stock = bricks.ConvModule(4, 6, 3, **options)
+    dynamic = bricks.ConvModule(
+        4, 6, 3, conv_cfg=dict(type='FDConv'), **options
+    )
+    assert type(dynamic.conv) is FDConv
+    dynamic.load_state_dict(stock.state_dict())
+    x = torch.randn(2, 4, 9, 9)
+    dynamic.init_weights()
+    assert_same_function(dynamic, stock, x)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'init_cfg',
+    [
+        dict(type='Kaiming', layer='Conv2d'),
+        dict(type='Xavier', layer=['Conv2d', 'Conv1d', 'Linear']),
+        dict(type='Normal', std=0.01, layer='Conv2d', bias=0.3),
+        dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+        dict(type='Constant', val=1, layer=['LayerNorm', 'BatchNorm2d']),
+        dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
+    ],
+    ids=lambda c: c['type'] + ' ' + str(c['layer']),
+)
+def test_framework_inits_do_not_disturb(init_cfg):
+    engine = pytest.importorskip(
+        'mmengine.model', reason='MMEngine is not installed'
+    )
+    convs = [nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 8, 1)]
+    layers = [FDConv.from_conv(c, kernel_num=8) for c in convs]
+    model = nn.Sequential(layers[0], nn.Sequential(layers[1]))
+    engine.initialize(model, init_cfg)
+    x = torch.randn(2, 4, 7, 6)
+    assert_same_function(model, nn.Sequential(*convs), x)
+
+
+def test_base_module_init_weights():
+    engine = pytest.importorskip(
+        'mmengine.model', reason='MMEngine is not installed'
+    )
+
+    class Net(engine.BaseModule):
+        def __init__(self):
+            super().__init__(init_cfg=dict(type='Kaiming', layer='Conv2d'))
+            self.stem = nn.Conv2d(3, 4, 3)
+            self.conv = FDConv(4, 6, 3)
+
+    net = Net()
+    conv = nn.Conv2d(4, 6, 3)
+    net.conv.load_state_dict(conv.state_dict())
+    net.init_weights()
+    assert_same_function(net.conv, conv, torch.randn(2, 4, 7, 6))

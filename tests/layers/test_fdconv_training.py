@@ -1,0 +1,337 @@
+"""FDConv where people train: small batches, copies, devices, compilers."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from mmfdconv.layers import FDConv
+
+from .helpers import activate_, make_layer, relative_error
+
+ARGS = dict(in_channels=4, out_channels=6, kernel_size=3, padding=1)
+TORCH = tuple(int(v) for v in torch.__version__.split('.')[:2])
+
+
+def example(batch=2, dtype=torch.float32):
+    return torch.randn(batch, 4, 8, 7, dtype=dtype)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(kernel_size=1, padding=0),
+        dict(groups=2),
+        dict(kernel_num=1),
+        dict(param_ratio=2),
+        dict(param_reduction=0.5),
+        dict(convert_param=False),
+        dict(ksm_only_kernel_att=True),
+        dict(use_ksm_local=False),
+        dict(fbm_cfg=dict(lowfreq_att=True)),
+        dict(in_channels=6, groups=6),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('batch', [1, 2])
+def test_every_parameter_gets_a_gradient(options, batch):
+    # At the neutral start, where a careless router would be cut off.
+    args = dict(ARGS, **options)
+    layer = FDConv(**args).train()
+    x = torch.randn(batch, args['in_channels'], 8, 7)
+    layer(x).square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('batch', [1, 4])
+def test_routers_learn_from_the_start(batch):
+    torch.manual_seed(3)
+    layer = FDConv(**ARGS, kernel_num=8).train()
+    before = {k: v.clone() for k, v in layer.named_parameters()}
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        torch.manual_seed(0)
+        x = example(batch)
+        optimizer.zero_grad()
+        loss = (layer(x) - x.mean(1, keepdim=True).abs()).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    for name, parameter in layer.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_running_statistics():
+    layer = FDConv(**ARGS).train()
+    mean = layer.KSM_Global.bn.running_mean
+    start = mean.clone()
+    layer(example(1) + 1)
+    # One sample has no statistics; what would it move them to?
+    assert torch.equal(mean, start)
+    layer(example(4) + 1)
+    assert not torch.equal(mean, start)
+    moved = mean.clone()
+    layer.eval()(example(4))
+    assert torch.equal(mean, moved)
+
+
+def test_batch_of_one_trains_as_it_infers():
+    layer = make_layer(ARGS)
+    x = example(1, torch.float64)
+    assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+@pytest.mark.core
+def test_evaluation_is_deterministic_and_leaves_no_trace():
+    layer = make_layer(ARGS).eval()
+    x = example(3, torch.float64)
+    before = copy.deepcopy(layer.state_dict())
+    kept = x.clone()
+    assert torch.equal(layer(x), layer(x))
+    assert torch.equal(x, kept)
+    for key, value in layer.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_other_input_sizes_in_a_row():
+    # Nothing may be remembered from the size before.
+    layer = make_layer(ARGS).eval()
+    sizes = [(8, 7), (16, 5), (8, 7), (3, 3), (8, 7)]
+    torch.manual_seed(1)
+    inputs = [torch.randn(1, 4, *s, dtype=torch.float64) for s in sizes]
+    expected = [copy.deepcopy(layer)(x) for x in inputs]
+    for x, y in zip(inputs, expected):
+        assert torch.equal(layer(x), y)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'duplicate',
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=['deepcopy', 'pickle'],
+)
+@pytest.mark.parametrize(
+    'options', [dict(), dict(use_fdconv_if_c_gt=16)], ids=str
+)
+def test_copies(duplicate, options):
+    layer = FDConv(**ARGS, **options).eval()
+    other = duplicate(layer)
+    x = example()
+    assert torch.equal(other(x), layer(x))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    assert not torch.allclose(other(x), layer(x))
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        dict(),
+        dict(kernel_size=1, padding=0, kernel_num=3),
+        dict(groups=2, stride=2, fbm_cfg=dict(k_list=[2], lowfreq_att=True)),
+        dict(convert_param=False, padding_mode='circular'),
+        dict(param_reduction=0.5, param_ratio=2),
+    ],
+    ids=str,
+)
+def test_gradcheck(args):
+    small = dict(in_channels=2, out_channels=2, kernel_size=3, padding=1)
+    layer = make_layer({**small, 'kernel_num': 2, **args}).eval()
+    names, parameters = zip(*layer.named_parameters())
+
+    def run(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values)), x)
+
+    x = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(0)
+    assert torch.autograd.gradcheck(run, (x, *parameters), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, *parameters), fast_mode=True)
+
+
+@pytest.mark.parametrize('use_reentrant', [True, False])
+def test_gradient_checkpointing(use_reentrant):
+    layer = make_layer(ARGS).eval()
+    x = example(2, torch.float64).requires_grad_()
+    expected = torch.autograd.grad(
+        layer(x).square().sum(), (x, *layer.parameters())
+    )
+    layer.zero_grad()
+    y = checkpoint(layer, x, use_reentrant=use_reentrant)
+    y.square().sum().backward()
+    grads = [x.grad, *(p.grad for p in layer.parameters())]
+    for grad, other in zip(grads, expected):
+        torch.testing.assert_close(grad, other)
+
+
+def test_sync_batch_norm_takes_the_routers_place():
+    layer = make_layer(ARGS).eval()
+    x = example(2, torch.float64)
+    expected = layer(x)
+    layer = nn.SyncBatchNorm.convert_sync_batchnorm(layer).eval()
+    assert type(layer.KSM_Global.bn) is nn.SyncBatchNorm
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_frozen_kernel_with_live_routers():
+    layer = make_layer(ARGS)
+    for parameter in layer.weight_parameters():
+        parameter.requires_grad_(False)
+    layer(example(2, torch.float64)).sum().backward()
+    assert layer.dft_weight.grad is None
+    assert layer.bias.grad is None
+    assert all(p.grad is not None for p in layer.router_parameters())
+
+
+def test_weight_and_router_parameters_are_all_parameters():
+    layer = FDConv(**ARGS)
+    weights = {id(p) for p in layer.weight_parameters()}
+    routers = {id(p) for p in layer.router_parameters()}
+    assert weights == {id(layer.dft_weight), id(layer.bias)}
+    assert not weights & routers
+    assert weights | routers == {id(p) for p in layer.parameters()}
+
+
+def test_input_without_gradient():
+    layer = FDConv(**ARGS)
+    with torch.inference_mode():
+        y = layer(example())
+    assert not y.requires_grad
+
+
+# --------------------------------------------------------- devices, compilers
+
+
+@pytest.mark.parametrize('how', ['argument', 'context'])
+def test_meta_device(how):
+    if how == 'argument':
+        layer = FDConv(**ARGS, device='meta')
+    else:
+        with torch.device('meta'):
+            layer = FDConv(**ARGS)
+    assert all(p.is_meta for p in layer.parameters())
+    y = layer(torch.empty(2, 4, 8, 7, device='meta'))
+    assert y.shape == (2, 6, 8, 7)
+
+
+@pytest.mark.parametrize('how', ['argument', 'context'])
+def test_from_meta_to_memory(how):
+    torch.manual_seed(0)
+    source = activate_(FDConv(**ARGS)).eval()
+    if how == 'argument':
+        layer = FDConv(**ARGS, device='meta')
+    else:
+        with torch.device('meta'):
+            layer = FDConv(**ARGS)
+    layer = layer.to_empty(device='cpu').eval()
+    # Memory is not initialised now; what follows must do all of it.
+    for buffer in layer.buffers():
+        buffer.zero_()
+    layer.reset_parameters()
+    layer.load_state_dict(source.state_dict())
+    x = example()
+    torch.testing.assert_close(layer(x), source(x))
+
+
+@pytest.mark.parametrize('how', ['argument', 'context'])
+def test_from_meta_by_assignment(how):
+    source = activate_(FDConv(**ARGS)).eval()
+    if how == 'argument':
+        layer = FDConv(**ARGS, device='meta')
+    else:
+        with torch.device('meta'):
+            layer = FDConv(**ARGS)
+    layer.load_state_dict(source.state_dict(), assign=True)
+    left = [n for n, b in layer.named_buffers() if b.is_meta]
+    assert not left, f'still without memory: {left}'
+    x = example()
+    torch.testing.assert_close(layer.eval()(x), source(x))
+
+
+def test_built_under_another_default_dtype():
+    torch.set_default_dtype(torch.float64)
+    try:
+        layer = FDConv(**ARGS)
+        # The order of the frequencies is float32's, always.
+        order = layer.order.clone()
+        y = layer(torch.randn(2, 4, 8, 7))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert y.dtype == torch.float64
+    assert torch.equal(order, FDConv(**ARGS).order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kernel_size', [1, 3])
+def test_compile(kernel_size):
+    if TORCH < (2, 4):
+        pytest.skip(f'torch {torch.__version__} cannot trace complex tensors')
+    args = dict(ARGS, kernel_size=kernel_size, padding=kernel_size // 2)
+    layer = activate_(FDConv(**args)).eval()
+    # The tracer is what a layer can break; the code generator needs a
+    # compiler and minutes.
+    compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
+    x = example().requires_grad_()
+    expected = layer(x)
+    y = compiled(x)
+    assert relative_error(y, expected) < 1e-4
+    y.sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+@pytest.mark.parametrize('kernel_size', [1, 3])
+@pytest.mark.parametrize('groups', [1, 2])
+def test_trace(kernel_size, groups):
+    # Exporters and FLOP counters run the layer under a tracer.
+    args = dict(kernel_size=kernel_size, padding='same', groups=groups)
+    layer = activate_(FDConv(4, 6, **args)).eval()
+    x = example()
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    other = example()
+    torch.testing.assert_close(traced(other), layer(other))
+
+
+def test_flop_counter_of_mmengine():
+    analysis = pytest.importorskip(
+        'mmengine.analysis', reason='MMEngine is not installed'
+    )
+    layer = FDConv(**ARGS).eval()
+    info = analysis.get_model_complexity_info(layer, (4, 8, 7))
+    # At least the convolution itself.
+    assert info['flops'] >= 6 * 4 * 9 * 8 * 7
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('size', [(64, 64), (25, 37)])
+def test_on_a_gpu(dtype, size):
+    layer = activate_(FDConv(**ARGS, kernel_num=8)).train()
+    x = torch.randn(2, 4, *size)
+    expected = copy.deepcopy(layer)(x)
+    layer, x = layer.cuda(), x.cuda()
+    assert relative_error(copy.deepcopy(layer)(x).cpu(), expected) < 1e-4
+    with torch.autocast('cuda', dtype):
+        y = layer(x)
+    assert y.dtype == dtype
+    assert relative_error(y.cpu(), expected) < 2e-2
+    y.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_built_for_inference_then_for_training():
+    args = dict(in_channels=3, out_channels=7, kernel_size=3)
+    with torch.inference_mode():
+        FDConv(**args)
+    layer = FDConv(**args)
+    layer(torch.randn(2, 3, 5, 5)).sum().backward()
+    assert layer.dft_weight.grad is not None

@@ -1,0 +1,1 @@
+"""Slow references written from the papers' equations, for tests only."""

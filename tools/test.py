@@ -1,0 +1,92 @@
+"""Test a checkpoint of a config's experiment: mmdet, mmseg or mmpretrain."""
+
+import argparse
+import os
+import sys
+
+from mmengine.config import Config, DictAction
+
+from mmfdconv.engine import launch, testing
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file or address')
+    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument(
+        '--out',
+        help='write the predictions: mmdet, mmpretrain to this pickle file; '
+        'mmseg to this folder',
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions in a window'
+    )
+    parser.add_argument(
+        '--show-dir',
+        help='write the drawn predictions to this folder (mmdet: a relative '
+        'one lies in <work dir>/<timestamp>)',
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2.0,
+        help='seconds per image of --show',
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace values of the config, as in '
+        'test_dataloader.batch_size=4 or key="[(a,b),(c,d)]" (no blanks '
+        'inside)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who started the processes',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by launchers that do not set the variable LOCAL_RANK',
+    )
+    return parser.parse_args()
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config and apply the options to it."""
+    cfg = launch.load_config(args.config, args.cfg_options)
+    cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
+    launch.set_work_dir(cfg, args.config, args.work_dir)
+    if args.show or args.show_dir is not None:
+        testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
+    if args.tta:
+        testing.use_tta(cfg)
+    if args.out is not None:
+        testing.dump_predictions(cfg, args.out)
+    launch.set_launcher(cfg, args.launcher)
+    return cfg
+
+
+def main() -> None:
+    """Test, or end with a message that names the wrong option."""
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        cfg = load_config(args)
+    except ValueError as error:
+        sys.exit(f'test.py: error: {error}')
+    launch.build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,87 @@
+"""Train the experiment of a config: mmdet, mmseg or mmpretrain."""
+
+import argparse
+import os
+import sys
+
+from mmengine.config import Config, DictAction
+
+from mmfdconv.engine import launch
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or, when none is given, from the '
+        'latest one in the work dir',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train in mixed precision; without accelerator, in float32 and '
+        'with a warning',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the real batch size, from '
+        'auto_scale_lr.base_batch_size of the config',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace values of the config, as in train_cfg.max_epochs=1 or '
+        'key="[(a,b),(c,d)]" (no blanks inside)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who started the processes',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by launchers that do not set the variable LOCAL_RANK',
+    )
+    return parser.parse_args()
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config and apply the options to it."""
+    cfg = launch.load_config(args.config, args.cfg_options)
+    launch.set_work_dir(cfg, args.config, args.work_dir)
+    if args.amp:
+        launch.enable_amp(cfg)
+    if args.auto_scale_lr:
+        launch.enable_auto_scale_lr(cfg)
+    if args.resume is not None:
+        launch.resume(cfg, args.resume)
+    launch.set_launcher(cfg, args.launcher)
+    return cfg
+
+
+def main() -> None:
+    """Train, or end with a message that names the wrong option."""
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        cfg = load_config(args)
+    except ValueError as error:
+        sys.exit(f'train.py: error: {error}')
+    launch.build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
