@@ -18,6 +18,7 @@ from .layers import (
     FDConv,
     KWConv,
     ODConv,
+    linear_class,
 )
 
 __all__ = ['LAYERS', 'MODELS']
@@ -35,6 +36,7 @@ LAYERS = {
 
 for _name, _layer in LAYERS.items():
     MODELS.register_module(_name, module=_layer)
+    MODELS.register_module(module=linear_class(_layer))
 
 # MMEngine resolves `_base_ = 'mmfdconv::...'` for the packages in this table
 # alone. It takes the name of a distribution first and looks for the package

@@ -1,7 +1,8 @@
 """Conversion of models: rules, the swap, the registered backbone wrapper."""
 
 from .backbone import DynamicBackbone, keep_routers_alive_
-from .rules import PRESETS, LayerRule, preset_for, resolve_rule
+from .presets import PRESETS, preset_for, resolve_rule
+from .rules import LayerRule
 from .swap import ConversionReport, ReportRow, convert_dynamic_
 
 __all__ = [

@@ -1,7 +1,8 @@
 """Which layers of a model become dynamic.
 
 A rule decides by, in this order: exact name, regular expression, and what the
-layer is (kernel size, channels, stage).
+layer is (convolution or linear, kernel size, channels, stage). The rules of
+the known backbone families stand in ``presets.py``.
 """
 
 import re
@@ -10,13 +11,13 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
 from torch import nn
 
-__all__ = ['PRESETS', 'Decision', 'LayerRule', 'preset_for', 'resolve_rule']
+__all__ = ['Decision', 'LayerRule']
 
 #: True: convert; False: leave; a dict: convert with these options on top of
 #: the ``conv_cfg``.
 Verdict = Union[bool, Dict[str, Any]]
 
-_STAGE = re.compile(r'(?:^|\.)(?:layer|stages?)\.?(\d+)(?:\.|$)')
+_STAGE = re.compile(r'(?:^|\.)(?:layers?|stages?)\.?(\d+)(?:\.|$)')
 
 
 class Decision(NamedTuple):
@@ -63,6 +64,7 @@ class LayerRule:
     kernel_sizes: Optional[Sequence[int]] = None
     min_channels: Optional[int] = None
     stages: Optional[Sequence[int]] = None
+    linears: bool = False
     otherwise: bool = True
 
     def __post_init__(self) -> None:
@@ -96,19 +98,19 @@ class LayerRule:
                     f'{name} must be a list of integers, got {value!r}'
                 )
 
-    def decide(self, name: str, conv: nn.Conv2d) -> Decision:
+    def decide(self, name: str, layer: nn.Module) -> Decision:
         """Decide over one layer.
 
         Args:
             name: Its fully qualified name in the model.
-            conv: The layer.
+            layer: An ``nn.Conv2d`` or an ``nn.Linear``.
         """
         if name in self.names:
             return self._by_name(self.names[name], 'by name')
         for pattern, verdict in self.patterns.items():
             if re.fullmatch(pattern, name):
                 return self._by_name(verdict, 'by pattern')
-        reason = self._unmet_condition(name, conv)
+        reason = self._unmet_condition(name, layer)
         if reason is not None:
             return Decision(False, reason, {})
         if not self.otherwise:
@@ -122,11 +124,18 @@ class LayerRule:
             source = f'left alone {source}'
         return Decision(verdict is not False, source, options)
 
-    def _unmet_condition(self, name: str, conv: nn.Conv2d) -> Optional[str]:
+    def _unmet_condition(self, name: str, layer: nn.Module) -> Optional[str]:
+        if isinstance(layer, nn.Linear):
+            if not self.linears:
+                return 'nn.Linear, and linears=False'
+            kernel, channels = (1, 1), (layer.in_features, layer.out_features)
+        else:
+            kernel = tuple(layer.kernel_size)
+            channels = (layer.in_channels, layer.out_channels)
         sizes = self.kernel_sizes
-        if sizes is not None and any(k not in sizes for k in conv.kernel_size):
-            return f'kernel_size={tuple(conv.kernel_size)} not in {sizes}'
-        narrow = min(conv.in_channels, conv.out_channels)
+        if sizes is not None and any(k not in sizes for k in kernel):
+            return f'kernel_size={kernel} not in {sizes}'
+        narrow = min(channels)
         if self.min_channels is not None and narrow < self.min_channels:
             return f'{narrow} channels < min_channels={self.min_channels}'
         if self.stages is not None:
@@ -136,101 +145,3 @@ class LayerRule:
             if int(found.group(1)) not in self.stages:
                 return f'stage {found.group(1)} not in {list(self.stages)}'
         return None
-
-
-#: Rules by backbone family, and by family and method where a method's authors
-#: placed it otherwise. A family is the name of a class, or of one of its
-#: bases, as registered in mmdet, mmseg and mmpretrain.
-PRESETS: Dict[str, LayerRule] = {
-    # The papers replace the convolutions of the residual blocks: not the
-    # stem, whose 3 input channels leave nothing to route by, and not the
-    # downsample shortcuts, which the published checkpoints keep static.
-    'ResNet': LayerRule(
-        patterns={r'layer\d+\.\d+\.(conv\d+|convs\.\d+)': True},
-        otherwise=False,
-    ),
-    # CondConv's authors: the last stages only; this one gives the parameters
-    # in the papers' tables.
-    'ResNet:CondConv': LayerRule(
-        patterns={r'layer4\.\d+\.conv\d+': True}, otherwise=False
-    ),
-    # DY-Conv's: everything but the stem.
-    'ResNet:DYConv': LayerRule(
-        patterns={r'layer\d+\.\d+\.(conv\d+|downsample\.\d+)': True},
-        otherwise=False,
-    ),
-    # Depthwise and pointwise convolutions of the blocks, and the last one;
-    # not the stem, as in ODConv's code.
-    'MobileNetV2': LayerRule(
-        patterns={
-            r'layer\d+\.\d+\.(expand|depthwise|linear)_conv\.conv': True,
-            r'conv2\.conv': True,
-        },
-        otherwise=False,
-    ),
-    # KernelWarehouse's code gives the stem a warehouse too.
-    'MobileNetV2:KWConv': LayerRule(),
-    # KernelWarehouse's: what has a name in its scheme, that is all but the
-    # stem and, in the first block, the first convolution and the shortcut.
-    'ResNet:KWConv': LayerRule(
-        patterns={r'layer\d+\.\d+\.(conv\d+|downsample\.\d+)': True},
-        otherwise=False,
-    ),
-}
-
-
-def preset_for(
-    model: nn.Module, method: Optional[str] = None
-) -> Optional[str]:
-    """Name of the preset for a model and a method.
-
-    Args:
-        model: Its class, or one of the bases, names the family.
-        method: ``type`` of the ``conv_cfg``; a preset of its own goes first.
-    """
-    for cls in type(model).__mro__:
-        for name in (f'{cls.__name__}:{method}', cls.__name__):
-            if name in PRESETS:
-                return name
-    return None
-
-
-def resolve_rule(
-    rule: Union[LayerRule, Mapping[str, Any], str, None],
-    model: nn.Module,
-    method: Optional[str] = None,
-) -> LayerRule:
-    """Turn what a config says into a rule.
-
-    Args:
-        rule: A rule, its arguments as a dict, the name of a preset, or None
-            for the preset of the model's family and the method.
-        model: The model to convert.
-        method: ``type`` of the ``conv_cfg``.
-
-    Raises:
-        ValueError: The preset does not exist, or none fits the model.
-    """
-    if isinstance(rule, LayerRule):
-        return rule
-    if isinstance(rule, Mapping):
-        try:
-            return LayerRule(**rule)
-        except TypeError as error:
-            raise ValueError(f'rule={dict(rule)!r}: {error}') from error
-    known = ', '.join(repr(name) for name in PRESETS)
-    if rule is None:
-        rule = preset_for(model, method)
-        if rule is None:
-            raise ValueError(
-                f'rule=None: there is no preset for {type(model).__name__} '
-                f'(presets: {known}); pass a LayerRule, or in a config '
-                "rule=dict(patterns={r'layer\\d+\\..*conv\\d+': True}, "
-                'otherwise=False)'
-            )
-    if rule not in PRESETS:
-        raise ValueError(
-            f'rule must be a LayerRule, a dict of its arguments, or one of '
-            f'{known}, got {rule!r}'
-        )
-    return PRESETS[rule]

@@ -1,21 +1,25 @@
-"""Replace the convolutions of a model in place, and report."""
+"""Replace convolutions and linear layers of a model in place, and report."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from torch import nn
 
-from ..layers import DynamicConv2d, KWConv
+from ..layers import DynamicConv2d, KWConv, linear_class
 from ..registry import LAYERS
-from .rules import LayerRule, resolve_rule
+from .presets import resolve_rule
+from .rules import LayerRule
 from .warehouse import build_warehouse_layers, warehouse_name
 
 __all__ = ['ConversionReport', 'ReportRow', 'convert_dynamic_']
 
 
+_STOCK = (nn.Conv2d, nn.Linear)
+
+
 @dataclass(frozen=True)
 class ReportRow:
-    """One convolution before and after."""
+    """One convolution or linear layer before and after."""
 
     name: str
     before: str
@@ -27,7 +31,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What :func:`convert_dynamic_` did, a row for every convolution."""
+    """What :func:`convert_dynamic_` did, a row for every layer."""
 
     rows: Tuple[ReportRow, ...]
     shared_params: int = 0  # of cells that several layers share
@@ -65,7 +69,7 @@ class ConversionReport:
         if self.shared_params:
             lines.append(f'shared cells: {self.shared_params:,} parameters')
         lines.append(
-            f'{len(self.converted)} of {len(self.rows)} convolutions '
+            f'{len(self.converted)} of {len(self.rows)} layers '
             f'converted, {self.added_params:+,} parameters'
         )
         return '\n'.join(lines)
@@ -78,6 +82,9 @@ def convert_dynamic_(
 ) -> ConversionReport:
     """Replace convolutions of ``model`` by dynamic ones, in place.
 
+    An ``nn.Linear`` that the rule chooses becomes the dynamic layer on tokens
+    of the same method.
+
     The new layers start as the old ones: kernels are carried over, biases are
     shared; ``training``, ``requires_grad``, device and dtype stay, except
     that gates are alive even where the kernel is frozen. A module reachable
@@ -86,13 +93,13 @@ def convert_dynamic_(
     Convert before an optimizer or DDP takes hold of the parameters.
 
     Args:
-        model: Any model; if it is itself a convolution it cannot be replaced.
+        model: Any model; if it is itself the layer it cannot be replaced.
         conv_cfg: ``type`` and options of the dynamic layer, as in a config.
         rule: Which layers: a :class:`LayerRule`, a dict of its arguments, the
             name of a preset, or None for the preset of the model's family.
 
     Returns:
-        A row for every convolution that was looked at.
+        A row for every convolution and linear layer.
 
     Raises:
         ValueError: ``conv_cfg`` names no dynamic layer, an option is wrong,
@@ -105,14 +112,14 @@ def convert_dynamic_(
     if unknown:
         raise ValueError(
             f'rule.names: the model has no module {unknown}; '
-            f'its convolutions: {_convs(modules)}'
+            f'its convolutions and linear layers: {_layers(modules)}'
         )
-    stock: Dict[nn.Module, str] = {}  # convolution -> its first name
+    stock: Dict[nn.Module, str] = {}  # layer -> its first name
     already: Tuple[str, ...] = ()
     for name, module in modules.items():
         if isinstance(module, DynamicConv2d):
             already += (f'{name}.',)
-        elif isinstance(module, nn.Conv2d) and not name.startswith(already):
+        elif isinstance(module, _STOCK) and not name.startswith(already):
             stock.setdefault(module, name)
     chosen: Dict[str, Dict[str, Any]] = {}
     reasons: Dict[str, str] = {}
@@ -121,7 +128,8 @@ def convert_dynamic_(
         merged = {**options, **decision.options}
         reason = None if decision.convert else decision.reason
         reason = reason or _why_not(name, conv)
-        reason = reason or layer_type.static_reason(conv, **merged)
+        cls = _class_for(layer_type, conv)
+        reason = reason or cls.static_reason(conv, **merged)
         if reason is None and layer_type is KWConv:
             if warehouse_name(name, merged.get('warehouse_names')) is None:
                 reason = 'its name belongs to no warehouse'
@@ -169,6 +177,13 @@ def _split(
     return layer_type, options
 
 
+def _class_for(
+    layer_type: Type[DynamicConv2d], stock: nn.Module
+) -> Type[DynamicConv2d]:
+    is_linear = isinstance(stock, nn.Linear)
+    return linear_class(layer_type) if is_linear else layer_type
+
+
 def _build(
     modules: Mapping[str, nn.Module],
     layer_type: Type[DynamicConv2d],
@@ -192,7 +207,8 @@ def _build(
     for name, options in chosen.items():
         conv = modules[name]
         try:
-            layers[name] = layer_type.from_conv(conv, **options)
+            cls = _class_for(layer_type, conv)
+            layers[name] = cls.from_conv(conv, **options)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f'conv_cfg: {layer_type.__name__} in place of {name}, '
@@ -202,12 +218,12 @@ def _build(
 
 
 def _row(
-    name: str, conv: nn.Conv2d, layer: Optional[nn.Module], reason: str
+    name: str, stock: nn.Module, layer: Optional[nn.Module], reason: str
 ) -> ReportRow:
-    before = _count(conv)
+    before = _count(stock)
     return ReportRow(
         name,
-        _describe(conv),
+        _describe(stock),
         '' if layer is None else type(layer).__name__,
         before,
         before if layer is None else _count(layer),
@@ -215,31 +231,39 @@ def _row(
     )
 
 
-def _why_not(name: str, conv: nn.Conv2d) -> Optional[str]:
+def _why_not(name: str, stock: nn.Module) -> Optional[str]:
     """Reasons that lie in the layer, whatever the rule says."""
-    cls = type(conv)
-    # mmcv's own subclass of nn.Conv2d only adds the empty batch, which the
-    # dynamic layers take too; any other forward would be lost.
-    plain = cls.__module__ == 'mmcv.cnn.bricks.wrappers' or (
-        cls.forward is nn.Conv2d.forward
-        and cls._conv_forward is nn.Conv2d._conv_forward
-    )
-    if not plain:
-        return f'{cls.__name__} computes more than a convolution'
+    cls = type(stock)
+    if isinstance(stock, nn.Linear):
+        kind, plain = 'linear layer', cls.forward is nn.Linear.forward
+    else:
+        kind = 'convolution'
+        plain = (
+            cls.forward is nn.Conv2d.forward
+            and cls._conv_forward is nn.Conv2d._conv_forward
+        )
+    # mmcv's own subclasses only add the empty batch, which the dynamic layers
+    # take too; any other forward would be lost.
+    if not plain and cls.__module__ != 'mmcv.cnn.bricks.wrappers':
+        return f'{cls.__name__} computes more than a {kind}'
+    if cls.__name__ == 'NonDynamicallyQuantizableLinear':
+        return 'nn.MultiheadAttention reads its weight and never calls it'
     if not name:
-        return 'the model itself is the convolution'
-    if hasattr(conv, 'parametrizations') or conv._forward_pre_hooks:
+        return f'the model itself is the {kind}'
+    if hasattr(stock, 'parametrizations') or stock._forward_pre_hooks:
         return 'its weight is computed by a hook or parametrization'
     return None
 
 
-def _describe(conv: nn.Conv2d) -> str:
-    kernel = 'x'.join(str(k) for k in conv.kernel_size)
-    text = f'{conv.in_channels}->{conv.out_channels} {kernel}'
-    if max(conv.stride) > 1:
-        text += f' s{conv.stride[0]}'
-    if conv.groups > 1:
-        text += f' g{conv.groups}'
+def _describe(stock: nn.Module) -> str:
+    if isinstance(stock, nn.Linear):
+        return f'{stock.in_features}->{stock.out_features} linear'
+    kernel = 'x'.join(str(k) for k in stock.kernel_size)
+    text = f'{stock.in_channels}->{stock.out_channels} {kernel}'
+    if max(stock.stride) > 1:
+        text += f' s{stock.stride[0]}'
+    if stock.groups > 1:
+        text += f' g{stock.groups}'
     return text
 
 
@@ -247,6 +271,6 @@ def _count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _convs(modules: Dict[str, nn.Module]) -> str:
-    names = [n for n, m in modules.items() if isinstance(m, nn.Conv2d)]
+def _layers(modules: Dict[str, nn.Module]) -> str:
+    names = [n for n, m in modules.items() if isinstance(m, _STOCK)]
     return ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')

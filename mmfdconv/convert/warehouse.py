@@ -8,11 +8,11 @@ block.
 """
 
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from torch import nn
 
-from ..layers import KWConv, Warehouse
+from ..layers import KWConv, KWLinear, Warehouse
 
 __all__ = ['build_warehouse_layers', 'full_name', 'shared_name']
 
@@ -20,8 +20,13 @@ _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
     r'layer(\d+)\.(\d+)\.(expand|depthwise|linear)_conv\.conv'
 )
+_CONVNEXT = re.compile(
+    r'stages\.(\d+)\.(\d+)\.(depthwise|pointwise)_conv(\d*)'
+)
+_CONVNEXT_DOWNSAMPLE = re.compile(r'downsample_layers\.(\d+)\.\d+')
 _MOBILENET_POSITIONS = dict(expand='pwconv0', depthwise='dwconv0')
-#: ResNet's and MobileNetV2's published ranges in one; no name has both.
+#: The published ranges of ResNet ('layer', 'conv') and of MobileNetV2 and
+#: ConvNeXt ('layer', 'pwconv') in one; the names of none make them differ.
 _SHARING_RANGE = ('layer', 'conv', 'pwconv')
 _WAREHOUSE_OPTIONS = (
     'cell_num_ratio',
@@ -41,8 +46,8 @@ def full_name(name: str) -> Optional[str]:
 
     Args:
         name: Qualified name in the model, such as ``layer2.0.conv1``, of
-            mmdet's, mmseg's, mmpretrain's or torchvision's ResNet, or of the
-            first three's MobileNetV2.
+            mmdet's, mmseg's, mmpretrain's or torchvision's ResNet, of the
+            first three's MobileNetV2, or of mmpretrain's ConvNeXt.
     """
     match = _RESNET.fullmatch(name)
     if match is not None:
@@ -64,6 +69,17 @@ def full_name(name: str) -> Optional[str]:
             stage, layer = stage - 1, 'next'
         position = _MOBILENET_POSITIONS.get(kind, 'pwconv1')
         return f'stage{stage}_layer{layer}_{position}'
+    match = _CONVNEXT.fullmatch(name)
+    if match is not None:
+        stage, layer, kind, position = match.groups()
+        short = 'dw' if kind == 'depthwise' else 'pw'
+        return f'stage{stage}_layer{layer}_{short}conv{position or 0}'
+    match = _CONVNEXT_DOWNSAMPLE.fullmatch(name)
+    if match is not None:
+        number = int(match.group(1))
+        if number == 0:
+            return 'stagestem_conv0'
+        return f'stage{number - 1}_layerds_conv0'
     # MobileNetV2's stem and last convolution.
     ends = {
         'conv1.conv': 'stage0_conv0',
@@ -82,12 +98,13 @@ def shared_name(name: str, sharing_range: Sequence[str]) -> str:
 
 
 def build_warehouse_layers(
-    convs: Mapping[str, nn.Conv2d], options: Mapping[str, Dict[str, Any]]
+    convs: Mapping[str, nn.Module], options: Mapping[str, Dict[str, Any]]
 ) -> Dict[str, nn.Module]:
     """Build the layers that replace ``convs``, and the cells they share.
 
     Args:
-        convs: Stock layers by qualified name, in network order.
+        convs: Stock layers by qualified name, in network order; an
+            ``nn.Linear`` counts as a 1x1 convolution.
         options: ``conv_cfg`` of every layer, without its type.
 
     Returns:
@@ -112,7 +129,7 @@ def build_warehouse_layers(
         members.setdefault(shared_name(full, sharing_range), []).append(name)
     first = next(iter(convs.values())).weight
     warehouse = Warehouse(
-        [[tuple(convs[n].weight.shape) for n in m] for m in members.values()],
+        [[_kernel_shape(convs[n]) for n in m] for m in members.values()],
         **warehouse_options,
         device=first.device,
         dtype=first.dtype,
@@ -122,7 +139,9 @@ def build_warehouse_layers(
         trainable = any(convs[n].weight.requires_grad for n in names)
         warehouse.weights[warehouse_index].requires_grad_(trainable)
         for layer_index, name in enumerate(names):
-            layers[name] = KWConv.from_conv(
+            is_linear = isinstance(convs[name], nn.Linear)
+            layer_type = KWLinear if is_linear else KWConv
+            layers[name] = layer_type.from_conv(
                 convs[name],
                 warehouse=warehouse,
                 warehouse_index=warehouse_index,
@@ -151,6 +170,11 @@ def warehouse_name(
         if match is not None:
             return match.expand(template)
     return None
+
+
+def _kernel_shape(layer: nn.Module) -> Tuple[int, int, int, int]:
+    shape = tuple(layer.weight.shape)
+    return shape if len(shape) == 4 else (*shape, 1, 1)
 
 
 def _pop_shared(options: Dict[str, Any]) -> tuple:

@@ -7,17 +7,37 @@ from .dyconv import DYConv
 from .fadconv import FADConv
 from .fdconv import FDConv
 from .kernel_warehouse import KWConv
+from .linear import (
+    CondLinear,
+    DCDLinear,
+    DYLinear,
+    FADLinear,
+    FDLinear,
+    KWLinear,
+    ODLinear,
+    OnTokens,
+    linear_class,
+)
 from .odconv import ODConv
 from .warehouse import Warehouse
 
 __all__ = [
     'CondConv',
+    'CondLinear',
     'DCDConv',
+    'DCDLinear',
     'DYConv',
+    'DYLinear',
     'DynamicConv2d',
     'FADConv',
+    'FADLinear',
     'FDConv',
+    'FDLinear',
     'KWConv',
+    'KWLinear',
     'ODConv',
+    'ODLinear',
+    'OnTokens',
     'Warehouse',
+    'linear_class',
 ]

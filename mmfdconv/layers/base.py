@@ -188,32 +188,39 @@ class DynamicConv2d(nn.Module):
         )
 
     @classmethod
-    def from_conv(cls, conv: nn.Conv2d, **options: Any) -> 'DynamicConv2d':
+    def build_like(cls, stock: nn.Module, **options: Any) -> 'DynamicConv2d':
+        """Build the layer with the shape, device and dtype of ``stock``."""
+        return cls(
+            stock.in_channels,
+            stock.out_channels,
+            stock.kernel_size,
+            stock.stride,
+            stock.padding,
+            stock.dilation,
+            stock.groups,
+            stock.bias is not None,
+            stock.padding_mode,
+            device=stock.weight.device,
+            dtype=stock.weight.dtype,
+            **options,
+        )
+
+    @classmethod
+    def from_conv(cls, conv: nn.Module, **options: Any) -> 'DynamicConv2d':
         """Build the layer that starts as ``conv``.
 
         The bias is shared, the kernel is carried over, ``training``, device
         and dtype stay. A frozen kernel stays frozen; the gates are alive.
 
         Args:
-            conv: The stock convolution.
+            conv: The stock layer: an ``nn.Conv2d``, or for a class on tokens
+                an ``nn.Linear``.
             options: The layer's own keyword arguments.
         """
-        layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-            conv.groups,
-            conv.bias is not None,
-            conv.padding_mode,
-            device=conv.weight.device,
-            dtype=conv.weight.dtype,
-            **options,
-        )
+        layer = cls.build_like(conv, **options)
         if not conv.weight.is_meta:
-            layer.load_stock_(conv.weight.detach())
+            kernel = conv.weight.detach().reshape(layer.weight_shape)
+            layer.load_stock_(kernel)
         layer.bias = conv.bias
         for parameter in layer.weight_parameters():
             if parameter is not conv.bias:

@@ -112,7 +112,7 @@ class ExpertConv2d(DynamicConv2d):
     # ------------------------------------------------------------ checkpoint
 
     @classmethod
-    def from_conv(cls, conv: nn.Conv2d, **options: Any) -> 'ExpertConv2d':
+    def from_conv(cls, conv: nn.Module, **options: Any) -> 'ExpertConv2d':
         """See the base class; a mixed bias is copied, not shared."""
         layer = super().from_conv(conv, **options)
         if cls.mixes_bias and conv.bias is not None:

@@ -94,7 +94,7 @@ def test_the_report_is_logged(caplog):
     with caplog.at_level(logging.INFO, logger='report_test'):
         dynamic(SMALL)
     assert 'layer1.0.conv1' in caplog.text
-    assert '16 of 20 convolutions converted' in caplog.text
+    assert '16 of 20 layers converted' in caplog.text
 
 
 @pytest.mark.parametrize('cfg', [SMALL, FROZEN], ids=['live', 'frozen'])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmfdconv.convert import LayerRule, convert_dynamic_
-from mmfdconv.layers import FDConv
+from mmfdconv.layers import FDConv, FDLinear, KWLinear
 
 pytestmark = pytest.mark.core
 
@@ -83,7 +83,7 @@ def test_report_names_every_convolution():
     after = sum(p.numel() for p in net.parameters())
     assert report.added_params == after - sum(sizes)
     text = str(report)
-    for word in ('name', '4.0', '8->8 3x3 s2 g2', '2 of 3 convolutions'):
+    for word in ('name', '4.0', '8->8 3x3 s2 g2', '2 of 3 layers'):
         assert word in text
 
 
@@ -170,3 +170,66 @@ def test_mmcv_convolution_counts_as_plain():
     net = nn.Sequential(wrappers.Conv2d(8, 8, 3))
     convert_dynamic_(net, CFG, EVERYTHING)
     assert type(net[0]) is FDConv
+
+
+class TokenNet(nn.Module):
+    """A feed-forward network beside what must be left alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.up = nn.Linear(16, 32)
+        self.down = nn.Linear(32, 16)
+
+    def forward(self, x):
+        x = x + self.attn(x, x, x)[0]
+        return x + self.down(self.up(x).relu())
+
+
+def test_linear_layers_by_pattern():
+    torch.manual_seed(0)
+    net = TokenNet().eval()
+    x = torch.randn(2, 7, 16)
+    expected = net(x)
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    report = convert_dynamic_(
+        net, CFG, LayerRule(patterns={'up|down': True}, otherwise=False)
+    )
+    assert [type(m) for m in (net.up, net.down)] == [FDLinear, FDLinear]
+    assert [r.name for r in report.converted] == ['up', 'down']
+    assert report.converted[0].before == '16->32 linear'
+    assert relative(net(x), expected) < 1e-5
+    for parameter in net.parameters():
+        parameter.data.normal_()
+    net.load_state_dict(state)  # the stock checkpoint
+    assert relative(net(x), expected) < 1e-5
+
+
+def test_linear_layers_by_condition():
+    net = TokenNet()
+    with pytest.raises(ValueError, match='linears=False'):
+        convert_dynamic_(net, CFG, LayerRule())
+    report = convert_dynamic_(net, CFG, LayerRule(linears=True))
+    assert [r.name for r in report.converted] == ['up', 'down']
+    assert 'MultiheadAttention' in report.skipped[0].reason
+
+
+def test_a_gate_of_channels_reaches_linear_layers():
+    net = TokenNet()
+    cfg = dict(CFG, use_fdconv_if_c_gt=16)
+    with pytest.raises(ValueError, match='use_fdconv_if_c_gt'):
+        convert_dynamic_(net, cfg, LayerRule(linears=True))
+
+
+def test_kernel_warehouse_shares_cells_between_linear_layers():
+    net = TokenNet().eval()
+    x = torch.randn(2, 7, 16)
+    expected = net(x)
+    cfg = dict(
+        type='KWConv',
+        warehouse_names={'up': 'stage0_pwconv1', 'down': 'stage0_pwconv2'},
+    )
+    convert_dynamic_(net, cfg, LayerRule(linears=True))
+    assert isinstance(net.up, KWLinear)
+    assert net.up.cells is net.down.cells
+    assert relative(net(x), expected) < 1e-5
