@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from mmengine.logging import print_log
-from mmengine.model import initialize
 from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
+from .initialise import stock_layers_in_place
 from .rules import LayerRule
 from .swap import convert_dynamic_
 
@@ -28,7 +28,7 @@ def DynamicBackbone(
     rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
     init_cfg: Optional[Mapping[str, Any]] = None,
 ) -> nn.Module:
-    """Build a backbone and make its convolutions dynamic.
+    """Build a backbone and make its convolutions and linear layers dynamic.
 
     Conversion happens here, while the model is built, because an optimizer
     and DDP hold on to the parameters that they find. The report goes to the
@@ -108,35 +108,17 @@ class _LiveRouters:
         return self
 
     def init_weights(self) -> None:
-        """Initialise as the stock backbone, the dynamic layers included.
-
-        Initialisers go by class name, so ``dict(type='Kaiming',
-        layer='Conv2d')`` passes a dynamic layer by. Its kernel is drawn here
-        as that of a stock convolution and taken over.
-        """
-        super().init_weights()
+        """Initialise as the stock backbone, the dynamic layers included."""
         cfgs = getattr(self, 'init_cfg', None) or []
-        cfgs = [cfgs] if isinstance(cfgs, Mapping) else list(cfgs)
+        cfgs = [cfgs] if isinstance(cfgs, Mapping) else cfgs
         if any(_is_pretrained(cfg) for cfg in cfgs):
+            super().init_weights()  # the layers read any checkpoint
             return
-        cfgs = [_for_conv(cfg) for cfg in cfgs if _reaches_conv(cfg)]
-        if not cfgs:
-            return
-        for layer in _dynamic_layers(self):
-            parameter = next(layer.parameters())
-            conv = nn.Conv2d(
-                layer.in_channels,
-                layer.out_channels,
-                layer.kernel_size,
-                groups=layer.groups,
-                bias=layer.bias is not None,
-                device=parameter.device,
-                dtype=parameter.dtype,
-            )
-            initialize(conv, cfgs)
-            layer.load_stock_(conv.weight.detach())
-            if layer.bias is not None:
-                layer.bias.data.copy_(conv.bias.data)
+        with stock_layers_in_place(self):
+            super().init_weights()
+        warehouse = getattr(self, 'warehouse_manager', None)
+        if warehouse is not None:
+            warehouse.took_stock = False  # from no checkpoint
 
     def __reduce_ex__(self, protocol: int) -> Tuple:
         # The class is made at run time and cannot be found by name.
@@ -164,15 +146,5 @@ def _eval_batch_norms(module: nn.Module) -> None:
 
 
 def _is_pretrained(cfg: Mapping[str, Any]) -> bool:
-    kind = cfg.get('type')
-    return getattr(kind, '__name__', kind) in ('Pretrained', 'PretrainedInit')
-
-
-def _reaches_conv(cfg: Mapping[str, Any]) -> bool:
-    layer = cfg.get('layer') or []
-    layer = [layer] if isinstance(layer, str) else layer
-    return 'Conv2d' in layer
-
-
-def _for_conv(cfg: Mapping[str, Any]) -> Dict[str, Any]:
-    return {k: v for k, v in cfg.items() if k != 'override'}
+    kind = cfg.get('type')  # 'Pretrained', in mmseg also 'Pretrained_Part'
+    return str(getattr(kind, '__name__', kind)).startswith('Pretrained')

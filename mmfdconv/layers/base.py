@@ -163,6 +163,11 @@ class DynamicConv2d(nn.Module):
         """Take over a stock kernel ``(O, C/G, kh, kw)``, in place."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def load_stock_bias_(self, bias: Tensor) -> None:
+        """Take over a stock bias ``(O,)``, in place."""
+        self.bias.copy_(bias)
+
     @classmethod
     def static_reason(cls, conv: nn.Module, **options: Any) -> Optional[str]:
         """Say why ``options`` would leave ``conv`` static.

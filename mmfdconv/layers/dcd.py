@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive_int
-from .routers import RouterBatchNorm, RouterConv, init_head_
+from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
 __all__ = ['DCDConv']
 
@@ -172,9 +172,11 @@ class DCDConv(DynamicConv2d):
             scale = _hard_sigmoid_2(self.fc_scale(y))  # (B, O)
         static = self.convolve_static(x, self.weight, None)
         static = static * scale.to(static.dtype)[..., None, None]
-        latent = self.bn1(F.conv2d(self._at_output(x), self.q.weight))
+        latent = normalise(
+            self.bn1, F.conv2d(self._at_output(x), self.q.weight)
+        )
         flat = latent.flatten(2)  # (B, L, H' * W')
-        flat = self.bn2(phi.to(flat.dtype) @ flat) + flat
+        flat = normalise(self.bn2, phi.to(flat.dtype) @ flat) + flat
         dynamic = F.conv2d(flat.view_as(latent), self.p.weight)
         out = dynamic + static
         if self.bias is not None:

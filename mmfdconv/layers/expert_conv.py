@@ -4,7 +4,7 @@ CondConv, DY-Conv, ODConv and FADConv keep ``K`` expert kernels and sum them
 with weights predicted from the input; they differ in the router.
 """
 
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -95,9 +95,7 @@ class ExpertConv2d(DynamicConv2d):
                     self.bias /= self.start_sum()
 
     @torch.no_grad()
-    def load_stock_(
-        self, weight: Tensor, bias: Optional[Tensor] = None
-    ) -> None:
+    def load_stock_(self, weight: Tensor) -> None:
         """Make the neutral mixture of the experts the stock kernel."""
         weight = weight.to(self.experts.device, self.wide(self.experts.dtype))
         experts = weight.expand(self.experts.shape) / self.start_sum()
@@ -106,8 +104,12 @@ class ExpertConv2d(DynamicConv2d):
             noise -= noise.mean(dim=0)  # cancels in the neutral mixture
             experts = experts + noise * (_SPREAD * experts.std())
         self.experts.copy_(experts)
-        if bias is not None and self.mixes_bias:
-            self.bias.copy_(bias / self.start_sum())
+
+    @torch.no_grad()
+    def load_stock_bias_(self, bias: Tensor) -> None:
+        """Make the neutral mixture of the biases the stock one."""
+        share = self.start_sum() if self.mixes_bias else 1
+        self.bias.copy_(bias / share)
 
     # ------------------------------------------------------------ checkpoint
 

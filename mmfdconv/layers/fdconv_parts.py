@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from ..functional import MASK_RULES, frequency_bands
 from .checks import check_choice, check_numbers, check_positive_int
 from .precision import wide
-from .routers import RouterBatchNorm, RouterConv, StarReLU, init_head_
+from .routers import (
+    RouterBatchNorm,
+    RouterConv,
+    StarReLU,
+    init_head_,
+    normalise,
+)
 
 __all__ = [
     'FrequencyBandModulation',
@@ -139,7 +145,8 @@ class KernelSpatialModulationGlobal(nn.Module):
 
     def forward(self, descriptor: Tensor) -> GlobalGates:
         """Predict the gates from ``(B, C)``."""
-        hidden = self.relu(self.bn(self.fc(descriptor)))  # (B, hidden)
+        hidden = normalise(self.bn, self.fc(descriptor))
+        hidden = self.relu(hidden)  # (B, hidden)
 
         def gate(head: Optional[RouterConv]) -> Optional[Tensor]:
             if head is None:

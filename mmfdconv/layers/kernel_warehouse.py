@@ -21,7 +21,7 @@ from ..functional import cells_to_kernels, kernel_to_cells
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
-from .routers import RouterBatchNorm, RouterConv
+from .routers import RouterBatchNorm, RouterConv, normalise
 from .warehouse import Place, Warehouse
 
 __all__ = ['KWConv']
@@ -110,7 +110,7 @@ class WarehouseAttention(nn.Module):
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """``(B, C) -> (B, mixtures, cells)``."""
-        hidden = self.norm1(self.fc1(descriptor)).relu()
+        hidden = normalise(self.norm1, self.fc1(descriptor)).relu()
         logit = self._logits(self.fc2(hidden))  # (B, mixtures, cells + 1)
         scale = logit.abs().sum(dim=2, keepdim=True) + 1e-3
         one_hot = torch.zeros_like(logit[:1] if len(logit) else logit)

@@ -17,7 +17,7 @@ from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
-from .routers import RouterBatchNorm, RouterConv, init_head_
+from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
 __all__ = ['ODConv']
 
@@ -76,7 +76,7 @@ class OmniAttention(nn.Module):
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """Hidden features of the heads, ``(B, C) -> (B, hidden)``."""
-        return self.bn(self.fc(descriptor)).relu()
+        return normalise(self.bn, self.fc(descriptor)).relu()
 
 
 class ODConv(ExpertConv2d):

@@ -9,6 +9,7 @@ import math
 from typing import Tuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ __all__ = [
     'SqueezeRouter',
     'StarReLU',
     'init_head_',
+    'normalise',
 ]
 
 #: Spread of the last weights of a router at the start. Small enough that
@@ -77,13 +79,10 @@ class RouterConv(nn.Module):
 
 
 class RouterBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of ``(B, C)`` or ``(B, C, ...)``, at any size.
+    """Batch normalisation of ``(B, C)`` or ``(B, C, ...)``.
 
-    One value has no batch statistics: its deviation from its own mean is 0,
-    and PyTorch refuses it. Such a batch is normalised by the running
-    statistics and leaves them as they are, so that training at batch 1 per
-    GPU computes what inference will, also when gradient checkpointing runs
-    the forward pass twice. ``SyncBatchNorm`` may replace this layer.
+    A router applies it through :func:`normalise`, which also works at any
+    size and after ``SyncBatchNorm`` has replaced this layer.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -92,22 +91,51 @@ class RouterBatchNorm(nn.BatchNorm2d):
                 f'expected (B, C) or (B, C, ...), got shape {tuple(x.shape)}'
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise over all but the channels, shape and dtype kept."""
-        y = x.to(self.weight.dtype)
-        if self.training and x.numel() <= x.shape[1]:
-            y = F.batch_norm(
-                y,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=False,
-                eps=self.eps,
-            )
-        else:
-            y = super().forward(y)
-        return y.to(x.dtype)
+
+def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalise over all but the channels, at any size.
+
+    One value has no batch statistics: its deviation from its own mean is 0,
+    and PyTorch refuses it. Such a batch is normalised by the running
+    statistics and leaves them as they are, so that training at batch 1 per
+    GPU computes what inference will, also when gradient checkpointing runs
+    the forward pass twice.
+
+    This is not in the layer itself, because conversions put others in its
+    place, to synchronised batch normalisation and back. One that spans
+    processes is always asked: their values count too, and each of them must
+    take part, however many it has.
+
+    Args:
+        norm: A :class:`RouterBatchNorm`, or what replaced it.
+        x: ``(B, C)`` or ``(B, C, ...)``.
+
+    Returns:
+        Like ``x``, in its dtype; computed in that of the weights.
+    """
+    y = x.to(norm.weight.dtype)
+    if norm.training and x.numel() <= x.shape[1] and not _is_spread(norm):
+        y = F.batch_norm(
+            y,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            training=False,
+            eps=norm.eps,
+        )
+    else:
+        y = norm(y)
+    return y.to(x.dtype)
+
+
+def _is_spread(norm: nn.Module) -> bool:
+    """Whether the values of several processes are normalised together."""
+    if not isinstance(norm, nn.SyncBatchNorm):
+        return getattr(norm, 'group_size', 1) > 1  # mmcv's own layer
+    if not dist.is_available() or not dist.is_initialized():
+        return False
+    return dist.get_world_size(norm.process_group) > 1
 
 
 class StarReLU(nn.Module):

@@ -6,9 +6,13 @@ import pickle
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmfdconv.layers import FDConv
+from mmfdconv.convert import convert_dynamic_
+from mmfdconv.convert.initialise import stock_layers_in_place
+from mmfdconv.layers import FDConv, FDLinear
 
 pytest.importorskip('mmdet')
 import mmdet.models  # noqa: F401
@@ -216,3 +220,82 @@ def test_init_cfg_of_the_wrapper_reaches_the_backbone(tmp_path):
     model = dynamic(SMALL, init_cfg=cfg)
     model.init_weights()
     assert model.conv1.weight.equal(stock.conv1.weight)
+
+
+def test_a_backbone_with_its_own_init_weights():
+    """Swin's goes by isinstance; it must reach what replaced its linears."""
+    cfg = dict(
+        type='mmdet.SwinTransformer',
+        embed_dims=32,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 4, 8),
+        window_size=4,
+    )
+    stock = MODELS.build(cfg)
+    model = dynamic(cfg)
+    layer = model.stages[0].blocks[0].ffn.layers[0][0]
+    assert isinstance(layer, FDLinear)
+    for backbone in (stock, model):
+        torch.manual_seed(0)
+        backbone.init_weights()
+    kernel = layer.dynamic_weight(torch.zeros(1, 32, 4, 4))[0, :, :, 0, 0]
+    theirs = stock.stages[0].blocks[0].ffn.layers[0][0]
+    # drawn by the same numbers in the same order, through an FFT and back
+    torch.testing.assert_close(kernel, theirs.weight, rtol=1e-4, atol=1e-6)
+    assert layer.bias.equal(theirs.bias)
+    assert model.stages[0].blocks[0].ffn.layers[0][0] is layer
+    ours, theirs = (
+        m.stages[3].blocks[0].attn.w_msa.qkv.weight for m in (model, stock)
+    )
+    assert ours.equal(theirs)
+
+
+def test_init_weights_as_part_of_a_detector():
+    """MMEngine keeps a record of all parameters and refuses new ones."""
+
+    class Detector(BaseModule):
+        def __init__(self):
+            super().__init__()
+            self.backbone = dynamic(dict(SMALL, base_channels=64))
+
+    detector = Detector()
+    before = dict(detector.named_modules())
+    detector.init_weights()
+    assert dict(detector.named_modules()) == before
+    assert not hasattr(detector.backbone, '_params_init_info')
+    for module in detector.modules():
+        assert not hasattr(module, '_params_init_info')
+    layer = detector.backbone.layer3[1].conv2
+    kernel = layer.dynamic_weight(torch.zeros(1, 256, 4, 4))
+    assert kernel.std().item() == pytest.approx(
+        (2 / (256 * 9)) ** 0.5, rel=0.05
+    )
+
+
+class OneConv(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer1 = nn.Sequential(nn.Sequential())
+        self.layer1[0].add_module('conv2', nn.Conv2d(8, 8, 3, padding=1))
+
+    def forward(self, x):
+        return self.layer1(x)
+
+
+@pytest.mark.parametrize('method', ['FADConv', 'KWConv'])
+def test_a_second_initialisation_takes_kernels_and_mixed_biases(method):
+    net = OneConv().eval()
+    convert_dynamic_(net, dict(type=method), {})
+    layer = net.layer1[0].conv2
+    torch.manual_seed(0)
+    stock = nn.Conv2d(8, 8, 3, padding=1)
+    with stock_layers_in_place(net):
+        stand_in = net.layer1[0].conv2
+        assert type(stand_in) is nn.Conv2d
+        stand_in.load_state_dict(stock.state_dict())
+    assert net.layer1[0].conv2 is layer
+    x = torch.randn(2, 8, 9, 7)
+    torch.testing.assert_close(net(x), stock(x), rtol=1e-5, atol=1e-5)
+    with stock_layers_in_place(net):
+        pass  # nothing set, nothing lost
+    torch.testing.assert_close(net(x), stock(x), rtol=1e-5, atol=1e-5)
