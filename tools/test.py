@@ -86,6 +86,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f'test.py: error: {error}')
     launch.build_runner(cfg).test()
+    launch.close_process_group()
 
 
 if __name__ == '__main__':

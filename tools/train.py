@@ -81,6 +81,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f'train.py: error: {error}')
     launch.build_runner(cfg).train()
+    launch.close_process_group()
 
 
 if __name__ == '__main__':

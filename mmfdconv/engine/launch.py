@@ -160,6 +160,18 @@ def set_launcher(cfg: Config, launcher: str) -> None:
     cfg.model_wrapper_cfg.setdefault('device_ids', None)
 
 
+def close_process_group() -> None:
+    """End the process group together, if there is one.
+
+    A process that leaves while another still talks to it can make that one
+    fail after all its work is done.
+    """
+    group = torch.distributed
+    if group.is_available() and group.is_initialized():
+        group.barrier()
+        group.destroy_process_group()
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the config's runner.
 

@@ -1,7 +1,6 @@
 """Two CPU processes under DDP: routers of frozen stages are all-reduced."""
 
 import os
-import socket
 
 import pytest
 import torch
@@ -9,6 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 pytest.importorskip('mmdet')
+
+from ..ports import free_port
 
 BACKBONE = dict(
     type='mmdet.ResNet',
@@ -18,12 +19,6 @@ BACKBONE = dict(
     norm_eval=True,
     norm_cfg=dict(type='BN', requires_grad=True),
 )
-
-
-def _free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def _step(rank, port, out_dir):
@@ -69,7 +64,7 @@ def _step(rank, port, out_dir):
 
 @pytest.mark.slow
 def test_every_rank_holds_the_same_parameters(tmp_path):
-    mp.spawn(_step, (_free_port(), str(tmp_path)), nprocs=2)
+    mp.spawn(_step, (free_port(), str(tmp_path)), nprocs=2)
     a, b = (torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1))
     for name, value in a['end'].items():
         assert value.equal(b['end'][name]), name
