@@ -1,6 +1,6 @@
 """Conversion of models: rules, the swap, the registered backbone wrapper."""
 
-from .backbone import DynamicBackbone, keep_routers_alive_
+from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
 from .presets import PRESETS, preset_for, resolve_rule
 from .rules import LayerRule
 from .swap import ConversionReport, ReportRow, convert_dynamic_
@@ -11,6 +11,7 @@ __all__ = [
     'DynamicBackbone',
     'LayerRule',
     'ReportRow',
+    'build_dynamic',
     'convert_dynamic_',
     'keep_routers_alive_',
     'preset_for',

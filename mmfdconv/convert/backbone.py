@@ -16,9 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..layers import DynamicConv2d
 from .initialise import stock_layers_in_place
 from .rules import LayerRule
-from .swap import convert_dynamic_
+from .swap import ConversionReport, convert_dynamic_
 
-__all__ = ['DynamicBackbone', 'keep_routers_alive_']
+__all__ = ['DynamicBackbone', 'build_dynamic', 'keep_routers_alive_']
 
 
 @MODELS.register_module()
@@ -49,13 +49,24 @@ def DynamicBackbone(
     Raises:
         ValueError: No layer was converted, or an option is wrong.
     """
+    model, report = build_dynamic(backbone, conv_cfg, rule, init_cfg)
+    print_log(f'DynamicBackbone({type(model).__name__})\n{report}', 'current')
+    return model
+
+
+def build_dynamic(
+    backbone: Mapping[str, Any],
+    conv_cfg: Mapping[str, Any],
+    rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
+    init_cfg: Optional[Mapping[str, Any]] = None,
+) -> Tuple[nn.Module, ConversionReport]:
+    """Build what :func:`DynamicBackbone` builds, and return the report too."""
     backbone = dict(backbone)
     if init_cfg is not None:
         backbone['init_cfg'] = init_cfg
     model = MODELS.build(backbone)
     report = convert_dynamic_(model, conv_cfg, rule)
-    print_log(f'DynamicBackbone({type(model).__name__})\n{report}', 'current')
-    return keep_routers_alive_(model)
+    return keep_routers_alive_(model), report
 
 
 def keep_routers_alive_(model: nn.Module) -> nn.Module:

@@ -1,7 +1,17 @@
 """Replace convolutions and linear layers of a model in place, and report."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+)
 
 from torch import nn
 
@@ -17,8 +27,7 @@ __all__ = ['ConversionReport', 'ReportRow', 'convert_dynamic_']
 _STOCK = (nn.Conv2d, nn.Linear)
 
 
-@dataclass(frozen=True)
-class ReportRow:
+class ReportRow(NamedTuple):
     """One convolution or linear layer before and after."""
 
     name: str

@@ -28,6 +28,10 @@ pytestmark = pytest.mark.core
         ('layer7.0.linear_conv.conv', 'stage6_layer0_pwconv1'),
         ('conv2.conv', 'stage6_layerlast_pwconv1'),
         ('conv1.conv', 'stage0_conv0'),
+        ('stages.2.8.depthwise_conv', 'stage2_layer8_dwconv0'),
+        ('stages.0.1.pointwise_conv2', 'stage0_layer1_pwconv2'),
+        ('downsample_layers.0.0', 'stagestem_conv0'),
+        ('downsample_layers.3.1', 'stage2_layerds_conv0'),
     ],
 )
 def test_full_names(name, full):
@@ -130,3 +134,16 @@ def test_options_of_the_warehouse_hold_for_all():
     convert_dynamic_(net, dict(type='KWConv'), {})
     report = convert_dynamic_(net, dict(type='KWConv'), {})
     assert not report.converted
+
+
+def test_convnext_has_the_published_parameters():
+    """KernelWarehouse's README: 28.59 M, with KW (1x) 39.37 M."""
+    pytest.importorskip('mmpretrain')
+    import mmpretrain.models  # noqa: F401
+
+    model = MODELS.build(dict(type='mmpretrain.ConvNeXt', arch='tiny'))
+    report = convert_dynamic_(model, dict(type='KWConv', cell_num_ratio=1))
+    # stem and downsampling too; a warehouse each, one per stage for the
+    # depthwise and one for the pointwise layers
+    assert len(model.warehouse_manager.weights) == 4 + 4 + 4
+    assert report.added_params / 1e6 == pytest.approx(39.37 - 28.59, abs=0.01)
