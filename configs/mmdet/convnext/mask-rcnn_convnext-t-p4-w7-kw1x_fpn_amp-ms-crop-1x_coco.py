@@ -1,0 +1,23 @@
+_base_ = [
+    './mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-1x_coco.py',
+    '../../_base_/dynamic/kw1x.py',
+]
+custom_imports = dict(
+    imports=['mmpretrain.models', 'mmfdconv'], allow_failed_imports=False
+)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg={{_base_.dynamic_conv_cfg}},
+    )
+)
+
+# From the assigned cells, which hold the stock kernels, to learned mixtures
+# over the first epoch of COCO at batch 16; a choice of this project, the
+# authors start from dynamic backbones trained on ImageNet.
+custom_hooks = [
+    dict(type='TemperatureHook', start=1.0, end=0.0, by='iter', length=7330)
+]

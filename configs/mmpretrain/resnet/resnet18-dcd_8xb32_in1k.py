@@ -1,0 +1,15 @@
+# DCD's spatial form, which its authors put into blocks of 3x3 kernels.
+_base_ = [
+    'mmpretrain::resnet/resnet18_8xb32_in1k.py',
+    '../../_base_/dynamic/dcd.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg=dict(_base_.dynamic_conv_cfg, squeeze_size=2),
+    )
+)

@@ -1,0 +1,14 @@
+_base_ = [
+    'mmpretrain::resnet/resnet18_8xb32_in1k.py',
+    '../../_base_/dynamic/fadconv.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg={{_base_.dynamic_conv_cfg}},
+    )
+)

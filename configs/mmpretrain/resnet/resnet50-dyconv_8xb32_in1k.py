@@ -1,0 +1,20 @@
+_base_ = [
+    'mmpretrain::resnet/resnet50_8xb32_in1k.py',
+    '../../_base_/dynamic/dyconv.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg={{_base_.dynamic_conv_cfg}},
+    )
+)
+
+# As its authors train it: from nearly equal shares of the kernels to learned
+# ones over the first 10 epochs.
+custom_hooks = [
+    dict(type='TemperatureHook', start=30.0, end=1.0, by='epoch', length=10)
+]

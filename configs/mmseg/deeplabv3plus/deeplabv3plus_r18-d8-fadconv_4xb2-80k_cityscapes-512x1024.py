@@ -1,0 +1,19 @@
+_base_ = [
+    '../../_base_/import_mmfdconv.py',
+    'mmseg::deeplabv3plus/deeplabv3plus_r18-d8_4xb2-80k_cityscapes-512x1024.py',
+    '../../_base_/dynamic/fadconv.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    pretrained=None,  # the backbone loads it, below
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg={{_base_.dynamic_conv_cfg}},
+        init_cfg=dict(
+            type='Pretrained', checkpoint={{_base_.model.pretrained}}
+        ),
+    ),
+)

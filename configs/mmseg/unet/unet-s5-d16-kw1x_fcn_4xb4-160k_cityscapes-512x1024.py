@@ -1,0 +1,33 @@
+# KernelWarehouse's authors have no U-Net; here the convolutions of a level, on
+# both sides of the U, share one warehouse.
+_base_ = [
+    '../../_base_/import_mmfdconv.py',
+    'mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py',
+    '../../_base_/dynamic/kw1x.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg=dict(
+            _base_.dynamic_conv_cfg,
+            warehouse_names={
+                r'encoder\.(\d+)\.\d+\.convs\.(\d+)\.conv': (
+                    r'stage\1_layerenc_conv\2'
+                ),
+                r'decoder\.(\d+)\.conv_block\.convs\.(\d+)\.conv': (
+                    r'stage\1_layerdec_conv\2'
+                ),
+            },
+        ),
+    )
+)
+
+# From the assigned cells to learned mixtures over a tenth of the schedule;
+# a choice of this project.
+custom_hooks = [
+    dict(type='TemperatureHook', start=1.0, end=0.0, by='iter', length=16000)
+]
