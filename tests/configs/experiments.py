@@ -1,0 +1,182 @@
+"""Load, build and feed any experiment, as the runner of its toolbox does."""
+
+import copy
+import functools
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+
+from mmfdconv.datasets import make_shapes
+
+from .data import make_classified, make_segmented
+from .small import (
+    SEG_SIZE,
+    small_mmdet,
+    small_mmpretrain,
+    small_mmseg,
+    stock_backbone,
+)
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+TOOLBOXES = ('mmdet', 'mmpretrain', 'mmseg')
+EXPERIMENTS = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for toolbox in TOOLBOXES
+    for path in (CONFIGS / toolbox).glob('*/*.py')
+)
+_SHRINK = dict(
+    mmdet=small_mmdet, mmpretrain=small_mmpretrain, mmseg=small_mmseg
+)
+_SWIN_KEYS = (  # mmdet's names and those of Swin's authors
+    ('stages.', 'layers.'),
+    ('attn.w_msa.', 'attn.'),
+    ('ffn.layers.0.0.', 'mlp.fc1.'),
+    ('ffn.layers.1.', 'mlp.fc2.'),
+    ('patch_embed.projection', 'patch_embed.proj'),
+)
+
+
+def scope_of(name):
+    """The toolbox of an experiment; skip the test where it is missing."""
+    scope = name.split('/')[0]
+    pytest.importorskip(scope)
+    init_default_scope(scope)
+    return scope
+
+
+def registry_of(scope):
+    """Module with the registries of a toolbox."""
+    importlib.import_module(f'{scope}.models')
+    return importlib.import_module(f'{scope}.registry')
+
+
+def read(name):
+    """The experiment as it is."""
+    scope = scope_of(name)
+    cfg = copy.deepcopy(_read(name))
+    assert cfg.default_scope == scope
+    return cfg
+
+
+@functools.lru_cache(maxsize=None)
+def _read(name):
+    return Config.fromfile(CONFIGS / name)
+
+
+class Workplace:
+    """Where small experiments find their data and checkpoints.
+
+    Args:
+        folder: Empty; made things are kept in it.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._checkpoints = {}
+
+    def load(self, name):
+        """A small form of the experiment; backbones start from a file."""
+        cfg = read(name)
+        _SHRINK[scope_of(name)](cfg, name, self._data(cfg))
+        self._start_from_file(cfg, name)
+        return cfg
+
+    def _data(self, cfg):
+        kind = cfg.train_dataloader.dataset.type
+        root = self.folder / kind
+        if not root.exists():
+            if cfg.default_scope == 'mmdet':
+                make_shapes(root, num_train=2, num_val=1, image_size=96)
+            elif cfg.default_scope == 'mmseg':
+                make_segmented(root, kind, *SEG_SIZE)
+            else:
+                make_classified(root, 80)
+        return root
+
+    def _start_from_file(self, cfg, name):
+        """Put a local checkpoint in the place of the one on the network."""
+        backbone, stock = cfg.model.backbone, stock_backbone(cfg)
+        assert cfg.model.get('pretrained') is None
+        holder = backbone if 'init_cfg' in backbone else stock
+        if 'init_cfg' not in holder:
+            # only these are said to be trained from scratch
+            scratch = 'shapes', 'mmpretrain/', 'unet/', 'mobilenetv2'
+            assert any(word in name for word in scratch), name
+            if 'mobilenetv2' not in name:
+                return
+            holder.init_cfg = dict(type='Pretrained')
+        assert holder.init_cfg.type == 'Pretrained'
+        holder.init_cfg.checkpoint = self.checkpoint(
+            cfg.default_scope, stock, holder.init_cfg.get('prefix', '')
+        )
+
+    def checkpoint(self, scope, stock, prefix=''):
+        """Random weights of a stock backbone, as its checkpoints look."""
+        stock = dict(stock, init_cfg=None)
+        key = str((stock, prefix))
+        if key not in self._checkpoints:
+            path = self.folder / f'{len(self._checkpoints)}.pth'
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                state = _random_state(scope, stock)
+            state = {f'{prefix}{k}': v for k, v in state.items()}
+            torch.save(dict(state_dict=state), path)
+            self._checkpoints[key] = str(path)
+        return self._checkpoints[key]
+
+
+def _random_state(scope, stock):
+    if stock['type'] == 'ResNet' and scope == 'mmdet':
+        # under torchvision's names, with its classifier
+        import torchvision
+
+        kind = getattr(torchvision.models, f'resnet{stock["depth"]}')
+        model = kind(weights=None)
+    else:
+        model = registry_of(scope).MODELS.build(stock)
+        model.init_weights()
+    if 'ResNet' in stock['type']:
+        # Its batch norms have seen no data; without this the features
+        # would double with every block.
+        last = 'bn3' if stock['depth'] >= 50 else 'bn2'
+        for name, module in model.named_modules():
+            if name.endswith(f'.{last}'):
+                module.weight.data.fill_(0.2)
+    state = model.state_dict()
+    if stock.get('convert_weights'):
+        state = _as_by_swins_authors(state)
+    return state
+
+
+def _as_by_swins_authors(state):
+    """Undo what ``convert_weights`` of mmdet's Swin Transformer does."""
+    out = {}
+    for key, value in state.items():
+        if '.downsample.' in key:  # they order the four pixels otherwise
+            order = (len(value), -1, 4) if value.dim() == 2 else (-1, 4)
+            value = value.reshape(order).transpose(-1, -2)
+            value = value[..., [0, 2, 1, 3], :].flatten(-2)
+        for ours, theirs in _SWIN_KEYS:
+            key = key.replace(ours, theirs, 1)
+        out[key] = value
+    return out
+
+
+def build(cfg):
+    """The model with its initial weights."""
+    model = registry_of(cfg.default_scope).MODELS.build(cfg.model)
+    model.init_weights()
+    return model
+
+
+def samples(cfg, split, number):
+    """The first samples of a split, through its pipeline, as a batch."""
+    datasets = registry_of(cfg.default_scope).DATASETS
+    importlib.import_module(f'{cfg.default_scope}.datasets')
+    dataset = datasets.build(cfg[f'{split}_dataloader'].dataset)
+    return pseudo_collate([dataset[i] for i in range(number)])
