@@ -59,6 +59,44 @@ def test_without_accelerator_it_is_float32_and_says_so(no_accelerator, logged):
     ((level, text),) = logged
     assert level == logging.WARNING
     assert 'float32' in text
+    assert "optim_wrapper.dtype='bfloat16'" in text  # the other choice
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('dtype', ['bfloat16', torch.bfloat16], ids=str)
+def test_bfloat16_is_to_be_had_without_accelerator(
+    no_accelerator, logged, dtype
+):
+    model = nn.Linear(2, 1)
+    wrapper = build_optim_wrapper(
+        model, dict(CFG, dtype=dtype, accumulative_counts=2)
+    )
+    assert isinstance(wrapper, OptimWrapper)
+    assert wrapper.clip_grad_kwargs == dict(max_norm=1.0)
+    assert not logged
+    before = model.weight.detach().clone()
+    wrapper.initialize_count_status(model, 0, 2)
+    for step in range(2):
+        with wrapper.optim_context(model):
+            y = model(torch.ones(1, 2))
+        assert y.dtype == torch.bfloat16
+        assert model(torch.ones(1, 2)).dtype == torch.float32
+        wrapper.update_params(y.sum())
+        assert model.weight.equal(before) is (step == 0)
+    assert model.weight.dtype == torch.float32
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('dtype', ['float16', torch.float16, 'float32'])
+def test_other_types_are_float32_without_accelerator(
+    no_accelerator, logged, dtype
+):
+    model = nn.Linear(2, 1)
+    wrapper = build_optim_wrapper(model, dict(CFG, dtype=dtype))
+    assert type(wrapper) is OptimWrapper
+    with wrapper.optim_context(model):
+        assert model(torch.ones(1, 2)).dtype == torch.float32
+    assert len(logged) == 1
 
 
 @pytest.mark.core
@@ -92,9 +130,13 @@ def test_wrong_arguments_fail_on_every_machine(no_accelerator, option):
         build_optim_wrapper(nn.Linear(2, 1), dict(CFG, **option))
 
 
-def test_a_gpu_checkpoint_resumes_without_accelerator(no_accelerator, logged):
+@pytest.mark.parametrize('dtype', [None, 'bfloat16'])
+def test_a_gpu_checkpoint_resumes_without_accelerator(
+    no_accelerator, logged, dtype
+):
     model = nn.Linear(2, 1)
-    state = _trained(build_optim_wrapper(model, CFG), model).state_dict()
+    cfg = dict(CFG, dtype=dtype)
+    state = _trained(build_optim_wrapper(model, cfg), model).state_dict()
     state['loss_scaler'] = dict(
         scale=1024.0,
         growth_factor=2.0,
@@ -103,7 +145,7 @@ def test_a_gpu_checkpoint_resumes_without_accelerator(no_accelerator, logged):
         _growth_tracker=1,
     )
 
-    resumed = build_optim_wrapper(model, CFG)
+    resumed = build_optim_wrapper(model, cfg)
     resumed.load_state_dict(state)
 
     _assert_same_state(resumed.state_dict(), state)
