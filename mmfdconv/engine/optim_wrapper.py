@@ -85,6 +85,8 @@ def build_auto_amp_optim_wrapper(
     Without accelerator the default is float32, because bfloat16 is slow on
     most CPUs and MMEngine knows no float16 there. ``dtype='bfloat16'`` is
     taken at its word: an ``OptimWrapper`` that autocasts on the CPU.
+    (A detector may call operators of mmcv, such as NMS, that know no bfloat16
+    on a CPU; they end such a run with an error, converted backbone or not.)
 
     A checkpoint moves both ways. Resumed on an accelerator, a checkpoint from
     a machine without one starts with a fresh loss scale; resumed without
