@@ -10,12 +10,36 @@ from typing import Any, Dict, Mapping, Optional
 
 import torch
 
-__all__ = ['CONVS', 'LAYERS', 'Case', 'registered']
+__all__ = ['CONVS', 'HRNET', 'LAYERS', 'ONE_BLOCK', 'Case', 'registered']
 
 #: Rules for families without a preset: all but the stem, with or without the
 #: linear layers.
 CONVS = dict(min_channels=8)
 LAYERS = dict(min_channels=8, linears=True)
+
+#: ``extra`` of the HRNets, one module a stage.
+HRNET = {
+    f'stage{n}': dict(
+        num_modules=1,
+        num_branches=n,
+        block='BOTTLENECK' if n == 1 else 'BASIC',
+        num_blocks=(1,) * n,
+        num_channels=(16, 32, 64, 128)[:n],
+    )
+    for n in (1, 2, 3, 4)
+}
+
+
+def _one_block(settings):
+    """Make the stages of a ResNet a block long."""
+    return {
+        depth: (block, (1,) * len(numbers))
+        for depth, (block, numbers) in settings.items()
+    }
+
+
+#: ``class_attrs`` of the ResNets.
+ONE_BLOCK = dict(arch_settings=_one_block)
 
 
 @dataclass(frozen=True)
@@ -34,6 +58,7 @@ class Case:
         needs: A package without which the class cannot be built.
         redraw: Regular expression for parameters that the class leaves
             uninitialised.
+        costly: Why not all of its layers are tried.
         absent: Why the class cannot be built here; it is then left out.
         core: Whether it runs on the second stack in CI, too.
     """
@@ -47,6 +72,7 @@ class Case:
     absent: str = ''
     needs: str = ''
     redraw: str = ''
+    costly: str = ''
     core: bool = False
 
     def images(self, batch: int = 2) -> torch.Tensor:

@@ -1,19 +1,9 @@
 """mmdet's backbones in small settings."""
 
-from .backbones import CONVS, Case
+from .backbones import CONVS, HRNET, ONE_BLOCK, Case
 
 _R50 = dict(depth=50, base_channels=8, stem_channels=8)
 _PVT = dict(embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
-_BRANCHES = [
-    dict(
-        num_modules=1,
-        num_branches=n,
-        block='BOTTLENECK' if n == 1 else 'BASIC',
-        num_blocks=(1,) * n,
-        num_channels=(16, 32, 64, 128)[:n],
-    )
-    for n in (1, 2, 3, 4)
-]
 
 MMDET = {
     'CSPDarknet': Case(
@@ -44,14 +34,13 @@ MMDET = {
         ),
         size=128,
         refused='ConvAWS2d computes more than a convolution',
+        class_attrs=ONE_BLOCK,
     ),
-    'DetectoRS_ResNet': Case(dict(_R50, output_img=True)),
+    'DetectoRS_ResNet': Case(
+        dict(_R50, output_img=True), class_attrs=ONE_BLOCK
+    ),
     'EfficientNet': Case(dict(arch='b0', out_indices=(3, 4, 5)), rule=CONVS),
-    'HRNet': Case(
-        dict(
-            extra={f'stage{i + 1}': s for i, s in enumerate(_BRANCHES)},
-        )
-    ),
+    'HRNet': Case(dict(extra=HRNET)),
     'HourglassNet': Case(
         dict(
             downsample_times=2,
@@ -71,12 +60,24 @@ MMDET = {
             stem_channels=8,
         )
     ),
-    'Res2Net': Case(dict(_R50, base_width=26, scales=4)),
-    'ResNeSt': Case(dict(_R50, groups=1, base_width=4, radix=2)),
-    'ResNeXt': Case(dict(_R50, groups=4, base_width=4)),
-    'ResNet': Case(dict(_R50, frozen_stages=1), core=True),
-    'ResNetV1d': Case(_R50),
-    'SSDVGG': Case(dict(depth=11, input_size=300), size=96, rule=CONVS),
+    'Res2Net': Case(
+        dict(_R50, base_width=26, scales=4), class_attrs=ONE_BLOCK
+    ),
+    'ResNeSt': Case(
+        dict(_R50, groups=1, base_width=4, radix=2), class_attrs=ONE_BLOCK
+    ),
+    'ResNeXt': Case(dict(_R50, groups=4, base_width=4), class_attrs=ONE_BLOCK),
+    'ResNet': Case(
+        dict(_R50, frozen_stages=1), core=True, class_attrs=ONE_BLOCK
+    ),
+    'ResNetV1d': Case(_R50, class_attrs=ONE_BLOCK),
+    # Its widths are fixed; a few layers will do.
+    'SSDVGG': Case(
+        dict(depth=11, input_size=300),
+        size=96,
+        rule=dict(patterns={r'features\.[3-9]': True}, otherwise=False),
+        costly='its widths are fixed',
+    ),
     'SwinTransformer': Case(
         dict(
             embed_dims=32,
@@ -98,5 +99,6 @@ MMDET = {
             out_indices=(2,),
         ),
         redraw=r'layer3\.\d+\.conv2\.weight',
+        class_attrs=ONE_BLOCK,
     ),
 }

@@ -1,6 +1,6 @@
 """mmseg's backbones in small settings."""
 
-from .backbones import CONVS, LAYERS, Case
+from .backbones import CONVS, HRNET, LAYERS, ONE_BLOCK, Case
 
 _R50 = dict(depth=50, base_channels=8, stem_channels=8)
 _TINY = dict(
@@ -11,16 +11,6 @@ _TINY = dict(
     num_heads=2,
 )
 _BN = dict(type='BN')
-_BRANCHES = [
-    dict(
-        num_modules=1,
-        num_branches=n,
-        block='BOTTLENECK' if n == 1 else 'BASIC',
-        num_blocks=(1,) * n,
-        num_channels=(16, 32, 64, 128)[:n],
-    )
-    for n in (1, 2, 3, 4)
-]
 _STDC = dict(
     type='mmseg.STDCNet',
     stdc_type='STDCNet1',
@@ -84,11 +74,7 @@ MMSEG = {
         size=128,
         rule=CONVS,
     ),
-    'HRNet': Case(
-        dict(
-            extra={f'stage{i + 1}': s for i, s in enumerate(_BRANCHES)},
-        )
-    ),
+    'HRNet': Case(dict(extra=HRNET)),
     'ICNet': Case(
         dict(
             backbone_cfg=dict(
@@ -130,13 +116,16 @@ MMSEG = {
         size=128,
         rule=CONVS,
     ),
-    'ResNeSt': Case(dict(_R50, groups=1, base_width=4, radix=2)),
-    'ResNeXt': Case(dict(_R50, groups=4, base_width=4)),
-    'ResNet': Case(dict(_R50)),
-    'ResNetV1c': Case(
-        dict(_R50, dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1))
+    'ResNeSt': Case(
+        dict(_R50, groups=1, base_width=4, radix=2), class_attrs=ONE_BLOCK
     ),
-    'ResNetV1d': Case(dict(_R50)),
+    'ResNeXt': Case(dict(_R50, groups=4, base_width=4), class_attrs=ONE_BLOCK),
+    'ResNet': Case(dict(_R50), class_attrs=ONE_BLOCK),
+    'ResNetV1c': Case(
+        dict(_R50, dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1)),
+        class_attrs=ONE_BLOCK,
+    ),
+    'ResNetV1d': Case(dict(_R50), class_attrs=ONE_BLOCK),
     'STDCContextPathNet': Case(
         dict(
             backbone_cfg=_STDC,
@@ -167,7 +156,7 @@ MMSEG = {
         )
     ),
     'TIMMBackbone': Case(
-        dict(model_name='resnet18', pretrained=False),
+        dict(model_name='test_efficientnet', pretrained=False),
         needs='timm',
     ),
     'UNet': Case(
