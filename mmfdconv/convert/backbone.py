@@ -27,6 +27,7 @@ def DynamicBackbone(
     conv_cfg: Mapping[str, Any],
     rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
     init_cfg: Optional[Mapping[str, Any]] = None,
+    pretrained: Optional[str] = None,
 ) -> nn.Module:
     """Build a backbone and make its convolutions and linear layers dynamic.
 
@@ -42,6 +43,8 @@ def DynamicBackbone(
         rule: Which layers, see :func:`convert_dynamic_`. None takes the
             preset of the backbone's family.
         init_cfg: Replaces the inner backbone's ``init_cfg`` when given.
+        pretrained: Checkpoint for the inner backbone; mmseg's segmentors pass
+            their own ``pretrained`` on by this name.
 
     Returns:
         The inner backbone, converted in place; an instance of its class.
@@ -49,7 +52,9 @@ def DynamicBackbone(
     Raises:
         ValueError: No layer was converted, or an option is wrong.
     """
-    model, report = build_dynamic(backbone, conv_cfg, rule, init_cfg)
+    model, report = build_dynamic(
+        backbone, conv_cfg, rule, init_cfg, pretrained
+    )
     print_log(f'DynamicBackbone({type(model).__name__})\n{report}', 'current')
     return model
 
@@ -59,11 +64,14 @@ def build_dynamic(
     conv_cfg: Mapping[str, Any],
     rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
     init_cfg: Optional[Mapping[str, Any]] = None,
+    pretrained: Optional[str] = None,
 ) -> Tuple[nn.Module, ConversionReport]:
     """Build what :func:`DynamicBackbone` builds, and return the report too."""
     backbone = dict(backbone)
     if init_cfg is not None:
         backbone['init_cfg'] = init_cfg
+    if pretrained is not None:
+        backbone['pretrained'] = pretrained
     model = MODELS.build(backbone)
     report = convert_dynamic_(model, conv_cfg, rule)
     return keep_routers_alive_(model), report

@@ -45,7 +45,8 @@ PRESETS: Dict[str, LayerRule] = {
         r'layer\d+\.\d+\.(conv\d+(\.conv)?|convs\.\d+|downsample\.\d+)'
     ),
     # KernelWarehouse's: what has a name in its scheme, that is all but the
-    # stem and, in the first block, the first convolution and the shortcut.
+    # stem and, in the first block, the shortcut and a bottleneck's first
+    # convolution.
     'ResNet:KWConv': _only(r'layer\d+\.\d+\.(conv\d+|downsample\.\d+)'),
     # As in a ResNet, the blocks: of the first stage and of every branch. The
     # exchange between resolutions (transitions, fuse layers) is to a HRNet

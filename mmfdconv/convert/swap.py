@@ -151,7 +151,8 @@ def convert_dynamic_(
         cls = _class_for(layer_type, conv)
         reason = reason or cls.static_reason(conv, **merged)
         if reason is None and layer_type is KWConv:
-            if warehouse_name(name, merged.get('warehouse_names')) is None:
+            templates = merged.get('warehouse_names')
+            if warehouse_name(name, conv, templates) is None:
                 reason = 'its name belongs to no warehouse'
         reasons[name] = reason or decision.reason
         if reason is None:

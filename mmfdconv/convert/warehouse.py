@@ -37,18 +37,20 @@ _WAREHOUSE_OPTIONS = (
 )
 
 
-def full_name(name: str) -> Optional[str]:
+def full_name(name: str, kernel_size: Sequence[int] = (1, 1)) -> Optional[str]:
     """Name of a layer in the scheme of the published code.
 
     What sees the width of the stage before belongs to that stage's
     warehouse: in a ResNet the first convolution of a stage and its shortcut,
     in MobileNetV2 the first block. A ResNet's first stage has none before it,
-    and these two have no name there.
+    and these two have no name there; but a basic block's first convolution,
+    3x3, is one of the stage's own.
 
     Args:
         name: Qualified name in the model, such as ``layer2.0.conv1``, of
             mmdet's, mmseg's, mmpretrain's or torchvision's ResNet, of the
             first three's MobileNetV2, or of mmpretrain's ConvNeXt.
+        kernel_size: Of the layer.
     """
     match = _RESNET.fullmatch(name)
     if match is not None:
@@ -60,7 +62,8 @@ def full_name(name: str) -> Optional[str]:
             # After all blocks of the stage before, the shortcut at the end.
             layer = 'shortcut' if conv is None else 'next'
         if stage < 0:
-            return None
+            own = conv is not None and tuple(kernel_size) == (3, 3)
+            return 'stage0_layer0_conv0' if own else None
         return f'stage{stage}_layer{layer}_conv{position}'
     match = _MOBILENET.fullmatch(name)
     if match is not None:
@@ -128,7 +131,7 @@ def build_warehouse_layers(
     sharing_range, templates, warehouse_options = shared[0]
     members: Dict[str, List[str]] = {}
     for name in convs:
-        full = warehouse_name(name, templates)
+        full = warehouse_name(name, convs[name], templates)
         members.setdefault(shared_name(full, sharing_range), []).append(name)
     first = next(iter(convs.values())).weight
     warehouse = Warehouse(
@@ -157,17 +160,18 @@ def build_warehouse_layers(
 
 
 def warehouse_name(
-    name: str, templates: Optional[Mapping[str, str]]
+    name: str, layer: nn.Module, templates: Optional[Mapping[str, str]]
 ) -> Optional[str]:
     r"""Full name of a layer, by the config's templates or as a ResNet's.
 
     Args:
         name: Qualified name in the model.
+        layer: What is there.
         templates: Regular expression -> full name, in which ``\1`` stands
             for its first group; None for ResNets.
     """
     if templates is None:
-        return full_name(name)
+        return full_name(name, getattr(layer, 'kernel_size', (1, 1)))
     for pattern, template in templates.items():
         match = re.fullmatch(pattern, name)
         if match is not None:

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import nn
@@ -299,3 +300,33 @@ def test_a_second_initialisation_takes_kernels_and_mixed_biases(method):
     with stock_layers_in_place(net):
         pass  # nothing set, nothing lost
     torch.testing.assert_close(net(x), stock(x), rtol=1e-5, atol=1e-5)
+
+
+def test_pretrained_of_a_segmentor_reaches_the_backbone(tmp_path):
+    """mmseg's segmentors set it on whatever backbone config they have."""
+    pytest.importorskip('mmseg')
+    import mmseg.models  # noqa: F401
+
+    stock = MODELS.build(dict(SMALL, type='mmseg.ResNet'))
+    path = str(tmp_path / 'stock.pth')
+    torch.save(stock.state_dict(), path)
+    segmentor = MODELS.build(
+        dict(
+            type='mmseg.EncoderDecoder',
+            pretrained=path,
+            backbone=ConfigDict(
+                type='DynamicBackbone',
+                backbone=dict(SMALL, type='mmseg.ResNet'),
+                conv_cfg=CONV_CFG,
+            ),
+            decode_head=dict(
+                type='mmseg.FCNHead', in_channels=64, channels=4, num_classes=2
+            ),
+        )
+    )
+    segmentor.init_weights()
+    model = segmentor.backbone
+    stock.eval(), model.eval()
+    x = torch.randn(2, 3, 40, 56)
+    for ours, theirs in zip(model(x), stock(x)):
+        assert relative(ours, theirs) < 1e-4

@@ -152,3 +152,23 @@ def test_convnext_has_the_published_parameters():
     # depthwise and one for the pointwise layers
     assert len(model.warehouse_manager.weights) == 4 + 4 + 4
     assert report.added_params / 1e6 == pytest.approx(39.37 - 28.59, abs=0.01)
+
+
+@pytest.mark.parametrize('ratio, published', [(1, 11.93), (4, 45.86)])
+def test_resnet18_has_the_published_parameters(ratio, published):
+    """KernelWarehouse's README: ResNet-18 has 11.69 M."""
+    torchvision = pytest.importorskip('torchvision')
+
+    model = torchvision.models.resnet18(weights=None)
+    cfg = dict(type='KWConv', cell_num_ratio=ratio)
+    report = convert_dynamic_(model, cfg)
+    assert 'layer1.0.conv1' in [row.name for row in report.converted]
+    assert report.added_params / 1e6 == pytest.approx(
+        published - 11.69, abs=0.01
+    )
+
+
+def test_only_a_basic_block_starts_in_the_first_warehouse():
+    assert full_name('layer1.0.conv1', (3, 3)) == 'stage0_layer0_conv0'
+    assert full_name('layer1.0.conv1', (1, 1)) is None
+    assert full_name('layer1.0.downsample.0', (3, 3)) is None
