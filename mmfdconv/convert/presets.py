@@ -100,7 +100,7 @@ PRESETS: Dict[str, LayerRule] = {
     # networks of transformers.
     'TIMMBackbone': _only(
         r'timm_model\.layer\d+\.\d+\.(conv\d+|convs\.\d+)',
-        r'timm_model\.(.*\.)?(conv_dw|conv_pw|conv_pwl)',
+        r'timm_model\.(.*\.)?(conv_dw|conv_pw|conv_pwl|conv_exp)',
         r'timm_model\.(.*\.)?mlp\.fc[12]',
     ),
 }
