@@ -9,6 +9,6 @@ from importlib.util import find_spec
 from .version import __version__
 
 if find_spec('mmengine') is not None:
-    from . import convert, engine, hooks, registry  # noqa: F401
+    from . import convert, datasets, engine, evaluation, hooks, registry  # noqa: F401
 
 __all__ = ['__version__']
