@@ -54,7 +54,8 @@ def stock_layers_in_place(model: nn.Module) -> Iterator[None]:
 
 def _stand_in(layer: DynamicConv2d) -> nn.Module:
     """A stock layer of the same shape whose values are not set, NaN."""
-    like = next(layer.weight_parameters())
+    # Any will do: KernelWarehouse's weights are not in the layer.
+    like = next(layer.parameters())
     options = dict(
         bias=layer.bias is not None, device=like.device, dtype=like.dtype
     )
