@@ -25,6 +25,7 @@ def _only(*patterns: str) -> LayerRule:
 # the weights instead of calling the layer.
 _FFN_LINEARS = _only(
     r'layers\.\d+\.ffn\.(layers\.(0\.0|1)|w12|w3)',  # w: of a SwiGLU
+    r'layers\.\d+\.mlp\.(w12|w3)',  # EVA-02's
     r'stages\.\d+\.blocks\.\d+\.ffn\.layers\.(0\.0|1)',
 )
 _FFN_CONVS = _only(r'layers\.\d+\.1\.\d+\.ffn\.layers\.(0|1|4)')
@@ -56,7 +57,7 @@ PRESETS: Dict[str, LayerRule] = {
     # Depthwise and pointwise convolutions of the blocks, and the last one;
     # not the stem, as in ODConv's code.
     'MobileNetV2': _only(
-        r'layer\d+\.\d+\.(expand|depthwise|linear)_conv\.conv',
+        r'layer\d+\.\d+\.((expand|depthwise|linear)_conv|conv\.\d)\.conv',
         r'conv2\.conv',
     ),
     # KernelWarehouse's code gives the stem a warehouse too.

@@ -26,6 +26,16 @@ __all__ = ['ConversionReport', 'ReportRow', 'convert_dynamic_']
 
 _STOCK = (nn.Conv2d, nn.Linear)
 
+#: Layers whose weight the toolboxes' code reads, by the class that does so and
+#: the name of the layer in it. A dynamic layer has no one weight to read.
+_READ_BY = {
+    'BEiTAttention': ('qkv',),
+    'CrossMultiheadAttention': ('q', 'k', 'v'),
+    'PositionEncodingFourier': ('proj',),
+    'PositionalEncodingFourier': ('token_projection.conv',),
+    'WindowMSAV2': ('qkv',),
+}
+
 
 class ReportRow(NamedTuple):
     """One convolution or linear layer before and after."""
@@ -137,6 +147,7 @@ def convert_dynamic_(
         merged = {**options, **decision.options}
         reason = None if decision.convert else decision.reason
         reason = reason or _why_not(name, conv)
+        reason = reason or _read_by(name, modules)
         cls = _class_for(layer_type, conv)
         reason = reason or cls.static_reason(conv, **merged)
         if reason is None and layer_type is KWConv:
@@ -261,6 +272,16 @@ def _why_not(name: str, stock: nn.Module) -> Optional[str]:
         return f'the model itself is the {kind}'
     if hasattr(stock, 'parametrizations') or stock._forward_pre_hooks:
         return 'its weight is computed by a hook or parametrization'
+    return None
+
+
+def _read_by(name: str, modules: Mapping[str, nn.Module]) -> Optional[str]:
+    """Say that a module above reads the weight, if one is known to."""
+    parts = name.split('.')
+    for n in range(len(parts)):
+        above = type(modules['.'.join(parts[:n])]).__name__
+        if '.'.join(parts[n:]) in _READ_BY.get(above, ()):
+            return f'{above} reads its weight'
     return None
 
 

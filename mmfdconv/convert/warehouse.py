@@ -18,8 +18,9 @@ __all__ = ['build_warehouse_layers', 'full_name', 'shared_name']
 
 _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
-    r'layer(\d+)\.(\d+)\.(expand|depthwise|linear)_conv\.conv'
+    r'layer(\d+)\.(\d+)\.(?:(expand|depthwise|linear)_conv|conv\.([0-2]))\.conv'
 )
+_MOBILENET_KINDS = ('expand', 'depthwise', 'linear')
 _CONVNEXT = re.compile(
     r'stages\.(\d+)\.(\d+)\.(depthwise|pointwise)_conv(\d*)'
 )
@@ -63,7 +64,9 @@ def full_name(name: str) -> Optional[str]:
         return f'stage{stage}_layer{layer}_conv{position}'
     match = _MOBILENET.fullmatch(name)
     if match is not None:
-        number, layer, kind = match.groups()
+        number, layer, kind, index = match.groups()
+        if kind is None:  # mmseg and mmpretrain count; layer1 expands nothing
+            kind = _MOBILENET_KINDS[min(int(index) + (number == '1'), 2)]
         stage = min(int(number), 6)  # the last two share a stage
         if layer == '0' and 2 <= int(number) <= 6:
             stage, layer = stage - 1, 'next'
