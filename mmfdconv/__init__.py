@@ -9,6 +9,14 @@ from importlib.util import find_spec
 from .version import __version__
 
 if find_spec('mmengine') is not None:
-    from . import convert, engine, hooks, registry  # noqa: F401
+    from . import (  # noqa: F401
+        convert,
+        datasets,
+        engine,
+        evaluation,
+        hooks,
+        models,
+        registry,
+    )
 
 __all__ = ['__version__']

@@ -22,6 +22,7 @@ ORDER = (
     {'convert'},
     {'models', 'datasets', 'evaluation', 'hooks', 'engine'},
     {'analysis'},
+    {'cropland'},
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 # These two work where there is nothing but torch.

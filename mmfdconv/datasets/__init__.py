@@ -1,7 +1,35 @@
-"""Datasets that the toolboxes lack."""
+"""Datasets that the toolboxes lack.
 
+Importing it registers the transforms ``LoadGeoTIFF`` and ``NormalizeBands``
+and, where mmsegmentation is installed, ``GIDDataset`` and ``HiCNADataset``.
+"""
+
+from .geotiff import LoadGeoTIFF, NormalizeBands
+from .landcover import (
+    GID_BANDS,
+    GID_CLASSES,
+    GID_PALETTE,
+    HI_CNA_BANDS,
+    HI_CNA_CLASSES,
+    HI_CNA_PALETTE,
+)
+from .registered import GIDDataset, HiCNADataset
 from .shapes import make_shapes
 from .shapes_drawing import CLASSES as SHAPES_CLASSES
 from .shapes_drawing import PALETTE as SHAPES_PALETTE
 
-__all__ = ['SHAPES_CLASSES', 'SHAPES_PALETTE', 'make_shapes']
+__all__ = [
+    'GID_BANDS',
+    'GID_CLASSES',
+    'GID_PALETTE',
+    'HI_CNA_BANDS',
+    'HI_CNA_CLASSES',
+    'HI_CNA_PALETTE',
+    'SHAPES_CLASSES',
+    'SHAPES_PALETTE',
+    'GIDDataset',
+    'HiCNADataset',
+    'LoadGeoTIFF',
+    'NormalizeBands',
+    'make_shapes',
+]

@@ -1,0 +1,10 @@
+_base_ = ['./unet_r18.py']
+model = dict(backbone=dict(depth=34))
+dynamic_rule = dict(
+    _delete_=True,
+    patterns={
+        r'layer4\.2\.conv2': False,
+        r'stem_conv2|layer\d+\.\d+\.conv\d+': True,
+    },
+    otherwise=False,
+)

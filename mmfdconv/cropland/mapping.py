@@ -1,0 +1,332 @@
+"""Map a scene: read ahead, predict, blend, write, row by row."""
+
+import contextlib
+import queue
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Union
+
+import numpy as np
+import torch
+
+from . import area, vector
+from .outputs import Outputs
+from .predictor import Predictor
+from .quicklook import write_quicklook
+from .raster import NODATA, MapReader, RowWriter, environment
+from .scene import Rows, Scene
+from .windows import RowBlend, WindowPlan
+
+__all__ = ['Mapped', 'Tiling', 'map_rows', 'map_scene']
+
+# Called with the number of windows done since the last call.
+Progress = Callable[[int], Any]
+
+
+class Tiling(NamedTuple):
+    """How a scene is cut into windows; see :class:`WindowPlan`."""
+
+    window: int = 512
+    overlap: int = 128
+    margin: Optional[int] = None
+    batch: int = 4
+
+    def plan(self, length: int, multiple: int) -> WindowPlan:
+        """Plan the windows along one axis."""
+        return WindowPlan(
+            length, self.window, self.overlap, self.margin, multiple
+        )
+
+
+class Mapped(NamedTuple):
+    """What became of a scene.
+
+    Attributes:
+        files: Written files by kind: ``map``, ``probabilities``,
+            ``polygons``, ``quicklook``, ``hectares``.
+        hectares: By class name; pixels without data are not in it.
+        polygons: Count of the polygons, if they were asked for.
+        seconds: By kind of work. ``reading`` runs beside the others;
+            ``waiting`` is how long the model waited for it.
+    """
+
+    files: Dict[str, Path]
+    hectares: Dict[str, float]
+    polygons: Optional[vector.PolygonCount]
+    seconds: Dict[str, float]
+
+
+class _Clock(OrderedDict):
+    """Seconds by kind of work."""
+
+    @contextlib.contextmanager
+    def on(self, work: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self[work] = self.get(work, 0.0) + spent
+
+
+def _read_ahead(
+    scene: Scene, plan: WindowPlan, clock: _Clock
+) -> Iterator[Rows]:
+    """Yield the rows of each row of windows, read in a thread of its own.
+
+    Every pixel is read once: what windows share stays in memory. One row of
+    windows is read while the model works on the one before.
+    """
+    ready: queue.Queue = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(item) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            held, held_from = None, 0
+            for first, last in plan.spans():
+                with clock.on('reading'):
+                    if held is None:
+                        held = scene.read(first, last)
+                    else:
+                        fresh = scene.read(held_from + len(held.valid), last)
+                        keep = first - held_from
+                        held = Rows(
+                            np.concatenate(
+                                [held.values[:, keep:], fresh.values], 1
+                            ),
+                            np.concatenate([held.valid[keep:], fresh.valid]),
+                        )
+                    held_from = first
+                if not put(held):
+                    return
+        except BaseException as error:  # to be raised where it is heard
+            put(error)
+
+    reader = threading.Thread(target=work, name='reader', daemon=True)
+    reader.start()
+    try:
+        for _ in plan.starts:
+            with clock.on('waiting'):
+                item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        reader.join()
+
+
+def map_rows(
+    scene: Scene,
+    predictor: Predictor,
+    tiling: Tiling,
+    progress: Progress = lambda windows: None,
+    clock: Optional[_Clock] = None,
+) -> Iterator[Any]:
+    """Yield a scene's finished rows, from top to bottom.
+
+    Yields:
+        ``(top, probabilities, valid)``: the first row's number, a tensor of
+        shape (K, rows, W) on the model's device, and a bool array of shape
+        (rows, W). Probabilities of pixels without data mean nothing.
+    """
+    clock = _Clock() if clock is None else clock
+    down = tiling.plan(scene.height, predictor.multiple)
+    across = tiling.plan(scene.width, predictor.multiple)
+    device = predictor.device
+    blend = RowBlend(
+        len(predictor.classes),
+        min(down.size, scene.height),
+        scene.width,
+        device,
+    )
+    # A raised cosine of the row times one of the column.
+    columns = [across.weights(*span).to(device) for span in across.spans()]
+    tops = [*down.starts[1:], scene.height]
+    with contextlib.closing(_read_ahead(scene, down, clock)) as bands:
+        for (top, bottom), until, rows in zip(down.spans(), tops, bands):
+            weights = down.weights(top, bottom).to(device)[:, None]
+            for batch in _batches(across, rows, tiling.batch, progress):
+                with clock.on('model'):
+                    values = [
+                        torch.from_numpy(rows.values[..., left:right])
+                        for left, right in (across.spans()[i] for i in batch)
+                    ]
+                    predicted = predictor(torch.stack(values))
+                    if device.type == 'cuda':
+                        torch.cuda.synchronize(device)
+                with clock.on('blending'):
+                    for i, one in zip(batch, predicted):
+                        blend.add(
+                            one, top, across.starts[i], weights * columns[i]
+                        )
+                progress(len(batch))
+            with clock.on('blending'):
+                done = blend.finish(until)
+            yield top, done, rows.valid[: until - top]
+
+
+def _batches(plan, rows, size, progress) -> Iterator[list]:
+    """Windows of a row, by number: alike in shape, not without any data."""
+    batch, width = [], None
+    for i, (left, right) in enumerate(plan.spans()):
+        if not rows.valid[:, left:right].any():
+            progress(1)
+            continue
+        if batch and (right - left != width or len(batch) == size):
+            yield batch
+            batch = []
+        batch, width = [*batch, i], right - left
+    if batch:
+        yield batch
+
+
+def count_windows(scene: Scene, predictor: Predictor, tiling: Tiling) -> int:
+    """Return how many windows a scene has, for a progress bar."""
+    sides = (scene.height, scene.width)
+    down, across = (tiling.plan(n, predictor.multiple) for n in sides)
+    return len(down.starts) * len(across.starts)
+
+
+def map_scene(
+    scene: Scene,
+    predictor: Predictor,
+    prefix: Union[str, Path],
+    tiling: Optional[Tiling] = None,
+    probabilities: bool = False,
+    polygons: bool = True,
+    min_area: float = 0.1,
+    progress: Progress = lambda windows: None,
+) -> Mapped:
+    """Write the map of a scene, and what follows from the map.
+
+    The files are ``<prefix>_classes.tif`` (8 bit, 255 without data),
+    ``_probabilities.tif`` (percent, a band per class), ``_polygons.gpkg``,
+    ``_quicklook.png`` and ``_hectares.csv``. All of them or none appear.
+
+    Args:
+        scene: The open scene.
+        predictor: The model.
+        prefix: Folder and beginning of the files' names.
+        tiling: Windows; ``None`` takes the defaults.
+        probabilities: Write them.
+        polygons: Write them.
+        min_area: Hectares of the smallest polygon to write.
+        progress: Hears of every window that is done.
+
+    Raises:
+        ValueError: An option is wrong, or the scene is damaged.
+        OSError: The files could not be written whole.
+    """
+    tiling = Tiling() if tiling is None else tiling
+    prefix = Path(prefix)
+    endings = {
+        'map': 'classes.tif',
+        'probabilities': 'probabilities.tif' if probabilities else None,
+        'polygons': 'polygons.gpkg' if polygons else None,
+        'quicklook': 'quicklook.png',
+        'hectares': 'hectares.csv',
+    }
+    files = {
+        kind: prefix.with_name(f'{prefix.name}_{ending}')
+        for kind, ending in endings.items()
+        if ending
+    }
+    areas = area.PixelAreas(scene.crs, scene.transform, scene.height)
+    clock = _Clock()
+    with environment(), Outputs(inputs=[scene.path]) as outputs:
+        paths = {kind: outputs.add(path) for kind, path in files.items()}
+        hectares = _write_rasters(
+            scene, predictor, paths, tiling, areas, progress, clock
+        )
+        count = None
+        with MapReader(paths['map']) as done:
+            if polygons:
+                with clock.on('polygons'):
+                    names = done.names()
+                    count = vector.write_polygons(
+                        paths['polygons'],
+                        vector.polygonise(
+                            done.read, done.height, tuple(names)
+                        ),
+                        names,
+                        scene,
+                        areas,
+                        min_area,
+                        layer='classes',
+                    )
+            with clock.on('quick-look'):
+                write_quicklook(
+                    paths['quicklook'],
+                    done,
+                    predictor.palette,
+                    hectares,
+                    scene=scene,
+                )
+        area.write_hectares(hectares, paths['hectares'])
+    return Mapped(files, hectares, count, dict(clock))
+
+
+def _write_rasters(
+    scene, predictor, paths, tiling, areas, progress, clock
+) -> Dict[str, float]:
+    """Write map and probabilities; return the hectares by class."""
+    classes = predictor.classes
+    hectares = np.zeros(len(classes))
+    with contextlib.ExitStack() as stack:
+        grid = stack.enter_context(
+            RowWriter(paths['map'], scene, classes, predictor.palette)
+        )
+        shares = None
+        if 'probabilities' in paths:
+            shares = stack.enter_context(
+                RowWriter(paths['probabilities'], scene, classes)
+            )
+        rows = map_rows(scene, predictor, tiling, progress, clock)
+        stack.enter_context(contextlib.closing(rows))
+        for top, probability, valid in rows:
+            with clock.on('blending'):
+                found = probability.argmax(0).to(torch.uint8).cpu().numpy()
+                found[~valid] = NODATA
+            with clock.on('writing'):
+                grid.write(top, found)
+                if shares is not None:
+                    percent = (probability * 100).round().to(torch.uint8)
+                    percent = percent.cpu().numpy()
+                    percent[:, ~valid] = NODATA
+                    shares.write(top, percent)
+            hectares += count_hectares(found, areas, top, len(classes))
+        with clock.on('writing'):
+            stack.close()
+    return dict(zip(classes, hectares.tolist()))
+
+
+def count_hectares(
+    values: np.ndarray, areas: area.PixelAreas, top: int, count: int
+) -> np.ndarray:
+    """Return the hectares of each value below ``count`` in some rows.
+
+    Args:
+        values: Shape (rows, W).
+        areas: Of the pixels.
+        top: Number of the first row.
+        count: Number of values, K.
+
+    Returns:
+        Shape (K,).
+    """
+    rows = len(values)
+    row = np.arange(rows)[:, None] * count
+    known = values < count
+    keys = (row + values.astype(np.int64))[known]
+    pixels = np.bincount(keys, minlength=rows * count).reshape(rows, count)
+    return areas.rows(top, top + rows) @ pixels

@@ -1,0 +1,124 @@
+"""Options that the command lines on scenes share."""
+
+import argparse
+import contextlib
+import signal
+import sys
+from typing import Any, Dict, Iterator
+
+from .mapping import Tiling
+
+__all__ = ['add_model_options', 'add_scene_options', 'stoppable', 'tiling']
+
+
+def add_scene_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a scene is read."""
+    group = parser.add_argument_group('scene')
+    group.add_argument(
+        '--bands',
+        nargs='+',
+        metavar='BAND',
+        help='names (as in red green blue nir) or positions from 1, in the '
+        "order of the model's mean; by default the first ones",
+    )
+    group.add_argument(
+        '--nodata',
+        type=float,
+        metavar='VALUE',
+        help='value of pixels without data, where the file does not say',
+    )
+    group.add_argument(
+        '--crs',
+        metavar='EPSG:CODE',
+        help='coordinate system, where the file does not say',
+    )
+    group.add_argument(
+        '--value-range',
+        nargs=2,
+        type=float,
+        metavar=('LOW', 'HIGH'),
+        help='scene values that become 0 and 255, for a scene of more than 8 '
+        'bits and a model of 8-bit images',
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the model runs."""
+    group = parser.add_argument_group('model')
+    default = Tiling()
+    group.add_argument(
+        '--window',
+        type=int,
+        default=default.window,
+        metavar='PIXELS',
+        help='side of a window (default: %(default)s)',
+    )
+    group.add_argument(
+        '--overlap',
+        type=int,
+        default=default.overlap,
+        metavar='PIXELS',
+        help='that neighbours share, blended so that no seam shows '
+        '(default: %(default)s)',
+    )
+    group.add_argument(
+        '--margin',
+        type=int,
+        metavar='PIXELS',
+        help="outer part of a window's overlap that counts nothing "
+        '(default: a quarter of the overlap)',
+    )
+    group.add_argument(
+        '--batch',
+        type=int,
+        default=default.batch,
+        metavar='WINDOWS',
+        help='windows that the model sees at once (default: %(default)s)',
+    )
+    group.add_argument(
+        '--device',
+        help='cuda, cuda:1, cpu; by default the GPU if there is one',
+    )
+    group.add_argument(
+        '--amp', action='store_true', help='predict in half precision'
+    )
+
+
+def tiling(args: argparse.Namespace) -> Tiling:
+    """Return the windows that the options ask for."""
+    if args.batch < 1:
+        raise ValueError(f'--batch: must be at least 1, not {args.batch}')
+    return Tiling(args.window, args.overlap, args.margin, args.batch)
+
+
+def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return what ``load_predictor`` takes from the options."""
+    return dict(device=args.device, amp=args.amp, value_range=args.value_range)
+
+
+def scene_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return what ``Scene`` takes from the options."""
+    return dict(bands=args.bands, nodata=args.nodata, crs=args.crs)
+
+
+@contextlib.contextmanager
+def stoppable(name: str) -> Iterator[None]:
+    """End a tool with a sentence: on errors, on Ctrl-C, on SIGTERM.
+
+    SIGTERM becomes an exception, so that unfinished files are deleted then,
+    too.
+    """
+
+    def terminated(number, frame):
+        sys.exit(f'{name}: terminated; unfinished files are deleted')
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        sys.exit(f'{name}: error: {error}')
+    except KeyboardInterrupt:
+        sys.stderr.write(f'\n{name}: stopped; unfinished files are deleted\n')
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,110 @@
+"""A small picture of a map, beside the scene where there is one."""
+
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from .raster import MapReader
+from .scene import Scene
+
+__all__ = ['write_quicklook']
+
+PIXELS = 1000  # of the longer side of a panel
+DPI = 100
+STRETCH = (2, 98)  # percentiles that become black and white
+
+
+def write_quicklook(
+    path: str,
+    classes: MapReader,
+    palette: Sequence[Sequence[int]],
+    hectares: Mapping[str, float],
+    scene: Optional[Scene] = None,
+) -> None:
+    """Draw a map with its legend as PNG.
+
+    Args:
+        path: File to write.
+        classes: The map.
+        palette: Colours by value.
+        hectares: By legend text, in the order of the values.
+        scene: Drawn to the left.
+    """
+    every = max(1, -(-max(classes.height, classes.width) // PIXELS))
+    colours = np.full((256, 3), 255, np.uint8)  # no data is white
+    colours[: len(palette)] = palette
+    values = thin(classes.read, classes.height, every)
+    panels = [('Map', colours[values])]
+    if scene is not None:
+        picture = thin(
+            lambda *rows: _colour(scene, *rows), scene.height, every
+        )
+        panels.insert(0, ('Scene', _stretch(picture)))
+    _draw(path, panels, palette, hectares)
+
+
+def thin(read: Any, height: int, every: int, rows: int = 512) -> np.ndarray:
+    """Return every ``every``-th pixel, reading some rows at a time."""
+    rows = max(1, rows // every) * every
+    parts = [
+        read(start, min(start + rows, height))[::every, ::every]
+        for start in range(0, height, rows)
+    ]
+    return np.concatenate(parts)
+
+
+def _colour(scene: Scene, start: int, stop: int) -> np.ndarray:
+    """Red, green, blue of some rows, shape (rows, W, 3)."""
+    names = [name.lower() for name in scene.band_names]
+    bands = [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+    if {'red', 'green', 'blue'} <= set(names):
+        bands = [names.index(name) for name in ('red', 'green', 'blue')]
+    return np.moveaxis(scene.read(start, stop).values[bands], 0, -1)
+
+
+def _stretch(picture: np.ndarray) -> np.ndarray:
+    """Each band between its own percentiles; no data is white."""
+    known = np.isfinite(picture).all(-1)
+    out = np.full(picture.shape, 255, np.uint8)
+    if known.any():
+        low, high = np.percentile(picture[known], STRETCH, axis=0)
+        scaled = (picture[known] - low) / np.maximum(high - low, 1e-6)
+        out[known] = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    return out
+
+
+def _draw(path, panels, palette, hectares) -> None:
+    height, width = panels[0][1].shape[:2]
+    scale = PIXELS / max(height, width)
+    wide, high = width * scale / DPI, height * scale / DPI
+    legend = 2.6  # inches
+    figure = Figure((wide * len(panels) + legend, high + 0.4), dpi=DPI)
+    FigureCanvasAgg(figure)
+    full = wide * len(panels) + legend
+    for i, (title, picture) in enumerate(panels):
+        place = (i * wide / full, 0.0, 0.99 * wide / full, high / (high + 0.4))
+        axes = figure.add_axes(place)
+        axes.imshow(picture, interpolation='nearest', aspect='auto')
+        axes.set_title(title, fontsize=11)
+        axes.set_axis_off()
+    handles = [
+        Patch(
+            facecolor=np.array(colour) / 255,
+            edgecolor='black',
+            linewidth=0.5,
+            label=f'{name}\n{hectares[name]:,.1f} ha',
+        )
+        for name, colour in zip(hectares, palette)
+    ]
+    figure.legend(
+        handles=handles,
+        loc='center left',
+        bbox_to_anchor=(1 - legend / full + 0.005, 0.5),
+        fontsize=10,
+        frameon=False,
+        labelspacing=1.0,
+    )
+    figure.savefig(path, format='png')

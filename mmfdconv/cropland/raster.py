@@ -1,0 +1,174 @@
+"""Class maps as GeoTIFF: names and colours travel in the file."""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+from .scene import open_raster, read_window
+
+__all__ = ['NODATA', 'MapReader', 'RowWriter', 'environment', 'map_classes']
+
+NODATA = 255
+CLASSES_TAG = 'CLASSES'
+# GDAL's cache of blocks, in MB: by default it may grow to 5 % of the memory.
+CACHE = 128
+
+
+def environment() -> rasterio.Env:
+    """Return GDAL's settings for work on rasters of any size."""
+    return rasterio.Env(GDAL_CACHEMAX=CACHE)
+
+
+class RowWriter:
+    """Writes an 8-bit GeoTIFF from top to bottom.
+
+    Args:
+        path: File to write.
+        grid: Has crs, transform, width and height.
+        names: By value, for a map; by band, for several bands.
+        palette: Colours by value; makes it a map of one band.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        grid: Any,
+        names: Sequence[str],
+        palette: Optional[Sequence[Sequence[int]]] = None,
+    ) -> None:
+        self._file = rasterio.open(
+            path,
+            'w',
+            driver='GTiff',
+            width=grid.width,
+            height=grid.height,
+            count=1 if palette is not None else len(names),
+            dtype='uint8',
+            crs=grid.crs,
+            transform=grid.transform,
+            nodata=NODATA,
+            tiled=True,
+            blockxsize=256,
+            blockysize=256,
+            compress='deflate',
+            interleave='band',
+            photometric='minisblack' if palette is None else 'palette',
+            bigtiff='if_safer',
+        )
+        if palette is not None:
+            colours = {i: (*c, 255) for i, c in enumerate(palette)}
+            self._file.write_colormap(1, {**colours, NODATA: (0, 0, 0, 0)})
+            # GDAL knows no list of names in a GeoTIFF, so it is a tag.
+            self._file.update_tags(**{CLASSES_TAG: json.dumps([*names])})
+        else:
+            self._file.descriptions = tuple(names)
+            self._file.units = ('percent',) * len(names)
+
+    def write(self, top: int, values: np.ndarray) -> None:
+        """Write rows from ``top`` on; values are (rows, W) or (K, rows, W)."""
+        values = values if values.ndim == 3 else values[None]
+        _, rows, width = values.shape
+        self._file.write(values, window=Window(0, top, width, rows))
+
+    def close(self) -> None:
+        """Close the file and make sure that all of it was written.
+
+        Raises:
+            OSError: It was not, as on a full disk, of which GDAL does not
+                tell while it closes a file.
+        """
+        name = self._file.name
+        self._file.close()
+        try:
+            open_raster(name).close()
+        except ValueError as error:
+            raise OSError(f'the map was not written whole: {error}') from error
+
+    def __enter__(self) -> 'RowWriter':
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+def map_classes(dataset: rasterio.DatasetReader) -> Optional[List[str]]:
+    """Return the class names that a map carries."""
+    tag = dataset.tags().get(CLASSES_TAG)
+    return None if tag is None else json.loads(tag)
+
+
+class MapReader:
+    """A class map, made by this package or by others.
+
+    Args:
+        path: Raster of one band of small integers.
+        classes: Names by value, where the file carries none.
+
+    Raises:
+        ValueError: It is no such raster, or without coordinate system or
+            class names.
+    """
+
+    def __init__(
+        self,
+        path: Union[str, Path],
+        classes: Optional[Sequence[str]] = None,
+    ) -> None:
+        self.path = str(path)
+        self.dataset = open_raster(path)
+        try:
+            self._check()
+            self.classes = map_classes(self.dataset) or list(classes or ())
+            if not self.classes:
+                raise ValueError(
+                    f'{path} does not carry the names of its classes; give '
+                    'them with --classes, in the order of their numbers from 0'
+                )
+        except ValueError:
+            self.close()
+            raise
+        self.crs, self.transform = self.dataset.crs, self.dataset.transform
+        self.height, self.width = self.dataset.shape
+        declared = self.dataset.nodata
+        self.nodata = NODATA if declared is None else declared
+
+    def _check(self) -> None:
+        dataset = self.dataset
+        kind = np.dtype(dataset.dtypes[0])
+        if dataset.count != 1 or kind.kind not in 'ui':
+            raise ValueError(
+                f'{dataset.name} is no map of classes: it has {dataset.count} '
+                f'bands of {kind}. For two scenes name the model that maps '
+                'them: --model CONFIG CHECKPOINT'
+            )
+        if not dataset.crs:
+            raise ValueError(
+                f'{dataset.name} has no coordinate system, so it cannot be '
+                'compared; give it one with gdal_edit.py -a_srs EPSG:...'
+            )
+
+    def names(self) -> Dict[int, str]:
+        """Return class name by value."""
+        return dict(enumerate(self.classes))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the rows from ``start`` up to ``stop``, shape (rows, W)."""
+        window = Window(0, start, self.width, stop - start)
+        return read_window(self.dataset, 1, window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.dataset.close()
+
+    def __enter__(self) -> 'MapReader':
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()

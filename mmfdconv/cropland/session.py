@@ -1,0 +1,94 @@
+"""Map a scene as the command lines do: with words and a progress bar."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Callable, Union
+
+from tqdm import tqdm
+
+from . import area, options
+from .mapping import Mapped, count_windows, map_scene
+from .predictor import Predictor
+from .scene import Scene
+
+__all__ = ['describe_scene', 'map_with_bar']
+
+
+def map_with_bar(
+    path: str,
+    predictor: Predictor,
+    prefix: Union[str, Path],
+    args: argparse.Namespace,
+    say: Callable[[str], Any],
+    **outputs: Any,
+) -> Mapped:
+    """Open a scene, say what is in it, map it, say what came out.
+
+    Args:
+        path: The scene.
+        predictor: The model.
+        prefix: Beginning of the outputs' names.
+        args: The options of :mod:`options`.
+        say: Takes each line or table.
+        outputs: Passed on to :func:`map_scene`.
+    """
+    tiling = options.tiling(args)
+    given = options.scene_options(args)
+    given['expected'] = predictor.band_names
+    with Scene(path, predictor.channels, **given) as scene:
+        say(describe_scene(scene, predictor))
+        windows = count_windows(scene, predictor, tiling)
+        with tqdm(total=windows, unit='window', dynamic_ncols=True) as bar:
+            mapped = map_scene(
+                scene,
+                predictor,
+                prefix,
+                tiling,
+                progress=bar.update,
+                **outputs,
+            )
+    say(area.format_hectares(mapped.hectares))
+    if mapped.polygons is not None:
+        say(
+            f'{mapped.polygons.written} polygons; {mapped.polygons.left_out} '
+            'smaller ones left out'
+        )
+    seconds = ', '.join(f'{k} {v:.1f} s' for k, v in mapped.seconds.items())
+    say(f'{seconds} (reading runs while the model works)')
+    for file in mapped.files.values():
+        say(f'wrote {file}')
+    return mapped
+
+
+def describe_scene(scene: Scene, predictor: Predictor) -> str:
+    """Say size, coordinate system, bands, and what to beware of."""
+    bands = ', '.join(
+        f'band {band}{f" ({name})" if name else ""}'
+        for band, name in zip(scene.bands, scene.band_names)
+    )
+    lines = [
+        f'{scene.path}: {scene.width} x {scene.height} pixels, '
+        f'{scene.dtype}, {scene.crs.to_string()[:60]}',
+        f'the model sees {bands}, in this order; choose others with --bands',
+    ]
+    if predictor.band_names:
+        lines.append(f'it was trained on {", ".join(predictor.band_names)}')
+    if predictor.mean is None:
+        lines.append('beware: the config tells no normalisation of the bands')
+    if scene.dtype.itemsize > 1 and predictor.takes_bytes():
+        if not predictor.scales():
+            lines.append(
+                f"beware: the scene's values are {scene.dtype} and the "
+                "model's means are those of 8-bit images; say with "
+                '--value-range LOW HIGH which values are black and white'
+            )
+    shown = area.distortion(
+        scene.crs, scene.transform, scene.width, scene.height
+    )
+    if shown is not None and abs(shown - 1) > area.DISTORTION:
+        lines.append(
+            f'beware: in this projection areas are {shown:.2f} times the true '
+            'ones, and so are the hectares; reproject with gdalwarp, to the '
+            'UTM zone for instance'
+        )
+    return '\n'.join(lines)

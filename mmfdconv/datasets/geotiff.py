@@ -1,0 +1,246 @@
+"""Images with any number of bands: a loader for GeoTIFF, normalisation.
+
+MMEngine's and mmseg's data preprocessors normalise one or three channels
+only, so images of other counts are normalised in the pipeline, by
+:class:`NormalizeBands`, and the preprocessor gets no ``mean`` and ``std``.
+
+Both are plain callables: they work in any toolbox, and need mmcv for nothing.
+"""
+
+import warnings
+from types import ModuleType
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+
+__all__ = ['LoadGeoTIFF', 'NormalizeBands', 'import_rasterio', 'read_bands']
+
+Band = Union[int, str]
+
+
+class LoadGeoTIFF:
+    """Load chosen bands of a GeoTIFF.
+
+    Reads ``img_path``; sets ``img`` (H, W, bands), ``img_shape`` and
+    ``ori_shape``, as mmcv's ``LoadImageFromFile`` does. Unlike there, the
+    bands come in the order asked for and are never taken for BGR.
+
+    Args:
+        bands: The bands, in the order wanted: names, or numbers from 1, as
+            rasterio and GDAL count them. None takes all, in the file's order.
+        band_names: Names of the file's bands, in its order. None takes the
+            descriptions that the file itself gives.
+        to_float32: Return float32. With False an 8-bit image stays uint8;
+            all other types become float32 in any case, since neither OpenCV
+            nor PyTorch work with uint16.
+        nodata: Value of pixels that hold no data, replaced by ``fill``.
+            ``'file'`` takes the one that the file names, if any; None
+            replaces none. NaN is replaced unless it is None.
+        fill: What replaces them: a number, or one number for each band. With
+            the ``mean`` of :class:`NormalizeBands`, they become 0 there.
+
+    Raises:
+        ImportError: rasterio is not installed.
+        FileNotFoundError, OSError: The file is missing, or no raster image.
+        ValueError: An option is wrong, or the file lacks a band; it names
+            the file.
+    """
+
+    def __init__(
+        self,
+        bands: Optional[Sequence[Band]] = None,
+        band_names: Optional[Sequence[str]] = None,
+        to_float32: bool = True,
+        nodata: Union[float, str, None] = 'file',
+        fill: Union[float, Sequence[float]] = 0,
+    ) -> None:
+        if bands is not None and (isinstance(bands, str) or not len(bands)):
+            raise ValueError(
+                f'bands must be a list of names or of numbers, got {bands!r}'
+            )
+        for band in bands or ():
+            if isinstance(band, bool) or not isinstance(band, (int, str)):
+                raise ValueError(f'bands: {band!r} is no name and no number')
+            if isinstance(band, int) and band < 1:
+                raise ValueError(f'bands are counted from 1, got {band}')
+        if isinstance(nodata, str) and nodata != 'file':
+            raise ValueError(
+                f"nodata must be a number, 'file' or None, got {nodata!r}"
+            )
+        if bands is not None and np.ndim(fill) and len(fill) != len(bands):
+            raise ValueError(
+                f'fill has {len(fill)} numbers for {len(bands)} bands'
+            )
+        self.bands = None if bands is None else list(bands)
+        self.band_names = None if band_names is None else list(band_names)
+        self.to_float32 = to_float32
+        self.nodata = nodata
+        self.fill = fill
+
+    def __call__(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Add the image to ``results``."""
+        image = read_bands(
+            results['img_path'],
+            self.bands,
+            self.band_names,
+            nodata=self.nodata,
+            fill=self.fill,
+        )
+        if self.to_float32 or image.dtype != np.uint8:
+            image = image.astype(np.float32, copy=False)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(bands={self.bands}, '
+            f'band_names={self.band_names}, to_float32={self.to_float32}, '
+            f'nodata={self.nodata!r}, fill={self.fill})'
+        )
+
+
+class NormalizeBands:
+    """Subtract a mean from each band and divide by a standard deviation.
+
+    Changes ``img`` (H, W, bands) to float32; adds ``img_norm_cfg``.
+
+    Args:
+        mean: One number for each band, in the order of ``img``.
+        std: One positive number for each band.
+
+    Raises:
+        ValueError: The counts differ, from each other or from the image's.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean = np.asarray(mean, dtype=np.float32)
+        self.std = np.asarray(std, dtype=np.float32)
+        if self.mean.ndim != 1 or self.mean.shape != self.std.shape:
+            raise ValueError(
+                'mean and std must have one number for each band, got '
+                f'mean={mean!r} and std={std!r}'
+            )
+        if not (self.std > 0).all():
+            raise ValueError(f'std must be positive, got {std!r}')
+
+    def __call__(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Normalise the image of ``results``."""
+        image = results['img']
+        bands = image.shape[2] if image.ndim == 3 else 1
+        if bands != len(self.mean):
+            raise ValueError(
+                f'{results.get("img_path", "the image")} has {bands} bands, '
+                f'mean and std are of {len(self.mean)}'
+            )
+        if image.ndim == 2:
+            image = image[..., None]
+        results['img'] = (image.astype(np.float32) - self.mean) / self.std
+        results['img_norm_cfg'] = dict(
+            mean=self.mean, std=self.std, to_rgb=False
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(mean={self.mean.tolist()}, '
+            f'std={self.std.tolist()})'
+        )
+
+
+def read_bands(
+    path: str,
+    bands: Optional[Sequence[Band]] = None,
+    band_names: Optional[Sequence[str]] = None,
+    nodata: Union[float, str, None] = 'file',
+    fill: Union[float, Sequence[float]] = 0,
+) -> np.ndarray:
+    """Read bands of an image; see :class:`LoadGeoTIFF`.
+
+    Returns:
+        Array (H, W, bands), contiguous, of the file's type.
+    """
+    rasterio = import_rasterio()
+    try:
+        with warnings.catch_warnings():
+            # A tile without georeference is an image like any other.
+            warnings.simplefilter(
+                'ignore', rasterio.errors.NotGeoreferencedWarning
+            )
+            with rasterio.open(path) as file:
+                numbers = _band_numbers(file, path, bands, band_names)
+                image = file.read(numbers)  # (bands, H, W)
+                missing = _missing(file, image, numbers, nodata)
+    except rasterio.errors.RasterioIOError as error:
+        raise OSError(f'{path}: cannot be read as an image: {error}') from None
+    image = np.ascontiguousarray(image.transpose(1, 2, 0))
+    if missing is not None and missing.any():
+        fill = np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
+        missing = missing.transpose(1, 2, 0)
+        image[missing] = fill[missing]
+    return image
+
+
+def _band_numbers(
+    file: Any,
+    path: str,
+    bands: Optional[Sequence[Band]],
+    band_names: Optional[Sequence[str]],
+) -> List[int]:
+    """Translate names to numbers; check that the file has them."""
+    if band_names is not None and len(band_names) != file.count:
+        raise ValueError(
+            f'{path}: has {file.count} bands, band_names names '
+            f'{len(band_names)}: {list(band_names)}'
+        )
+    if bands is None:
+        return list(range(1, file.count + 1))
+    names = list(file.descriptions if band_names is None else band_names)
+    numbers = []
+    for band in bands:
+        if isinstance(band, str):
+            if band not in names:
+                known = [name for name in names if name] or 'no names'
+                raise ValueError(
+                    f'{path}: no band named {band!r}; its bands have {known}, '
+                    'which band_names can give'
+                )
+            band = names.index(band) + 1
+        if band > file.count:
+            raise ValueError(f'{path}: no band {band}, there are {file.count}')
+        numbers.append(int(band))
+    return numbers
+
+
+def _missing(
+    file: Any,
+    image: np.ndarray,
+    numbers: Sequence[int],
+    nodata: Union[float, str, None],
+) -> Optional[np.ndarray]:
+    """Tell which values of ``image`` (bands, H, W) hold no data."""
+    if nodata is None:
+        return None
+    missing = np.isnan(image) if image.dtype.kind == 'f' else None
+    values = [nodata] * len(numbers)
+    if nodata == 'file':
+        values = [file.nodatavals[number - 1] for number in numbers]
+    for index, value in enumerate(values):
+        if value is not None:
+            if missing is None:
+                missing = np.zeros(image.shape, bool)
+            missing[index] |= image[index] == value
+    return missing
+
+
+def import_rasterio() -> ModuleType:
+    """Import rasterio, or say how to get it."""
+    try:
+        import rasterio
+        import rasterio.errors
+    except ImportError as error:
+        raise ImportError(
+            'GeoTIFF files are read and written by rasterio, which cannot be '
+            f'imported ({error}): pip install rasterio'
+        ) from error
+    return rasterio

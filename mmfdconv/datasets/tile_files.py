@@ -1,0 +1,127 @@
+"""Reading scenes and writing tiles: the files themselves.
+
+Every error names its file. A file is written beside its place and renamed
+into it, so that no name ever leads to half a file.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .geotiff import import_rasterio
+
+__all__ = [
+    'Layout',
+    'encode_png',
+    'encode_tif',
+    'layout_of',
+    'open_image',
+    'read_window',
+    'write_whole',
+]
+
+
+class Layout(NamedTuple):
+    """What the header of an image says."""
+
+    height: int
+    width: int
+    bands: int
+    dtype: str
+
+
+def layout_of(path: Path) -> Layout:
+    """Read the header of an image."""
+    with open_image(path) as file:
+        return Layout(file.height, file.width, file.count, file.dtypes[0])
+
+
+def open_image(path: Path) -> Any:
+    """Open an image with rasterio."""
+    rasterio = import_rasterio()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            'ignore', rasterio.errors.NotGeoreferencedWarning
+        )
+        try:
+            return rasterio.open(path)
+        except rasterio.errors.RasterioIOError as error:
+            raise OSError(f'{path}: cannot be read: {error}') from None
+
+
+def read_window(file: Any, path: Path, window: Any) -> np.ndarray:
+    """Read a window of all bands, (bands, h, w)."""
+    rasterio = import_rasterio()
+    try:
+        return file.read(window=window)
+    except rasterio.errors.RasterioIOError as error:
+        raise OSError(f'{path}: cannot be read: {error}') from None
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode (h, w) ids, or (h, w, 3) in OpenCV's order, blue first."""
+    import cv2
+
+    ok, data = cv2.imencode('.png', np.ascontiguousarray(image))
+    if not ok:
+        raise RuntimeError('OpenCV could not encode a tile as PNG')
+    return data.tobytes()
+
+
+def encode_tif(
+    tile: np.ndarray,
+    names: Sequence[Optional[str]],
+    offset: Tuple[int, int],
+    transform: Any,
+    **profile: Any,
+) -> bytes:
+    """Encode (bands, h, w) as GeoTIFF.
+
+    Args:
+        tile: The values.
+        names: Name of each band.
+        offset: Column and row of the tile in its scene.
+        transform: Georeference of the scene.
+        **profile: Other items of rasterio's profile.
+    """
+    from rasterio import windows
+    from rasterio.io import MemoryFile
+
+    bands, height, width = tile.shape
+    if not transform.is_identity:
+        window = windows.Window(*offset, width, height)
+        profile['transform'] = windows.transform(window, transform)
+    with MemoryFile() as memory, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # a scene without georeference
+        with memory.open(
+            driver='GTiff',
+            count=bands,
+            height=height,
+            width=width,
+            dtype=tile.dtype,
+            compress='deflate',
+            **profile,
+        ) as file:
+            file.write(tile)
+            file.descriptions = tuple(names)
+        return memory.read()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole, or not at all.
+
+    Raises:
+        OSError: With ``errno`` and ``filename``.
+    """
+    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        if unfinished.exists():
+            unfinished.unlink()

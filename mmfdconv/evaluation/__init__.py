@@ -1,0 +1,5 @@
+"""Metrics that the toolboxes lack; importing them registers them."""
+
+from .cropland_metric import CroplandMetric, cropland_scores
+
+__all__ = ['CroplandMetric', 'cropland_scores']

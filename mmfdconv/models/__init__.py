@@ -1,0 +1,37 @@
+"""Models that the toolboxes lack: a U-Net decoder and encoders for it.
+
+They extend mmsegmentation's classes. So that importing mmfdconv loads no
+toolbox, the registry holds builders, which import the classes on first use.
+"""
+
+from importlib import import_module
+from typing import Any, Callable
+
+from mmengine.registry import MODELS
+from torch import nn
+
+__all__ = ['DeepLabResNet', 'UNetHead', 'UNetResNet']
+
+_MODULES = {
+    'DeepLabResNet': '.encoders',
+    'UNetHead': '.unet_head',
+    'UNetResNet': '.encoders',
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_MODULES[name], __name__), name)
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    def build(**kwargs: Any) -> nn.Module:
+        return __getattr__(name)(**kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    return build
+
+
+for _name in _MODULES:
+    MODELS.register_module(_name, module=_builder(_name))

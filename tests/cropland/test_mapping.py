@@ -1,0 +1,249 @@
+"""Mapping in windows against the model on the whole image."""
+
+import json
+import threading
+
+import fiona
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.crs import CRS
+
+from mmfdconv.cropland.area import PixelAreas
+from mmfdconv.cropland.mapping import (
+    Tiling,
+    count_windows,
+    map_rows,
+    map_scene,
+)
+from mmfdconv.cropland.scene import Scene
+from mmfdconv.cropland.windows import RowBlend
+
+from .helpers import CLASSES, PALETTE, SIGHT, UTM, noise, write_scene
+
+pytestmark = pytest.mark.core
+
+WINDOWS = Tiling(window=128, overlap=64, margin=24, batch=3)
+# Sums of float32 in another order.
+ROUNDING = dict(rtol=0, atol=2e-6)
+
+
+def whole(predictor, values):
+    """Probabilities of the whole image at once, shape (K, H, W)."""
+    return predictor(torch.from_numpy(values.astype(np.float32))[None])[0]
+
+
+def in_windows(predictor, scene, tiling):
+    parts = [rows for _, rows, _ in map_rows(scene, predictor, tiling)]
+    return torch.cat(parts, 1)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    values = noise(4, 301, 270)
+    path = write_scene(tmp_path / 'scene.tif', values)
+    with Scene(path, 4) as scene:
+        yield scene
+
+
+def values_of(scene):
+    return scene.read(0, scene.height).values
+
+
+def test_windows_give_what_the_whole_image_gives(predictor, scene):
+    expected = whole(predictor, values_of(scene))
+    assert len(expected.argmax(0).unique()) >= 3  # there is a map to see
+    assert WINDOWS.margin > SIGHT
+    found = in_windows(predictor, scene, WINDOWS)
+    torch.testing.assert_close(found, expected, **ROUNDING)
+
+
+def test_the_sight_is_as_said(predictor):
+    """One changed pixel moves nothing further than SIGHT away."""
+    values = noise(4, 96, 96)
+    other = values.copy()
+    other[:, 48, 48] += 50
+    change = whole(predictor, other) - whole(predictor, values)
+    rows, columns = (change.abs() > 1e-6).any(0).nonzero().T
+    away = max((rows - 48).abs().max(), (columns - 48).abs().max())
+    assert 4 < away <= SIGHT
+
+
+def test_a_narrow_margin_shows_only_at_the_seams(predictor, scene):
+    """Without margin the windows' edges are blended in, and seen."""
+    tiling = Tiling(window=128, overlap=32, margin=0)
+    expected = whole(predictor, values_of(scene))
+    found = in_windows(predictor, scene, tiling)
+    seams = torch.zeros(scene.height, scene.width, dtype=torch.bool)
+    for axis, length in enumerate(seams.shape):
+        spans = tiling.plan(length, predictor.multiple).spans()
+        for (_, stop), (start, _) in zip(spans, spans[1:]):
+            near = slice(start, stop)
+            seams[near if axis == 0 else (slice(None), near)] = True
+    wrong = ((found - expected).abs() > 1e-5).any(0)
+    assert wrong.any()
+    assert not wrong[~seams].any()
+
+
+@pytest.mark.parametrize('size', [(40, 50), (128, 128), (129, 33), (1, 7)])
+def test_small_scenes(predictor, tmp_path, size):
+    values = noise(4, *size)
+    path = write_scene(tmp_path / 'scene.tif', values)
+    with Scene(path, 4) as scene:
+        found = in_windows(predictor, scene, WINDOWS)
+    torch.testing.assert_close(found, whole(predictor, values), **ROUNDING)
+
+
+def test_every_pixel_is_read_once_by_another_thread(predictor, scene):
+    asked, threads = [], set()
+    read = scene.read
+
+    def spy(start, stop):
+        asked.extend(range(start, stop))
+        threads.add(threading.current_thread())
+        return read(start, stop)
+
+    scene.read = spy
+    in_windows(predictor, scene, WINDOWS)
+    assert asked == [*range(scene.height)]
+    assert threading.current_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_memory_ignores_the_height(predictor, tmp_path, monkeypatch):
+    """Blend and rows held are as large for a scene three times as high."""
+    held = {}
+
+    class Spy(RowBlend):
+        def add(self, *args):
+            super().add(*args)
+            sizes.append(self.nbytes)
+
+    monkeypatch.setattr('mmfdconv.cropland.mapping.RowBlend', Spy)
+    for height in (400, 1200):
+        sizes = []
+        path = write_scene(tmp_path / 'scene.tif', noise(4, height, 150))
+        with Scene(path, 4) as scene:
+            longest = max(
+                len(valid)
+                for _, _, valid in map_rows(scene, predictor, WINDOWS)
+            )
+        held[height] = max(sizes), longest
+    assert held[400] == held[1200]
+    assert held[400][0] == 4 * (6 + 1) * 128 * 150
+    assert held[400][1] <= 128
+
+
+def test_the_map_and_all_that_follows(predictor, tmp_path):
+    values = noise(4, 301, 270, 'uint16')
+    values[:, :40, :100] = 0
+    values[:, 200:, 200:] = 0
+    path = write_scene(tmp_path / 'scene.tif', values, nodata=0)
+    windows = []
+    with Scene(path, 4) as scene:
+        count = count_windows(scene, predictor, WINDOWS)
+        mapped = map_scene(
+            scene,
+            predictor,
+            tmp_path / 'out' / 'scene',
+            WINDOWS,
+            probabilities=True,
+            min_area=0.0,
+            progress=windows.append,
+        )
+    assert sum(windows) == count
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == sorted(
+        p.name for p in mapped.files.values()
+    )
+    with Scene(path, 4) as scene:
+        image = scene.read(0, 301)
+        expected = whole(predictor, image.values).numpy()
+    with rasterio.open(mapped.files['map']) as file:
+        classes = file.read(1)
+        assert file.crs == CRS.from_epsg(32650)
+        assert file.transform == UTM
+        assert file.nodata == 255
+        colours = file.colormap(1)
+        assert tuple(colours[i][:3] for i in range(6)) == PALETTE
+        assert json.loads(file.tags()['CLASSES']) == list(CLASSES)
+    np.testing.assert_array_equal(classes == 255, ~image.valid)
+    # Two probabilities may be equal to the last digit.
+    first, second = np.sort(expected, 0)[:-3:-1]
+    sure = image.valid & (first - second > 1e-5)
+    assert sure.sum() > 0.999 * image.valid.sum()
+    np.testing.assert_array_equal(classes[sure], expected.argmax(0)[sure])
+    with rasterio.open(mapped.files['probabilities']) as file:
+        percent = file.read()
+        assert file.descriptions == CLASSES
+        assert file.nodata == 255
+    close = np.abs(percent - expected * 100) <= 0.51
+    assert close[:, image.valid].all()
+    assert (percent[:, ~image.valid] == 255).all()
+
+    # Areas: of pixels, of the table and of the polygons are the same.
+    hectares = {
+        name: (classes == i).sum() * 16e-4 for i, name in enumerate(CLASSES)
+    }
+    assert mapped.hectares == pytest.approx(hectares)
+    table = mapped.files['hectares'].read_text().splitlines()[1:]
+    for line, name in zip(table, CLASSES):
+        assert line.split(',')[0] == name
+        assert float(line.split(',')[1]) == pytest.approx(
+            hectares[name], abs=1e-4
+        )
+    drawn = dict.fromkeys(CLASSES, 0.0)
+    with fiona.open(mapped.files['polygons']) as file:
+        assert len(file) == mapped.polygons.written
+        for feature in file:
+            drawn[feature.properties['class']] += feature.properties[
+                'hectares'
+            ]
+    assert drawn == pytest.approx(hectares, abs=1e-4)
+    assert mapped.files['quicklook'].read_bytes()[:4] == b'\x89PNG'
+    assert {'reading', 'waiting', 'model', 'writing'} <= set(mapped.seconds)
+
+
+def test_hectares_in_degrees(predictor, tmp_path):
+    step = 4e-5
+    grid = rasterio.Affine(step, 0, 110, 0, -step, 45)
+    path = write_scene(
+        tmp_path / 'scene.tif', noise(4, 150, 140), 'EPSG:4326', transform=grid
+    )
+    with Scene(path, 4) as scene:
+        mapped = map_scene(scene, predictor, tmp_path / 'scene', WINDOWS)
+    areas = PixelAreas(CRS.from_epsg(4326), grid, 150).rows(0, 150)
+    assert sum(mapped.hectares.values()) == pytest.approx(areas.sum() * 140)
+    # A degree of latitude at 45 north is 111.132 km, one of longitude
+    # 78.847 km.
+    assert areas[0] == pytest.approx(step**2 * 111132 * 78847 / 1e4, rel=1e-3)
+
+
+@pytest.mark.parametrize('moment', ['start', 'later'])
+def test_interrupted(predictor, scene, tmp_path, moment):
+    def stop(windows):
+        calls.append(windows)
+        if moment == 'start' or len(calls) == 3:
+            raise KeyboardInterrupt
+
+    calls = []
+    folder = tmp_path / 'out'
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        map_scene(scene, predictor, folder / 'scene', WINDOWS, progress=stop)
+    assert [*folder.iterdir()] == []
+    assert threading.active_count() == before
+
+
+def test_damaged_on_the_way(predictor, tmp_path):
+    path = write_scene(
+        tmp_path / 'scene.tif', noise(4, 600, 200), compress='deflate'
+    )
+    data = bytearray(path.read_bytes())
+    data[-30000:-100] = bytes(29900)
+    path.write_bytes(data)
+    folder = tmp_path / 'out'
+    with Scene(path, 4) as scene:
+        with pytest.raises(ValueError, match='rows .* of 600 cannot be read'):
+            map_scene(scene, predictor, folder / 'scene', WINDOWS)
+    assert [*folder.iterdir()] == []

@@ -1,0 +1,286 @@
+"""GID's converter: the tiles, the split, resumption, each bad input."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rasterio')
+pytest.importorskip('cv2')
+
+import cv2
+
+from mmfdconv.datasets import tile_files, tile_writer
+from mmfdconv.datasets.gid import convert_gid
+from mmfdconv.datasets.landcover import GID_PALETTE
+
+from .raw_scenes import (
+    SIDE,
+    contents,
+    gid_name,
+    gid_scene,
+    write_gid,
+    write_tif,
+)
+
+OPTIONS = dict(tile_size=SIDE, workers=1)
+
+
+@pytest.fixture(scope='module')
+def raw(tmp_path_factory):
+    return write_gid(tmp_path_factory.mktemp('raw'))
+
+
+@pytest.fixture(scope='module')
+def tiles(raw, tmp_path_factory):
+    """The tiles of an uninterrupted run, to read only."""
+    out = tmp_path_factory.mktemp('out') / 'gid'
+    assert convert_gid(raw, out, **OPTIONS) == dict(train=24, val=6)
+    return out
+
+
+@pytest.fixture
+def own_raw(tmp_path):
+    return write_gid(tmp_path / 'raw', number=2)
+
+
+def labels(out):
+    return sorted((out / 'ann_dir').rglob('*.png'))
+
+
+@pytest.mark.core
+def test_tiles_are_the_pixels_of_their_scenes(tiles):
+    assert len(labels(tiles)) == 30
+    for path in labels(tiles):
+        scene, row, column = path.stem.rsplit('_', 2)
+        image, ids = gid_scene(int(scene[13:23]))
+        part = np.s_[
+            int(row) * SIDE : (int(row) + 1) * SIDE,
+            int(column) * SIDE : (int(column) + 1) * SIDE,
+        ]
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert label.dtype == np.uint8
+        assert np.array_equal(label, ids[part])
+        tile = tiles / 'img_dir' / path.parent.name / path.name
+        rgb = cv2.imread(str(tile))[..., ::-1]
+        assert np.array_equal(rgb, image.transpose(1, 2, 0)[part])
+
+
+@pytest.mark.core
+def test_no_scene_is_in_both_splits(tiles):
+    scenes = {
+        split: {
+            path.stem.rsplit('_', 2)[0]
+            for path in (tiles / 'ann_dir' / split).iterdir()
+        }
+        for split in ('train', 'val')
+    }
+    assert len(scenes['train']) == 4
+    assert len(scenes['val']) == 1
+    assert not scenes['train'] & scenes['val']
+
+
+def test_single_tiles_are_drawn_when_asked(raw, tmp_path):
+    counts = convert_gid(raw, tmp_path / 'out', split='tile', **OPTIONS)
+    assert counts == dict(train=24, val=6)
+    names = [p.stem for p in (tmp_path / 'out/ann_dir/val').iterdir()]
+    assert len({name.rsplit('_', 2)[0] for name in names}) > 1
+
+
+def test_processes_write_what_one_writes(raw, tiles, tmp_path, capsys):
+    out = tmp_path / 'out'
+    convert_gid(raw, out, tile_size=SIDE, workers=3)
+    assert contents(out) == contents(tiles)
+    assert '] 30/30, ' in capsys.readouterr().err  # the progress bar
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('writes', [1, 2, 9, 20])
+def test_an_interrupted_run_goes_on(raw, tiles, tmp_path, monkeypatch, writes):
+    out = tmp_path / 'out'
+    replaced = []
+
+    def interrupted(source, target):
+        if len(replaced) == writes:
+            raise KeyboardInterrupt
+        replaced.append(str(target))
+        return replace(source, target)
+
+    replace = os.replace
+    monkeypatch.setattr(tile_files.os, 'replace', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert_gid(raw, out, **OPTIONS)
+    monkeypatch.setattr(tile_files.os, 'replace', replace)
+    whole = contents(tiles)
+    there = contents(out)
+    assert len(there) == writes
+    assert all(whole[name] == data for name, data in there.items())
+
+    times = {path: path.stat().st_mtime_ns for path in labels(out)}
+    convert_gid(raw, out, **OPTIONS)
+    assert contents(out) == whole
+    assert all(p.stat().st_mtime_ns == time for p, time in times.items())
+
+
+@pytest.mark.core
+def test_what_a_killed_run_leaves_is_cleared(raw, tiles, tmp_path):
+    out = tmp_path / 'out'
+    convert_gid(raw, out, **OPTIONS)
+    lost = labels(out)[3]
+    lost.rename(lost.with_name(f'.{lost.name}.123.partial'))
+    labels(out)[7].unlink()
+    (
+        out / 'img_dir/val' / next(iter((out / 'img_dir/val').iterdir()))
+    ).unlink()
+    convert_gid(raw, out, **OPTIONS)
+    assert contents(out) == contents(tiles)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [('seed', 1), ('split', 'tile'), ('fractions', (0.6, 0.4))],
+)
+def test_other_options_do_not_go_on(raw, tiles, option, value):
+    before = contents(tiles)
+    with pytest.raises(ValueError, match=f'was begun with {option} '):
+        convert_gid(raw, tiles, **dict(OPTIONS, **{option: value}))
+    with pytest.raises(ValueError, match='begun with tile_size 16, .* 8;'):
+        convert_gid(raw, tiles, tile_size=8, workers=1)
+    assert contents(tiles) == before
+
+
+def test_other_scenes_do_not_go_on(own_raw, tiles):
+    with pytest.raises(ValueError, match=f'changed: {gid_name(2)}'):
+        convert_gid(own_raw, tiles, **OPTIONS)
+
+
+@pytest.mark.core
+def test_a_folder_of_something_else_is_not_touched(raw, tmp_path):
+    (tmp_path / 'thesis.txt').write_text('the only copy')
+    with pytest.raises(ValueError, match='something else than tiles'):
+        convert_gid(raw, tmp_path, **OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ['thesis.txt']
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('workers', [1, 2])
+def test_an_unknown_colour_is_named(own_raw, tmp_path, workers):
+    image, ids = gid_scene(1)
+    colours = np.array(GID_PALETTE, np.uint8)[ids].transpose(2, 0, 1).copy()
+    colours[:, 20, 33] = 200, 0, 0
+    name = f'{gid_name(1)}_label.tif'
+    write_tif(own_raw / 'label_5classes' / name, colours)
+    with pytest.raises(ValueError) as error:
+        convert_gid(own_raw, tmp_path / 'o', tile_size=SIDE, workers=workers)
+    assert name in str(error.value)
+    assert 'colour (200, 0, 0) at row 20, column 33' in str(error.value)
+
+
+@pytest.mark.core
+def test_bad_files_are_named_before_anything_is_written(own_raw, tmp_path):
+    out = tmp_path / 'out'
+
+    def message():
+        with pytest.raises((ValueError, OSError)) as error:
+            convert_gid(own_raw, out, **OPTIONS)
+        assert not out.exists()
+        return str(error.value)
+
+    label = own_raw / 'label_5classes' / f'{gid_name(0)}_label.tif'
+    image, ids = gid_scene(0)
+    write_tif(label, image[:, :-1])
+    assert f'{label}: is 36x55, its image {gid_name(0)}.tif 37x55' in message()
+
+    label.unlink()
+    (own_raw / 'label_5classes' / f'{gid_name(1)}_label.tif').unlink()
+    both = message()
+    assert f'its label {own_raw}/{gid_name(0)}_label.tif is missing' in both
+    assert f'{gid_name(1)}_label.tif is missing' in both
+
+    label.write_bytes(b'not an image')
+    assert f'{label}: cannot be read' in message()
+
+    write_gid(own_raw, number=2)
+    small = own_raw / 'image_RGB' / f'{gid_name(1)}.tif'
+    write_tif(small, image[:, : SIDE - 1])
+    assert f'{small}: 15x55 is smaller than a tile of 16x16' in message()
+    write_tif(small, image[:2])
+    assert f'{small}: has 2 bands of uint8, the first image 3' in message()
+
+
+def test_a_file_cut_short_is_named(own_raw, tmp_path):
+    path = own_raw / 'image_RGB' / f'{gid_name(1)}.tif'
+    path.write_bytes(path.read_bytes()[:-1500])
+    with pytest.raises(OSError, match=f'{path}: cannot be read'):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_full_disk_is_named(raw, tmp_path, monkeypatch, workers, tiles):
+    out = tmp_path / 'out'
+    write = type(out).write_bytes
+
+    def full(path, data):
+        if '0003-' in path.name and 'ann_dir' in str(path):
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, data)
+
+    monkeypatch.setattr(type(out), 'write_bytes', full)
+    with pytest.raises(OSError) as error:
+        convert_gid(raw, out, tile_size=SIDE, workers=workers)
+    assert f'{gid_name(3)}_' in str(error.value)
+    assert 'the disk is full. The ' in str(error.value)
+    assert '.partial' not in str(error.value)
+    assert not list(out.rglob('.*'))
+    monkeypatch.undo()
+    convert_gid(raw, out, **OPTIONS)
+    assert contents(out) == contents(tiles)
+
+
+def test_a_killed_worker_is_heard_of(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(tile_writer, 'encode_png', lambda image: os._exit(9))
+    with pytest.raises(OSError, match='a worker process was killed'):
+        convert_gid(raw, tmp_path / 'out', tile_size=SIDE, workers=2)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(fractions=(0.5, 0.3, 0.2)), 'fractions must be two'),
+        (dict(split='random'), "'scene' or 'tile', got 'random'"),
+        (dict(workers=0), 'workers must be at least 1, got 0'),
+        (dict(tile_size=0), 'tile_size must be a positive integer, got 0'),
+    ],
+)
+def test_wrong_options_are_named(raw, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        convert_gid(raw, tmp_path / 'out', **dict(OPTIONS, **options))
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.core
+def test_the_folders_can_be_named(own_raw, tmp_path):
+    twin = own_raw / 'image_NirRGB' / f'{gid_name(0)}.tif'
+    write_tif(twin, gid_scene(0)[0])
+    with pytest.raises(ValueError, match='of this name too'):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+    counts = convert_gid(
+        own_raw,
+        tmp_path / 'out',
+        images=own_raw / 'image_RGB',
+        labels=own_raw / 'label_5classes',
+        **OPTIONS,
+    )
+    assert counts == dict(train=6, val=6)
+
+
+def test_missing_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='none: no such folder'):
+        convert_gid(tmp_path / 'none', tmp_path / 'out')
+    with pytest.raises(ValueError, match='holds no image'):
+        convert_gid(tmp_path, tmp_path / 'out')

@@ -1,0 +1,213 @@
+"""tools/cropland: from scenes to maps and changes, and what may go wrong."""
+
+import csv
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rasterio')
+pytest.importorskip('fiona')
+pytest.importorskip('mmseg')
+
+import rasterio
+
+from ..cropland.helpers import (
+    CLASSES,
+    noise,
+    write_checkpoint,
+    write_config,
+    write_scene,
+)
+from .conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+NAMES = ('blue', 'green', 'red', 'nir')
+WINDOWS = ('--window', '128', '--overlap', '32', '--device', 'cpu')
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('unet')
+    config = write_config(folder)
+    return config, write_checkpoint(config, folder / 'unet.pth')
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """Two years; fields of the later one differ on the right."""
+    folder = tmp_path_factory.mktemp('scenes')
+    before = noise(4, 260, 300)
+    after = before.copy()
+    after[:, :, 200:] = noise(4, 260, 100, seed=1)
+    return [
+        write_scene(folder / f'{year}.tif', values, names=NAMES)
+        for year, values in (('2015', before), ('2020', after))
+    ]
+
+
+def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
+    result = tool(
+        'cropland/map_scene.py',
+        scenes[0],
+        *model,
+        *WINDOWS,
+        '--out-dir',
+        'maps',
+        '--probabilities',
+    )
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert sorted(p.name for p in (tmp_path / 'maps').iterdir()) == [
+        '2015_classes.tif',
+        '2015_hectares.csv',
+        '2015_polygons.gpkg',
+        '2015_probabilities.tif',
+        '2015_quicklook.png',
+    ]
+    out = result.stdout
+    assert 'the model sees band 1 (blue), band 2 (green), band 3' in out
+    assert '9/9' in out  # the bar
+    assert f'{260 * 300 * 16e-4:,.2f} ha' in out
+    assert 'reading' in out and 'model' in out
+    with rasterio.open(tmp_path / 'maps' / '2015_classes.tif') as file:
+        assert file.shape == (260, 300)
+        assert len(np.unique(file.read(1))) >= 3
+
+
+def test_bands_by_name(tool, model, scenes, tmp_path):
+    result = tool(
+        'cropland/map_scene.py',
+        scenes[0],
+        *model,
+        *WINDOWS,
+        '--no-polygons',
+        '--bands',
+        *('nir', 'red', '2', 'blue'),
+    )
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert 'band 4 (nir), band 3 (red), band 2 (green)' in result.stdout
+    assert not (tmp_path / '2015_polygons.gpkg').exists()
+
+
+def test_change_between_scenes_and_between_their_maps(
+    tool, model, scenes, tmp_path
+):
+    result = tool('cropland/change.py', *scenes, '--model', *model, *WINDOWS)
+    assert result.returncode == 0, result.stdout[-4000:]
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names >= {
+        'before_classes.tif',
+        'after_classes.tif',
+        'cropland_change.tif',
+        'cropland_change.gpkg',
+        'cropland_change.png',
+        'cropland_change.csv',
+    }
+    first = (tmp_path / 'cropland_change.csv').read_text()
+    rows = [*csv.DictReader(first.splitlines())]
+    total = sum(float(row['hectares']) for row in rows)
+    assert total == pytest.approx(260 * 300 * 16e-4, abs=0.01)
+    assert {row['cropland'] for row in rows} >= {'lost', 'gained'}
+    assert {row['before'] for row in rows} <= set(CLASSES)
+
+    result = tool(
+        'cropland/change.py',
+        'before_classes.tif',
+        'after_classes.tif',
+        '--out-dir',
+        'again',
+    )
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert 'farmland before' in result.stdout
+    assert (tmp_path / 'again' / 'cropland_change.csv').read_text() == first
+
+
+@pytest.fixture
+def ends_with(monkeypatch, tmp_path):
+    """Run a tool in this process and return the sentence it ends with."""
+    monkeypatch.chdir(tmp_path)
+
+    def ends_with(name, *args):
+        path = str(ROOT / 'tools' / 'cropland' / name)
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(path, run_name='__main__')
+        assert [*tmp_path.glob('**/*classes*')] == []
+        assert [*tmp_path.glob('**/*change*')] == []
+        return stop.value.code
+
+    return ends_with
+
+
+def test_wrong_scenes_are_told(ends_with, model, scenes, tmp_path):
+    values = noise(4, 64, 64)
+    no_crs = write_scene(tmp_path / 'no_crs.tif', values, crs=None)
+    few = write_scene(tmp_path / 'few.tif', values[:2])
+    short = write_scene(tmp_path / 'short.tif', values)
+    data = short.read_bytes()
+    short.write_bytes(data[: len(data) // 2])
+    for scene, message, *options in [
+        (no_crs, 'no_crs.tif has no coordinate system'),
+        (few, 'the model takes 4 bands; the bands of'),
+        (short, 'short.tif is cut short'),
+        ('none.tif', 'none.tif is not a file'),
+        (few, "no band is called 'nir'", '--bands', *'nir 1 2 1'.split()),
+        (scenes[0], '--window: must be', '--window', 100),
+        (scenes[0], '--batch: must be at least 1', '--batch', 0),
+    ]:
+        options += ['--device', 'cpu']
+        said = ends_with('map_scene.py', scene, *model, *options)
+        assert said.startswith('map_scene.py: error: ')
+        assert message in said
+
+
+def test_wrong_maps_are_told(ends_with, scenes):
+    said = ends_with('change.py', *scenes)
+    assert said.startswith('change.py: error: ')
+    assert 'is no map of classes' in said
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_stopped(model, tmp_path, number):
+    """On Ctrl-C, and when it is terminated, it leaves no file."""
+    scene = write_scene(tmp_path / 'scene.tif', noise(4, 3000, 1500))
+    folder = tmp_path / 'out'
+    log = tmp_path / 'log'
+    with log.open('w') as file:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                str(ROOT / 'tools/cropland/map_scene.py'),
+                *map(str, (scene, *model)),
+                *WINDOWS,
+                *('--batch', '1', '--out-dir', str(folder)),
+            ],
+            env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        end = time.monotonic() + 120
+        # The bar says that windows are done, and the map is not.
+        while not re.search(r'\| *[1-9]\d*/\d+ \[', log.read_text()):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        unfinished = [p.name for p in folder.iterdir()]
+        assert any('unfinished' in name for name in unfinished)
+        assert not any(name == 'scene_classes.tif' for name in unfinished)
+        process.send_signal(number)
+        code = process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    assert code == (130 if number == signal.SIGINT else 1)
+    assert 'unfinished files are deleted' in log.read_text()
+    assert 'Traceback' not in log.read_text()
+    assert [*folder.iterdir()] == []
