@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..convert import ConversionReport, ReportRow, build_dynamic
 
-__all__ = ['conversion_reports', 'write_csv']
+__all__ = ['conversion_reports', 'dynamic_backbones', 'write_csv']
 
 
 def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
@@ -23,7 +23,7 @@ def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
     Raises:
         ValueError: The config has no such backbone.
     """
-    found = dict(_dynamic_backbones(cfg.get('model', {}), 'model'))
+    found = dict(dynamic_backbones(cfg.get('model', {}), 'model'))
     if not found:
         raise ValueError(
             'config: its model has no backbone=dict(type='
@@ -38,9 +38,10 @@ def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
     }
 
 
-def _dynamic_backbones(
+def dynamic_backbones(
     node: Any, place: str
 ) -> Iterator[Tuple[str, Mapping[str, Any]]]:
+    """Yield every ``DynamicBackbone`` below a node and its place."""
     if isinstance(node, Mapping):
         kind = str(node.get('type', '')).rpartition('.')[2]
         if kind == 'DynamicBackbone':
@@ -52,7 +53,7 @@ def _dynamic_backbones(
     else:
         return
     for key, child in children:
-        yield from _dynamic_backbones(child, f'{place}.{key}')
+        yield from dynamic_backbones(child, f'{place}.{key}')
 
 
 def write_csv(

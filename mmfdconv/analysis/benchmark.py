@@ -1,0 +1,302 @@
+"""Time and memory of layers and models, as ratios to the stock ones.
+
+Candidates take turns within one process, so that whatever else slows the
+machine down slows all of them; a ratio is the median over the rounds of one
+candidate's time over the stock one's in the same round.
+"""
+
+import csv
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    'Measurement',
+    'Result',
+    'check_out',
+    'environment',
+    'measure',
+    'saved_bytes',
+    'to_text',
+    'write_results',
+]
+
+STOCK = 'stock'
+
+
+class Measurement(NamedTuple):
+    """One quantity of a candidate over all rounds, in seconds."""
+
+    median: float
+    low: float  # 25th percentile
+    high: float  # 75th percentile
+    ratio: float  # to the stock candidate, median of the rounds' ratios
+
+
+class Result(NamedTuple):
+    """All of one candidate."""
+
+    case: str
+    method: str
+    forward: Measurement
+    step: Measurement  # forward and backward
+    memory: int  # bytes: saved for backward (CPU) or allocated at peak (CUDA)
+    memory_ratio: float
+
+
+def saved_bytes(forward: Callable[[], Tensor], *modules: nn.Module) -> int:
+    """Bytes that autograd keeps for the backward pass, parameters left out.
+
+    A storage that several operations save counts once.
+
+    Args:
+        forward: Runs the forward pass in question.
+        modules: Their parameters and buffers do not count.
+    """
+    own = {
+        t.untyped_storage().data_ptr()
+        for module in modules
+        for t in (*module.parameters(), *module.buffers())
+    }
+    found: Dict[int, Any] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            # The storage itself is held: a freed address may come again.
+            found[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        output = forward()
+    total = sum(storage.nbytes() for storage in found.values())
+    del output
+    return total
+
+
+class Candidate:
+    """A module that takes its turns on one input.
+
+    Args:
+        module: In training mode; gradients are taken of all its parameters.
+        x: Input; a gradient is taken of it as well.
+        dtype: float16 and bfloat16 run under autocast.
+    """
+
+    def __init__(
+        self, module: nn.Module, x: Tensor, dtype: torch.dtype
+    ) -> None:
+        self.module = module
+        self.x = x.detach().requires_grad_()
+        self.dtype = dtype
+        self.grads: Optional[List[Tensor]] = None
+
+    def forward(self) -> List[Tensor]:
+        """Run the module, under autocast where the precision is lower."""
+        low = self.dtype in (torch.float16, torch.bfloat16)
+        with torch.autocast(self.x.device.type, self.dtype, enabled=low):
+            y = self.module(self.x)
+        return list(y) if isinstance(y, (list, tuple)) else [y]
+
+    def step(self) -> None:
+        """Run forward and backward, from gradients made beforehand."""
+        outputs = self.forward()
+        if self.grads is None:
+            self.grads = [torch.ones_like(y) for y in outputs]
+        torch.autograd.backward(outputs, self.grads)
+        self.x.grad = None
+        for parameter in self.module.parameters():
+            parameter.grad = None
+
+    def memory(self) -> int:
+        """Bytes saved for backward; on CUDA, allocated at a step's peak."""
+        if self.x.is_cuda:
+            torch.cuda.synchronize()
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            self.step()
+            torch.cuda.synchronize()
+            return torch.cuda.max_memory_allocated() - before
+        return saved_bytes(lambda: self.forward()[0], self.module)
+
+
+def _seconds(function: Callable[[], Any], is_cuda: bool) -> float:
+    if is_cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    function()
+    if is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _summary(times: List[float], stock: List[float]) -> Measurement:
+    low, median, high = statistics.quantiles(times, n=4, method='inclusive')
+    ratio = statistics.median(t / s for t, s in zip(times, stock))
+    return Measurement(median, low, high, ratio)
+
+
+def measure(
+    case: str,
+    modules: Mapping[str, nn.Module],
+    x: Tensor,
+    dtype: torch.dtype = torch.float32,
+    rounds: int = 10,
+    warmup: int = 2,
+) -> List[Result]:
+    """Let all candidates take turns on one input.
+
+    Args:
+        case: What the results are called.
+        modules: By method; ``'stock'`` must be among them.
+        x: Input.
+        dtype: Precision; below float32 through autocast.
+        rounds: Turns that count, at least 2.
+        warmup: Turns before them.
+
+    Raises:
+        ValueError: There is no stock module, or too few rounds.
+    """
+    if STOCK not in modules:
+        raise ValueError(
+            f'modules must have {STOCK!r}, which the others are compared '
+            f'with, got {sorted(modules)}'
+        )
+    if rounds < 2:
+        raise ValueError(f'rounds must be at least 2, got {rounds}')
+    candidates = {
+        name: Candidate(module.train(), x, dtype)
+        for name, module in modules.items()
+    }
+    for _ in range(warmup):
+        for candidate in candidates.values():
+            candidate.step()
+    forward: Dict[str, List[float]] = {name: [] for name in candidates}
+    step: Dict[str, List[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, candidate in candidates.items():
+            forward[name].append(_seconds(candidate.forward, x.is_cuda))
+            step[name].append(_seconds(candidate.step, x.is_cuda))
+    memory = {name: c.memory() for name, c in candidates.items()}
+    return [
+        Result(
+            case,
+            name,
+            _summary(forward[name], forward[STOCK]),
+            _summary(step[name], step[STOCK]),
+            memory[name],
+            memory[name] / max(memory[STOCK], 1),
+        )
+        for name in candidates
+    ]
+
+
+# ------------------------------------------------------------------ output
+
+
+def environment(device: str, dtype: str, **options: Any) -> Dict[str, Any]:
+    """Machine, versions and precision, to stand beside the numbers."""
+    info = dict(
+        device=_device_name(device),
+        threads=torch.get_num_threads(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        cuda=torch.version.cuda,
+        cudnn=torch.backends.cudnn.version(),
+        dtype=dtype,
+        not_counted='optimizer, data, transfers between devices',
+    )
+    return {**info, **options}
+
+
+def _device_name(device: str) -> str:
+    if device.startswith('cuda'):
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
+
+
+_HEAD = (
+    'case',
+    'method',
+    'forward ms',
+    'x stock',
+    'step ms',
+    'x stock',
+    'quartiles',
+    'MiB',
+    'x stock',
+)
+
+
+def to_text(results: List[Result]) -> str:
+    """A table for the screen, in Markdown."""
+    lines = [_HEAD, ['--'] * len(_HEAD)]
+    for r in results:
+        lines.append(
+            (
+                r.case,
+                r.method,
+                f'{r.forward.median * 1e3:.2f}',
+                f'{r.forward.ratio:.2f}',
+                f'{r.step.median * 1e3:.2f}',
+                f'{r.step.ratio:.2f}',
+                f'{r.step.low * 1e3:.2f}-{r.step.high * 1e3:.2f}',
+                f'{r.memory / 2**20:.1f}',
+                f'{r.memory_ratio:.2f}',
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+    return '\n'.join(
+        '| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |'
+        for line in lines
+    )
+
+
+def check_out(path: Optional[str]) -> None:
+    """Refuse a file that :func:`write_results` would, before the work."""
+    if path is not None and Path(path).suffix not in ('.csv', '.json'):
+        raise ValueError(f'out must end with .csv or .json, got {path!r}')
+
+
+def write_results(
+    results: List[Result], env: Mapping[str, Any], path: str
+) -> None:
+    """Write numbers and environment, JSON or CSV by the file's suffix.
+
+    Raises:
+        ValueError: The suffix is neither.
+    """
+    check_out(path)
+    rows = [_flat(result) for result in results]
+    if Path(path).suffix == '.json':
+        text = json.dumps(dict(environment=dict(env), results=rows), indent=2)
+        Path(path).write_text(text + '\n', encoding='utf-8')
+    else:
+        with open(path, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.DictWriter(file, [*rows[0], *env])
+            writer.writeheader()
+            writer.writerows({**row, **env} for row in rows)
+
+
+def _flat(result: Result) -> Dict[str, Any]:
+    row = dict(case=result.case, method=result.method)
+    for name in ('forward', 'step'):
+        for key, value in getattr(result, name)._asdict().items():
+            unit = '' if key == 'ratio' else '_s'
+            row[f'{name}_{key}{unit}'] = value
+    return {
+        **row,
+        'memory_bytes': result.memory,
+        'memory_ratio': result.memory_ratio,
+    }
