@@ -151,9 +151,10 @@ def set_launcher(cfg: Config, launcher: str) -> None:
         level=logging.WARNING,
     )
     if cfg.get('model_wrapper_cfg') is None:
-        # what MMEngine's runner does when the config says nothing
+        # As MMEngine's runner does when the config says nothing, and with
+        # synchronised batch norm for CPUs.
         cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel',
+            type='CpuDistributedDataParallel',
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )

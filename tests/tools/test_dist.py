@@ -6,7 +6,7 @@ import torch
 pytest.importorskip('mmdet')
 
 from ..ports import free_port
-from .experiments import write_mmdet
+from .experiments import WRITERS
 
 HOOK = """
 import torch
@@ -17,6 +17,14 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class RankDump(Hook):
+    def samples(self, runner):
+        sampler = runner.train_dataloader.batch_sampler
+        if type(sampler).__name__ == 'BatchSampler':
+            sampler = sampler.sampler
+        if type(sampler).__name__ == 'InfiniteSampler':
+            return None
+        return list(sampler)
+
     def after_train(self, runner):
         module = runner.model.module
         torch.save(
@@ -24,17 +32,35 @@ class RankDump(Hook):
                 state=module.state_dict(),
                 live=[k for k, p in module.named_parameters()
                       if p.requires_grad],
-                samples=list(runner.train_dataloader.batch_sampler.sampler)),
+                sync_bn=[f'{k}.running_var' for k, m in module.named_modules()
+                         if type(m).__name__ == 'CpuSyncBatchNorm'],
+                samples=self.samples(runner)),
             f'rank{get_rank()}.pth')
 """
 
+# the norm of mmseg's stock configs
+SYNC_BN = """
+model['backbone']['backbone']['norm_cfg'] = dict(
+    type='SyncBN', requires_grad=True)
+"""
+
+CASES = dict(
+    mmdet=('', 'epoch_1', 'coco/segm_mAP'),
+    mmseg=(SYNC_BN, 'iter_2', 'mIoU'),
+    mmpretrain=(SYNC_BN, 'epoch_1', 'accuracy/top1'),
+)
+
 
 @pytest.mark.slow
-def test_two_processes_keep_the_same_parameters(tool, tmp_path):
-    config = write_mmdet(tmp_path)
+@pytest.mark.parametrize('toolbox', CASES)
+def test_two_processes_keep_the_same_parameters(tool, tmp_path, toolbox):
+    pytest.importorskip(toolbox)
+    change, checkpoint, metric = CASES[toolbox]
+    config = WRITERS[toolbox](tmp_path)
     (tmp_path / 'rank_dump.py').write_text(HOOK)
     with config.open('a') as file:
         file.write(
+            f'{change}\n'
             "custom_imports = dict(imports=['mmfdconv', 'rank_dump'])\n"
             "custom_hooks = [dict(type='RankDump')]\n"
         )
@@ -46,29 +72,24 @@ def test_two_processes_keep_the_same_parameters(tool, tmp_path):
         torch.load(tmp_path / f'rank{rank}.pth', weights_only=False)
         for rank in (0, 1)
     )
-    assert first['samples'] != second['samples']
     assert first['live'] == second['live']
-    for name, value in first['state'].items():
-        if name in first['live']:
-            assert value.equal(second['state'][name]), name
+    for name in [*first['live'], *first['sync_bn']]:
+        value = first['state'][name]
+        assert value.equal(second['state'][name]), name
+    assert len(first['sync_bn']) >= 20 if change else not first['sync_bn']
+    if toolbox != 'mmseg':  # whose sampler never ends
+        assert first['samples'] != second['samples']
 
-    # the weights of the frozen stage stand still, its routers move
-    start = torch.load(
-        tmp_path / 'work_dirs' / 'mmdet_tiny' / 'epoch_1.pth',
-        weights_only=False,
-    )
+    saved = tmp_path / 'work_dirs' / f'{toolbox}_tiny' / f'{checkpoint}.pth'
+    start = torch.load(saved, weights_only=False)
     assert start['state_dict'].keys() == first['state'].keys()
-    frozen = 'backbone.layer1.0.conv1.dft_weight'
-    assert frozen in first['state'] and frozen not in first['live']
     router = 'backbone.layer1.0.conv1.KSM_Global.fc.weight'
     assert router in first['live']
+    if toolbox == 'mmdet':
+        # the weights of the frozen stage stand still, its routers move
+        frozen = 'backbone.layer1.0.conv1.dft_weight'
+        assert frozen in first['state'] and frozen not in first['live']
 
-    result = tool(
-        'dist_test.sh',
-        config,
-        tmp_path / 'work_dirs' / 'mmdet_tiny' / 'epoch_1.pth',
-        '2',
-        PORT=free_port(),
-    )
+    result = tool('dist_test.sh', config, saved, '2', PORT=free_port())
     assert result.returncode == 0, result.stdout[-4000:]
-    assert 'coco/segm_mAP' in result.stdout
+    assert metric in result.stdout

@@ -1,0 +1,92 @@
+"""DDP on CPUs: synchronised batch norm computes as one process would."""
+
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.registry import MODEL_WRAPPERS
+from torch import nn
+
+from mmfdconv.engine.cpu_ddp import CpuSyncBatchNorm
+
+from ..ports import free_port
+
+SIZES = (3, 1)  # images of the two processes
+
+
+def build(sync):
+    torch.manual_seed(0)
+    norm = nn.SyncBatchNorm if sync else nn.BatchNorm2d
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), norm(4), nn.ReLU(), norm(4, momentum=None)
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.randn_like(p))
+    return net.double()
+
+
+def images():
+    torch.manual_seed(1)
+    return torch.randn(sum(SIZES), 3, 7, 6, dtype=torch.double)
+
+
+def train(net, x):
+    """Two steps; the loss is a sum, so that batches of any size add up."""
+    for _ in range(2):
+        loss = net(x).pow(3).sum()
+        loss.backward()
+
+
+def _process(rank, port, out_dir):
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', rank=rank, world_size=len(SIZES))
+    model = MODEL_WRAPPERS.build(
+        dict(
+            type='CpuDistributedDataParallel',
+            module=build(sync=True),
+            broadcast_buffers=False,
+        )
+    )
+    assert isinstance(model.module[1], CpuSyncBatchNorm)
+    train(model, images().split(SIZES)[rank])
+    result = dict(
+        state=model.module.state_dict(),
+        grads=[p.grad for p in model.parameters()],
+        test=model.module.eval()(images()),
+    )
+    torch.save(result, f'{out_dir}/{rank}.pth')
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_compute_as_one(tmp_path):
+    mp.spawn(_process, (free_port(), str(tmp_path)), nprocs=len(SIZES))
+    one = build(sync=False)
+    train(one, images())
+    test = one.eval()(images())
+    for rank in range(len(SIZES)):
+        two = torch.load(tmp_path / f'{rank}.pth', weights_only=False)
+        for key, value in one.state_dict().items():
+            torch.testing.assert_close(two['state'][key], value)
+        for grad, p in zip(two['grads'], one.parameters()):
+            # DDP takes the mean over the processes
+            torch.testing.assert_close(grad * len(SIZES), p.grad)
+        torch.testing.assert_close(two['test'], test)
+
+
+@pytest.mark.core
+def test_one_process_is_plain_batch_norm():
+    one, other = build(sync=False), build(sync=True)
+    for layer in other:
+        if isinstance(layer, nn.SyncBatchNorm):
+            layer.__class__ = CpuSyncBatchNorm
+    for mode in (True, False):
+        one.train(mode), other.train(mode)
+        torch.testing.assert_close(other(images()), one(images()))
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[key], value)
