@@ -6,6 +6,10 @@ import signal
 import sys
 from typing import Any, Dict, Iterator
 
+import torch
+from fiona.errors import FionaError
+from rasterio.errors import RasterioError
+
 from .mapping import Tiling
 
 __all__ = ['add_model_options', 'add_scene_options', 'stoppable', 'tiling']
@@ -71,9 +75,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--batch',
         type=int,
-        default=default.batch,
         metavar='WINDOWS',
-        help='windows that the model sees at once (default: %(default)s)',
+        help='windows that the model sees at once (default: '
+        f'{default.batch}, on a CPU 1)',
     )
     group.add_argument(
         '--device',
@@ -84,11 +88,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tiling(args: argparse.Namespace) -> Tiling:
+def tiling(args: argparse.Namespace, device: torch.device) -> Tiling:
     """Return the windows that the options ask for."""
-    if args.batch < 1:
-        raise ValueError(f'--batch: must be at least 1, not {args.batch}')
-    return Tiling(args.window, args.overlap, args.margin, args.batch)
+    batch = args.batch
+    if batch is None:  # more windows cost a CPU memory and gain nothing
+        batch = 1 if device.type == 'cpu' else Tiling().batch
+    if batch < 1:
+        raise ValueError(f'--batch: must be at least 1, not {batch}')
+    return Tiling(args.window, args.overlap, args.margin, batch)
 
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
@@ -115,7 +122,7 @@ def stoppable(name: str) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FionaError, RasterioError) as error:
         sys.exit(f'{name}: error: {error}')
     except KeyboardInterrupt:
         sys.stderr.write(f'\n{name}: stopped; unfinished files are deleted\n')

@@ -55,6 +55,8 @@ class RowWriter:
             blockxsize=256,
             blockysize=256,
             compress='deflate',
+            zlevel=1,  # of little use beyond, and the model waits
+            num_threads='all_cpus',
             interleave='band',
             photometric='minisblack' if palette is None else 'palette',
             bigtiff='if_safer',

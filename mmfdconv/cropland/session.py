@@ -32,7 +32,7 @@ def map_with_bar(
         say: Takes each line or table.
         outputs: Passed on to :func:`map_scene`.
     """
-    tiling = options.tiling(args)
+    tiling = options.tiling(args, predictor.device)
     given = options.scene_options(args)
     given['expected'] = predictor.band_names
     with Scene(path, predictor.channels, **given) as scene:

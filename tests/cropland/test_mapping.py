@@ -1,6 +1,7 @@
 """Mapping in windows against the model on the whole image."""
 
 import json
+import resource
 import threading
 
 import fiona
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from fiona.errors import FionaError
 from rasterio.crs import CRS
+from rasterio.errors import RasterioError
 
 from mmfdconv.cropland.area import PixelAreas
 from mmfdconv.cropland.mapping import (
@@ -246,4 +249,25 @@ def test_damaged_on_the_way(predictor, tmp_path):
     with Scene(path, 4) as scene:
         with pytest.raises(ValueError, match='rows .* of 600 cannot be read'):
             map_scene(scene, predictor, folder / 'scene', WINDOWS)
+    assert [*folder.iterdir()] == []
+
+
+@pytest.mark.parametrize('kilobytes', [1, 20, 60])
+def test_a_disk_that_is_full(predictor, scene, tmp_path, kilobytes):
+    """A file that cannot grow fails while it is written or closed."""
+    folder = tmp_path / 'out'
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, hard))
+        with pytest.raises((OSError, FionaError, RasterioError)):
+            map_scene(
+                scene,
+                predictor,
+                folder / 'scene',
+                WINDOWS,
+                probabilities=True,
+                min_area=0.0,
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [*folder.iterdir()] == []

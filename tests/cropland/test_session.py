@@ -1,0 +1,87 @@
+"""What is said before and after a scene is mapped."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+from affine import Affine
+
+from mmfdconv.cropland import options
+from mmfdconv.cropland.predictor import Predictor
+from mmfdconv.cropland.scene import Scene
+from mmfdconv.cropland.session import describe_scene, map_with_bar
+
+from .helpers import CLASSES, PALETTE, noise, write_scene
+
+pytestmark = pytest.mark.core
+
+
+def describe(path, predictor):
+    with Scene(path, 4, expected=predictor.band_names) as scene:
+        return describe_scene(scene, predictor)
+
+
+def test_bands_and_size(predictor, tmp_path):
+    names = ('nir', 'red', 'green', 'blue')
+    path = write_scene(tmp_path / 'a.tif', noise(4, 20, 30), names=names)
+    text = describe(path, predictor)
+    assert '30 x 20 pixels, uint8, EPSG:32650' in text
+    assert 'band 4 (blue), band 3 (green), band 2 (red), band 1 (nir)' in text
+    assert 'trained on blue, green, red, nir' in text
+    assert 'beware' not in text
+
+
+def test_sixteen_bits_for_a_model_of_eight(predictor, tmp_path):
+    path = write_scene(tmp_path / 'a.tif', noise(4, 20, 30, 'uint16'))
+    assert '--value-range LOW HIGH' in describe(path, predictor)
+    scaled = Predictor(
+        predictor.model, CLASSES, PALETTE, value_range=(0, 2047)
+    )
+    text = describe(path, scaled)
+    assert '--value-range' not in text
+    assert 'beware: the config tells no normalisation' in text
+
+
+def test_a_projection_that_stretches_areas(predictor, tmp_path):
+    path = write_scene(
+        tmp_path / 'a.tif',
+        noise(4, 20, 30),
+        crs='EPSG:3857',
+        transform=Affine(10, 0, 12e6, 0, -10, 4865942),
+    )
+    assert 'areas are 1.71 times the true' in describe(path, predictor)
+
+
+def test_words_about_the_result(predictor, tmp_path, capsys):
+    values = noise(4, 70, 60)
+    path = write_scene(tmp_path / 'a.tif', values)
+    parser = argparse.ArgumentParser()
+    options.add_scene_options(parser)
+    options.add_model_options(parser)
+    args = parser.parse_args(['--window', '64', '--overlap', '32'])
+    said = []
+    mapped = map_with_bar(path, predictor, tmp_path / 'a', args, said.append)
+    text = '\n'.join(said)
+    assert f'{np.prod((70, 60)) * 16e-4:,.2f} ha' in text
+    assert f'{mapped.polygons.written} polygons; ' in text
+    assert f'wrote {mapped.files["map"]}' in text
+    assert 'reading 0.0 s' in text
+    assert '2/2' in capsys.readouterr().err
+
+
+def test_wrong_option(capsys):
+    args = argparse.Namespace(batch=0, window=64, overlap=32, margin=None)
+    with pytest.raises(ValueError, match='--batch: must be at least 1'):
+        options.tiling(args, torch.device('cpu'))
+    args.batch = None
+    assert options.tiling(args, torch.device('cpu')).batch == 1
+    assert options.tiling(args, torch.device('cuda')).batch > 1
+    with pytest.raises(SystemExit, match='a.py: error: no'):
+        with options.stoppable('a.py'):
+            raise ValueError('no')
+    with pytest.raises(SystemExit) as stop:
+        with options.stoppable('a.py'):
+            raise KeyboardInterrupt
+    assert stop.value.code == 130
+    assert 'a.py: stopped' in capsys.readouterr().err
