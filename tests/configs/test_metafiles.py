@@ -34,3 +34,14 @@ def test_readme_tells_every_figure_and_whose_it_is(path):
                 assert re.search(figure, row), f'{name}: {metric} {value}'
             heading = readme[: readme.index(row)].rsplit('\n\n', 1)[-1]
             assert f'({whose})' in heading + row, name
+
+
+def test_readme_links_every_experiment():
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    links = set(re.findall(r'\]\((configs/[^)]*)\)', readme))
+    for link in links:
+        assert (ROOT / link).exists(), link
+    for path in (ROOT / 'configs').rglob('*.py'):
+        name = path.relative_to(ROOT).as_posix()
+        if '_base_' not in path.parts and 'cropland' not in path.parts:
+            assert name in links, name
