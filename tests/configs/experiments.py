@@ -101,7 +101,10 @@ class Workplace:
     def _start_from_file(self, cfg, name):
         """Put a local checkpoint in the place of the one on the network."""
         backbone, stock = cfg.model.backbone, stock_backbone(cfg)
-        assert cfg.model.get('pretrained') is None
+        if cfg.model.get('pretrained') is not None:
+            assert 'init_cfg' not in backbone and 'init_cfg' not in stock
+            cfg.model.pretrained = self.checkpoint(cfg.default_scope, stock)
+            return
         holder = backbone if 'init_cfg' in backbone else stock
         if 'init_cfg' not in holder:
             # only these are said to be trained from scratch

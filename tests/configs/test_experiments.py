@@ -60,10 +60,13 @@ def test_experiment(name, workplace):
     stock_cfg = dict(stock_backbone(cfg))
     if init_cfg is not None:
         stock_cfg['init_cfg'] = init_cfg
+    pretrained = cfg.model.get('pretrained')
+    if pretrained is not None:
+        stock_cfg['pretrained'] = pretrained
     stock = registry_of(cfg.default_scope).MODELS.build(stock_cfg)
     stock.init_weights()
     stock.eval()
-    if stock_cfg.get('init_cfg') is None:
+    if stock_cfg.get('init_cfg') is None and pretrained is None:
         # trained from scratch: each has drawn its own
         model.backbone.load_state_dict(stock.state_dict(), strict=False)
     model.eval()

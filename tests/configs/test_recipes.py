@@ -198,8 +198,6 @@ def test_only_the_backbone_and_its_temperature_differ(name):
         one, other = ours.pop(key), theirs.pop(key)
         if key == 'model':
             del one['backbone'], other['backbone']
-            one.pop('pretrained', None)
-            other.pop('pretrained', None)
         else:
             kinds = one.pop('type', None), other.pop('type', None)
             assert kinds[0] == kinds[1] or kinds == (

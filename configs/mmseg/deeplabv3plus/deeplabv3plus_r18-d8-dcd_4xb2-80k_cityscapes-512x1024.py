@@ -7,14 +7,10 @@ _base_ = [
 custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
 
 model = dict(
-    pretrained=None,  # the backbone loads it, below
     backbone=dict(
         _delete_=True,
         type='DynamicBackbone',
         backbone={{_base_.model.backbone}},
         conv_cfg=dict(_base_.dynamic_conv_cfg, squeeze_size=2),
-        init_cfg=dict(
-            type='Pretrained', checkpoint={{_base_.model.pretrained}}
-        ),
-    ),
+    )
 )

@@ -6,14 +6,10 @@ _base_ = [
 custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
 
 model = dict(
-    pretrained=None,  # the backbone loads it, below
     backbone=dict(
         _delete_=True,
         type='DynamicBackbone',
         backbone={{_base_.model.backbone}},
         conv_cfg={{_base_.dynamic_conv_cfg}},
-        init_cfg=dict(
-            type='Pretrained', checkpoint={{_base_.model.pretrained}}
-        ),
-    ),
+    )
 )
