@@ -25,8 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in mixed precision; without accelerator, in float32 and '
-        'with a warning',
+        help='train in mixed precision; without accelerator in float32 and '
+        'with a warning, or with --cfg-options optim_wrapper.dtype=bfloat16 '
+        'in that',
     )
     parser.add_argument(
         '--auto-scale-lr',
