@@ -1,5 +1,6 @@
 """Pure tensor functions: torch only, no state, no configuration."""
 
+from .bands import low_pass_bases, modulate_bands
 from .batched_conv import pad_input, per_sample_conv2d
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
@@ -40,8 +41,10 @@ __all__ = [
     'group_sizes',
     'image_to_weight',
     'kernel_to_spectrum',
+    'low_pass_bases',
     'low_pass_mask',
     'mix_experts',
+    'modulate_bands',
     'pad_input',
     'per_sample_conv2d',
     'radius_order',

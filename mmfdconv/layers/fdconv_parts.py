@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import MASK_RULES, frequency_bands
+from ..functional import MASK_RULES, modulate_bands
 from .checks import check_choice, check_numbers, check_positive_int
 from .precision import wide
 from .routers import (
@@ -362,19 +362,10 @@ class FrequencyBandModulation(nn.Module):
         The bands are computed in float32 at least: cuFFT's half precision
         knows powers of two only.
         """
-        B, C, H, W = x.shape
-        maps = self.maps(x)
         signal = x.to(wide(x.dtype))
-        grouped = (B, self.spatial_group, C // self.spatial_group, H, W)
-        y = None
-        for i, band in enumerate(
-            frequency_bands(signal, self.k_list, self.mask)
-        ):
-            band = band.reshape(grouped)
-            if i < maps.shape[2]:
-                band = maps[:, :, i, None].to(band.dtype) * band
-            y = band if y is None else y + band
-        return y.reshape(B, C, H, W).to(x.dtype)
+        maps = self.maps(x).to(signal.dtype)
+        y = modulate_bands(signal, maps, self.k_list, self.mask)
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         """What the bands are."""

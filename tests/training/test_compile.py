@@ -28,8 +28,11 @@ pytestmark = pytest.mark.skipif(
     reason=f'the compiler of torch {torch.__version__} cannot trace complex '
     'tensors',
 )
-# The float32 promise of the project; tracing reorders nothing.
+# The float32 promise of the project.
 RTOL = 1e-4
+# Compiled, FBM goes by FFTs, and otherwise by matrix products. In float64
+# their rounding does not hide anything else.
+RTOL_DOUBLE = 1e-9
 SIZES = [(32, 32), (48, 40), (33, 47)]
 
 
@@ -60,15 +63,18 @@ def assert_one_graph(model, *args):
 
 
 def assert_same_step(model, compiled, expected_of, x):
-    """Outputs, gradients and buffers of a compiled step are the eager ones."""
+    """Outputs, gradients and buffers of a compiled step are the eager ones.
+
+    In float64.
+    """
     outs, expected = compiled(x), expected_of(x)
     for out, other in zip(outs, expected):
-        assert relative_error(out, other) < RTOL
+        assert relative_error(out, other) < RTOL_DOUBLE
     loss_of(outs).backward()
     loss_of(expected).backward()
     grads = gradients(expected_of)
     for name, grad in gradients(model).items():
-        assert relative_error(grad, grads[name]) < RTOL, name
+        assert relative_error(grad, grads[name]) < RTOL_DOUBLE, name
     state = expected_of.state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, state[name], msg=name)
@@ -105,10 +111,10 @@ def test_no_graph_break_in_a_backbone(method, training):
 @pytest.mark.slow
 @pytest.mark.parametrize('training', [True, False])
 def test_backbone(method, training):
-    model = small_backbone(method).train(training)
+    model = small_backbone(method).double().train(training)
     eager = copy.deepcopy(model)
     compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
-    assert_same_step(model, compiled, eager, images())
+    assert_same_step(model, compiled, eager, images().double())
 
 
 @pytest.mark.slow

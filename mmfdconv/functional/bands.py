@@ -1,0 +1,206 @@
+"""Frequency Band Modulation (FBM) of FDConv, arXiv:2503.18783, Sec. 3.4.
+
+The bands are differences of nested low-passes, and an ideal low-pass is a
+projection onto the lowest cosines and sines of either axis. So all bands come
+from one set of coefficients, a quarter of the input in size, by matrix
+products; the backward pass makes them anew instead of keeping them.
+"""
+
+import math
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any, ContextManager, List, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from .frequency import frequency_bands, low_pass_mask
+
+try:
+    from torch.compiler import is_compiling
+except ImportError:  # torch < 2.3
+    from torch._dynamo.external_utils import is_compiling
+
+__all__ = ['low_pass_bases', 'modulate_bands']
+
+#: Above this side FFTs are faster, whose cost grows with the logarithm.
+_MAX_SIDE = 256
+
+
+@lru_cache(maxsize=64)
+def low_pass_bases(
+    length: int,
+    divisors: Tuple[float, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> List[Tensor]:
+    """Orthonormal bases of what the low-passes keep along one axis.
+
+    Args:
+        length: ``n``, side of the feature map.
+        divisors: ``k`` of every low-pass, growing, so that each basis is the
+            first columns of the one before.
+        device: Where to put them.
+        dtype: Of the bases; they are computed in float64.
+
+    Returns:
+        ``(n, r_k)`` for every ``k``: the constant, then the cosine and the
+        sine of each harmonic. They are cached and shared: do not write to
+        them.
+    """
+    # The cache may be filled by a model that is built for inference and read
+    # by one that trains.
+    with torch.inference_mode(False):
+        # Whatever the default device is.
+        pixels, harmonics = (
+            torch.arange(first, stop, dtype=torch.double, device='cpu')
+            for first, stop in ((0, length), (1, length // 2 + 1))
+        )
+        angle = 2 * math.pi / length * pixels[:, None] * harmonics
+        waves = torch.stack([angle.cos(), angle.sin()], dim=2).flatten(1)
+        if length % 2 == 0:  # Nyquist's sine is 0, its cosine twice as long
+            waves = waves[:, :-1]
+            waves[:, -1] *= 0.5**0.5
+        constant = torch.full_like(pixels[:, None], 0.5**0.5)
+        basis = torch.cat([constant, waves], dim=1) * (2 / length) ** 0.5
+        basis = basis.to(device, dtype)
+        bases = []
+        for k in divisors:
+            # The mask knows which harmonics lie below the bound.
+            kept = int(low_pass_mask((1, length), k, device='cpu').sum())
+            bases.append(basis[:, : 2 * kept - 1].contiguous())
+        return bases
+
+
+class _ModulateBands(torch.autograd.Function):
+    r"""``sum_b A_b * X_b`` as ``A_0 x + sum_i (A_{i+1} - A_i) P_i x``.
+
+    ``P_i`` are the nested low-passes; a projection is its own adjoint.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, maps: Tensor, rows, cols) -> Tensor:
+        # (B, S, C/S, H, W) and (B, S, bands, H, W)
+        ctx.rows, ctx.cols = rows, cols
+        coefficients = rows[0].T @ (x @ cols[0])
+        ctx.save_for_backward(x, maps, coefficients)
+        y = x * maps[:, :, :1]
+        for i, low in enumerate(_low_passes(coefficients, rows, cols)):
+            y.addcmul_(low, _step(maps, i))
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Any, ...]:
+        x, maps, coefficients = ctx.saved_tensors
+        rows, cols = ctx.rows, ctx.cols
+        if torch.is_grad_enabled():  # gradients of gradients are wanted
+            return _differentiable_backward(ctx, x, maps, grad)
+        with _no_autocast(grad):
+            inner = [(grad * x).sum(2)]  # <grad, P_i x> over the channels
+            grad_x = grad * maps[:, :, :1]
+            total = torch.zeros_like(coefficients)
+            lows = _low_passes(coefficients, rows, cols)
+            for i, low in enumerate(lows):
+                inner.append((grad * low).sum(2))
+                torch.mul(grad, _step(maps, i), out=low)
+                part = rows[i].T @ (low @ cols[i])
+                total[..., : part.shape[-2], : part.shape[-1]] += part
+            grad_x += rows[0] @ (total @ cols[0].T)
+        zero = torch.zeros_like(inner[0])
+        inner.append(zero)
+        grad_maps = torch.stack(
+            [inner[i] - inner[i + 1] for i in range(maps.shape[2])], dim=2
+        )
+        return grad_x, grad_maps, None, None
+
+
+def _differentiable_backward(
+    ctx, x: Tensor, maps: Tensor, grad: Tensor
+) -> Tuple[Any, ...]:
+    """The same gradients by plain operations, which autograd records."""
+    with _no_autocast(grad):
+        y = x * maps[:, :, :1]
+        lows = _low_passes(
+            ctx.rows[0].T @ (x @ ctx.cols[0]), ctx.rows, ctx.cols
+        )
+        for i, low in enumerate(lows):
+            y = y + low * _step(maps, i)
+        wanted = [
+            t for t, need in zip((x, maps), ctx.needs_input_grad) if need
+        ]
+        grads = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
+    return (
+        *(next(grads) if n else None for n in ctx.needs_input_grad[:2]),
+        None,
+        None,
+    )
+
+
+def _low_passes(coefficients: Tensor, rows, cols):
+    for Qy, Qx in zip(rows, cols):
+        kept = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
+        yield Qy @ (kept @ Qx.T)
+
+
+def _step(maps: Tensor, i: int) -> Tensor:
+    """Map of band ``i + 1`` minus that of band ``i``; 1 where there is none.
+
+    ``(B, S, 1, H, W)``.
+    """
+    lower = maps[:, :, i + 1 : i + 2] if i + 1 < maps.shape[2] else 1.0
+    return lower - maps[:, :, i : i + 1]
+
+
+def modulate_bands(
+    x: Tensor, maps: Tensor, k_list: Sequence[float], rule: str = 'exact'
+) -> Tensor:
+    r"""Weigh the frequency bands of a feature map, each by a spatial map.
+
+    .. math:: Y = \sum_b A_b \odot X_b
+
+    Args:
+        x: ``(B, C, H, W)``, float32 or float64.
+        maps: ``(B, S, bands, H, W)``, the same dtype; ``S`` groups of
+            channels have maps of their own. Of ``len(k_list)`` bands, highest
+            frequencies first, or one more with the lowest band's, which
+            otherwise passes as it is.
+        k_list: Divisors of the Nyquist frequency, growing.
+        rule: One of ``MASK_RULES``.
+
+    Returns:
+        ``(B, C, H, W)``.
+    """
+    B, C, H, W = x.shape
+    S, bands = maps.shape[1:3]
+    by_products = (
+        rule == 'exact' and B > 0 and max(H, W) <= _MAX_SIDE
+    ) and not _traced()
+    if by_products:
+        with _no_autocast(x):
+            key = (tuple(k_list), x.device, x.dtype)
+            y = _ModulateBands.apply(
+                x.reshape(B, S, C // S, H, W),
+                maps,
+                low_pass_bases(H, *key),
+                low_pass_bases(W, *key),
+            )
+        return y.view(B, C, H, W)
+    y = None
+    for i, band in enumerate(frequency_bands(x, k_list, rule)):
+        band = band.reshape(B, S, C // S, H, W)
+        if i < bands:
+            band = maps[:, :, i, None] * band
+        y = band if y is None else y + band
+    return y.reshape(B, C, H, W)
+
+
+def _no_autocast(x: Tensor) -> ContextManager:
+    """Matrix products at the input's precision."""
+    if x.is_meta:  # autocast does not know the meta device
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def _traced() -> bool:
+    """Whether a tracer records: it wants plain operations, of any size."""
+    return is_compiling() or torch.jit.is_tracing()
