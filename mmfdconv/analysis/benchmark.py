@@ -10,6 +10,7 @@ import json
 import platform
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
@@ -99,8 +100,10 @@ class Candidate:
 
     def forward(self) -> List[Tensor]:
         """Run the module, under autocast where the precision is lower."""
-        low = self.dtype in (torch.float16, torch.bfloat16)
-        with torch.autocast(self.x.device.type, self.dtype, enabled=low):
+        precision = nullcontext()
+        if self.dtype in (torch.float16, torch.bfloat16):
+            precision = torch.autocast(self.x.device.type, self.dtype)
+        with precision:
             y = self.module(self.x)
         return list(y) if isinstance(y, (list, tuple)) else [y]
 
