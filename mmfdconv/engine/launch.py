@@ -8,6 +8,7 @@ message names the option, its value and what would be right.
 import datetime
 import importlib.util
 import logging
+import time
 from pathlib import Path
 from typing import Optional
 
@@ -166,10 +167,18 @@ def close_process_group() -> None:
 
     A process that leaves while another still talks to it can make that one
     fail after all its work is done.
+
+    And a thread of gloo may still hold a Python tensor of the last collective,
+    for which it needs the interpreter's lock to let go. Were the group
+    destroyed or the interpreter ended before that, this thread would wait for
+    the lock and its owner for this thread, or the process would abort
+    ("terminate called without an active exception"). So the lock is given up
+    for a moment in between.
     """
     group = torch.distributed
     if group.is_available() and group.is_initialized():
         group.barrier()
+        time.sleep(0.2)
         group.destroy_process_group()
 
 

@@ -9,6 +9,8 @@ import torch.multiprocessing as mp
 
 pytest.importorskip('mmdet')
 
+from mmfdconv.engine.launch import close_process_group
+
 from ..ports import free_port
 
 BACKBONE = dict(
@@ -59,7 +61,7 @@ def _step(rank, port, out_dir):
         dict(start=start, end=model.state_dict(), reached=reached),
         f'{out_dir}/{rank}.pth',
     )
-    dist.destroy_process_group()
+    close_process_group()
 
 
 @pytest.mark.slow

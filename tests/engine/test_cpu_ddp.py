@@ -10,6 +10,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
 from mmfdconv.engine.cpu_ddp import CpuSyncBatchNorm
+from mmfdconv.engine.launch import close_process_group
 
 from ..ports import free_port
 
@@ -59,8 +60,7 @@ def _process(rank, port, out_dir):
         test=model.module.eval()(images()),
     )
     torch.save(result, f'{out_dir}/{rank}.pth')
-    dist.barrier()
-    dist.destroy_process_group()
+    close_process_group()
 
 
 @pytest.mark.slow

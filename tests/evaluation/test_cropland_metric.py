@@ -200,6 +200,7 @@ DISTRIBUTED = """
 import sys
 import torch.distributed as dist
 from mmengine.dist import collect_results
+from mmfdconv.engine.launch import close_process_group
 from mmfdconv.evaluation import CroplandMetric
 from tests.evaluation.test_cropland_metric import random_masks, sample
 from mmfdconv.datasets import GID_CLASSES
@@ -213,6 +214,7 @@ metric.dataset_meta = dict(classes=GID_CLASSES)
 for index in ([0, 2], [1, 0])[rank]:
     metric.process(None, [sample(*random_masks(index))])
 print(list(metric.evaluate(3).values()))
+close_process_group()
 """
 
 
