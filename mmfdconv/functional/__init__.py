@@ -17,6 +17,8 @@ from .frequency import (
     spread_over_groups,
     weight_to_image,
 )
+from .modes import is_traced, no_autocast
+from .recomputed_conv import recomputed_conv2d
 from .warehouse import (
     CellShape,
     assign_cells,
@@ -41,13 +43,16 @@ __all__ = [
     'group_sizes',
     'image_to_weight',
     'kernel_to_spectrum',
+    'is_traced',
     'low_pass_bases',
     'low_pass_mask',
     'mix_experts',
     'modulate_bands',
+    'no_autocast',
     'pad_input',
     'per_sample_conv2d',
     'radius_order',
+    'recomputed_conv2d',
     'spectrum_to_kernel',
     'spread_over_groups',
     'weight_to_image',

@@ -7,19 +7,14 @@ products; the backward pass makes them anew instead of keeping them.
 """
 
 import math
-from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, ContextManager, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from .frequency import frequency_bands, low_pass_mask
-
-try:
-    from torch.compiler import is_compiling
-except ImportError:  # torch < 2.3
-    from torch._dynamo.external_utils import is_compiling
+from .modes import is_traced, no_autocast, plain_backward
 
 __all__ = ['low_pass_bases', 'modulate_bands']
 
@@ -94,9 +89,15 @@ class _ModulateBands(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> Tuple[Any, ...]:
         x, maps, coefficients = ctx.saved_tensors
         rows, cols = ctx.rows, ctx.cols
-        if torch.is_grad_enabled():  # gradients of gradients are wanted
-            return _differentiable_backward(ctx, x, maps, grad)
-        with _no_autocast(grad):
+        with no_autocast(grad):
+            if torch.is_grad_enabled():  # gradients of gradients are wanted
+                grads = plain_backward(
+                    lambda x, maps: _modulate(x, maps, rows, cols),
+                    (x, maps),
+                    ctx.needs_input_grad,
+                    grad,
+                )
+                return (*grads, None, None)
             inner = [(grad * x).sum(2)]  # <grad, P_i x> over the channels
             grad_x = grad * maps[:, :, :1]
             total = torch.zeros_like(coefficients)
@@ -115,26 +116,13 @@ class _ModulateBands(torch.autograd.Function):
         return grad_x, grad_maps, None, None
 
 
-def _differentiable_backward(
-    ctx, x: Tensor, maps: Tensor, grad: Tensor
-) -> Tuple[Any, ...]:
-    """The same gradients by plain operations, which autograd records."""
-    with _no_autocast(grad):
-        y = x * maps[:, :, :1]
-        lows = _low_passes(
-            ctx.rows[0].T @ (x @ ctx.cols[0]), ctx.rows, ctx.cols
-        )
-        for i, low in enumerate(lows):
-            y = y + low * _step(maps, i)
-        wanted = [
-            t for t, need in zip((x, maps), ctx.needs_input_grad) if need
-        ]
-        grads = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
-    return (
-        *(next(grads) if n else None for n in ctx.needs_input_grad[:2]),
-        None,
-        None,
-    )
+def _modulate(x: Tensor, maps: Tensor, rows, cols) -> Tensor:
+    """The same by plain operations, which autograd records."""
+    y = x * maps[:, :, :1]
+    lows = _low_passes(rows[0].T @ (x @ cols[0]), rows, cols)
+    for i, low in enumerate(lows):
+        y = y + low * _step(maps, i)
+    return y
 
 
 def _low_passes(coefficients: Tensor, rows, cols):
@@ -175,9 +163,9 @@ def modulate_bands(
     S, bands = maps.shape[1:3]
     by_products = (
         rule == 'exact' and B > 0 and max(H, W) <= _MAX_SIDE
-    ) and not _traced()
+    ) and not is_traced()
     if by_products:
-        with _no_autocast(x):
+        with no_autocast(x):
             key = (tuple(k_list), x.device, x.dtype)
             y = _ModulateBands.apply(
                 x.reshape(B, S, C // S, H, W),
@@ -193,15 +181,3 @@ def modulate_bands(
             band = maps[:, :, i, None] * band
         y = band if y is None else y + band
     return y.reshape(B, C, H, W)
-
-
-def _no_autocast(x: Tensor) -> ContextManager:
-    """Matrix products at the input's precision."""
-    if x.is_meta:  # autocast does not know the meta device
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
-
-
-def _traced() -> bool:
-    """Whether a tracer records: it wants plain operations, of any size."""
-    return is_compiling() or torch.jit.is_tracing()

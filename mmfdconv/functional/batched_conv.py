@@ -4,14 +4,33 @@ The one place that knows how a batch of kernels ``(B, O, C/G, kh, kw)`` meets
 a batch of feature maps ``(B, C, H, W)``.
 """
 
-from typing import Optional, Tuple, Union
+from typing import NamedTuple, Optional, Tuple, Union
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ['pad_input', 'per_sample_conv2d']
+from .modes import is_traced, no_autocast, plain_backward
+
+__all__ = [
+    'ConvOptions',
+    'convolve_samples',
+    'convolve_samples_backward',
+    'pad_input',
+    'pad_zeros',
+    'per_sample_conv2d',
+]
 
 _Pair = Tuple[int, int]
+
+
+class ConvOptions(NamedTuple):
+    """How a convolution moves over its input, as in ``F.conv2d``."""
+
+    stride: _Pair = (1, 1)
+    padding: _Pair = (0, 0)
+    dilation: _Pair = (1, 1)
+    groups: int = 1
 
 
 def pad_input(
@@ -74,34 +93,205 @@ def per_sample_conv2d(
     Returns:
         Feature maps ``(B, O, H', W')``.
     """
-    B, C, H, W = x.shape
-    _, O, I, kh, kw = weight.shape  # noqa: E741
+    B = x.shape[0]
+    O, _, kh, kw = weight.shape[1:]  # noqa: E741
+    if isinstance(padding, str):
+        x, padding = pad_zeros(x, padding, (kh, kw), dilation)
+    options = ConvOptions(stride, padding, dilation, groups)
     if B == 0:
         # The sum over no sample is a zero kernel of the right shape that
         # stays in the graph: every parameter still gets a (zero) gradient.
-        y = F.conv2d(x, weight.sum(0), None, stride, padding, dilation, groups)
-    elif (
-        kh == kw == 1 and groups == 1 and padding in ((0, 0), 'valid', 'same')
-    ):
-        # A 1x1 convolution is a matrix product; no grouped convolution
-        # reaches the speed of a batched one.
-        x = x[..., :: stride[0], :: stride[1]]
-        H, W = x.shape[-2:]
-        y = weight.reshape(B, O, I) @ x.reshape(B, C, H * W)
-        y = y.view(B, O, H, W)
+        y = F.conv2d(x, weight.sum(0), None, *options)
+    elif _is_product(weight, options) or B == 1 or is_traced():
+        y = _convolve(x, weight, options)
     else:
-        # (B, C, H, W) -> (1, B*C, H, W): samples become groups. reshape, for
-        # channels_last and other strided inputs.
-        y = F.conv2d(
-            x.reshape(1, B * C, H, W),
-            weight.reshape(B * O, I, kh, kw),
-            None,
-            stride,
-            padding,
-            dilation,
-            B * groups,
-        )
-        y = y.view(B, O, *y.shape[-2:])
+        y = _PerSampleConv.apply(x, weight, options)
     if bias is not None:
         y = y + bias.to(y.dtype).view(-1, O, 1, 1)
     return y
+
+
+def pad_zeros(
+    x: Tensor, padding: str, kernel_size: _Pair, dilation: _Pair
+) -> Tuple[Tensor, _Pair]:
+    """Turn a padding given by name into numbers.
+
+    What numbers cannot say, an odd pixel on the far side, is carried out.
+
+    Returns:
+        The map, padded if it must be, and the padding ``(ph, pw)`` that is
+        left for the convolution.
+    """
+    if padding == 'valid':
+        return x, (0, 0)
+    th, tw = (d * (k - 1) for k, d in zip(kernel_size, dilation))
+    return F.pad(x, (0, tw % 2, 0, th % 2)), (th // 2, tw // 2)
+
+
+def _is_product(weight: Tensor, options: ConvOptions) -> bool:
+    """Whether the convolution is a matrix product, as 1x1 ones are."""
+    _, padding, _, groups = options
+    return weight.shape[3:] == (1, 1) and groups == 1 and padding == (0, 0)
+
+
+def _convolve(x: Tensor, weight: Tensor, options: ConvOptions) -> Tensor:
+    """All samples at once, in operations that autograd knows."""
+    B, C, H, W = x.shape
+    _, O, I, kh, kw = weight.shape  # noqa: E741
+    stride, padding, dilation, groups = options
+    if _is_product(weight, options):
+        # No grouped convolution reaches the speed of a batched product.
+        x = x[..., :: stride[0], :: stride[1]]
+        H, W = x.shape[-2:]
+        y = weight.reshape(B, O, I) @ x.reshape(B, C, H * W)
+        return y.view(B, O, H, W)
+    # (B, C, H, W) -> (1, B*C, H, W): samples become groups. reshape, for
+    # channels_last and other strided inputs.
+    y = F.conv2d(
+        x.reshape(1, B * C, H, W),
+        weight.reshape(B * O, I, kh, kw),
+        None,
+        stride,
+        padding,
+        dilation,
+        B * groups,
+    )
+    return y.view(B, O, *y.shape[-2:])
+
+
+def convolve_samples(
+    x: Tensor, weight: Tensor, options: ConvOptions
+) -> Tensor:
+    """:func:`per_sample_conv2d` without a graph, for functions of their own.
+
+    Args:
+        x: ``(B, C, H, W)``, ``B > 0``.
+        weight: ``(B, O, C/G, kh, kw)``.
+        options: How to convolve.
+
+    Returns:
+        ``(B, O, H', W')``.
+    """
+    if _one_by_one(x, weight, options):
+        samples = [
+            F.conv2d(x[b : b + 1], weight[b], None, *options)
+            for b in range(len(x))
+        ]
+        return torch.cat(samples)
+    return _convolve(x, weight, options)
+
+
+def convolve_samples_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, need_x: bool
+) -> Tuple[Optional[Tensor], Tensor]:
+    """Gradients of :func:`convolve_samples`.
+
+    Args:
+        grad: Of the output, ``(B, O, H', W')``.
+        x: ``(B, C, H, W)``, of the same dtype.
+        weight: ``(B, O, C/G, kh, kw)``, of the same dtype.
+        options: How was convolved.
+        need_x: Whether the gradient of ``x`` is wanted.
+
+    Returns:
+        The gradients of ``x``, None where it is not wanted, and ``weight``.
+    """
+    if _one_by_one(x, weight, options):
+        pairs = [
+            _convolution_backward(
+                grad[b : b + 1], x[b : b + 1], weight[b], options, need_x
+            )
+            for b in range(len(x))
+        ]
+        grad_x = torch.cat([pair[0] for pair in pairs]) if need_x else None
+        return grad_x, torch.stack([pair[1] for pair in pairs])
+    B, C, H, W = x.shape
+    O, I, kh, kw = weight.shape[1:]  # noqa: E741
+    if _is_product(weight, options):
+        sh, sw = options.stride
+        grad = grad.reshape(B, O, -1)
+        seen = x[..., ::sh, ::sw]
+        grad_weight = grad @ seen.reshape(B, C, -1).transpose(1, 2)
+        grad_x = None
+        if need_x:
+            grad_x = weight.reshape(B, O, I).transpose(1, 2) @ grad
+            grad_x = grad_x.view(seen.shape)
+            if (sh, sw) != (1, 1):
+                whole = torch.zeros_like(x)
+                whole[..., ::sh, ::sw] = grad_x
+                grad_x = whole
+        return grad_x, grad_weight.view_as(weight)
+    grad_x, grad_weight = _convolution_backward(
+        grad.reshape(1, B * O, *grad.shape[2:]),
+        x.reshape(1, B * C, H, W),
+        weight.reshape(B * O, I, kh, kw),
+        options._replace(groups=B * options.groups),
+        need_x,
+    )
+    if need_x:
+        grad_x = grad_x.view(B, C, H, W)
+    return grad_x, grad_weight.view_as(weight)
+
+
+def _one_by_one(x: Tensor, weight: Tensor, options: ConvOptions) -> bool:
+    """Whether samples had better be convolved one after the other.
+
+    CPUs have no fast grouped convolution; with a graph of its own for every
+    sample the advantage would be gone.
+    """
+    return x.device.type == 'cpu' and not _is_product(weight, options)
+
+
+def _convolution_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, need_x: bool
+) -> Tuple[Optional[Tensor], Tensor]:
+    stride, padding, dilation, groups = options
+    return torch.ops.aten.convolution_backward(
+        grad,
+        x,
+        weight,
+        None,
+        stride,
+        padding,
+        dilation,
+        False,
+        (0, 0),
+        groups,
+        (need_x, True, False),
+    )[:2]
+
+
+class _PerSampleConv(torch.autograd.Function):
+    """Convolution of one sample after the other, where that is faster."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, options: ConvOptions):
+        ctx.options = options
+        ctx.save_for_backward(x, weight)
+        return convolve_samples(x, weight, options)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, weight = ctx.saved_tensors
+        with no_autocast(grad):
+            if torch.is_grad_enabled():  # gradients of gradients are wanted
+                grads = plain_backward(
+                    lambda x, w: _convolve(
+                        x.to(grad.dtype), w.to(grad.dtype), ctx.options
+                    ),
+                    (x, weight),
+                    ctx.needs_input_grad,
+                    grad,
+                )
+                return (*grads, None)
+            grad_x, grad_weight = convolve_samples_backward(
+                grad,
+                # As autocast had cast them, if it did.
+                x.to(grad.dtype),
+                weight.to(grad.dtype),
+                ctx.options,
+                ctx.needs_input_grad[0],
+            )
+        if grad_x is not None:
+            grad_x = grad_x.to(x.dtype)
+        return grad_x, grad_weight.to(weight.dtype), None

@@ -156,6 +156,24 @@ class _Permute(torch.autograd.Function):
         return _Permute.apply(grad, inverse, index), None, None
 
 
+class _ScalePairs(torch.autograd.Function):
+    """``(B, ...) * (..., 2)`` with a sum over pairs that costs no more.
+
+    Reductions are slow over a dimension of two.
+    """
+
+    @staticmethod
+    def forward(ctx, scale: Tensor, pairs: Tensor) -> Tensor:
+        ctx.save_for_backward(scale, pairs)
+        return scale[..., None] * pairs
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor]:
+        scale, pairs = ctx.saved_tensors
+        (a, b), (c, d) = grad.unbind(-1), pairs.unbind(-1)
+        return torch.addcmul(a * c, b, d), (scale[..., None] * grad).sum(0)
+
+
 def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
     """Give every rank the gate of its group.
 
@@ -215,7 +233,9 @@ def fourier_disjoint_weight(
         else:
             per_frequency = spread_over_groups(gate[:, r], order.numel())
             per_frequency = _Permute.apply(per_frequency, rank, order)
-            term = per_frequency.view(B, *half_plane, 1) * spectrum[r]
+            term = _ScalePairs.apply(
+                per_frequency.view(B, *half_plane), spectrum[r]
+            )
         gated = term if gated is None else gated + term
     if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.

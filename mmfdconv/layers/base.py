@@ -5,14 +5,13 @@ on the input. ``DynamicConv2d`` holds the contract, a method adds parameters
 and one equation.
 """
 
-from contextlib import nullcontext
 from typing import (
     Any,
     Callable,
-    ContextManager,
     Dict,
     Iterator,
     Optional,
+    Sequence,
     Tuple,
     Union,
 )
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-from ..functional import pad_input, per_sample_conv2d
+from ..functional import pad_input, per_sample_conv2d, recomputed_conv2d
 from .checks import check_choice, check_int_or_pair, check_positive_int
 from .precision import wide
 
@@ -262,13 +261,6 @@ class DynamicConv2d(nn.Module):
         """FFTs, gates and their products are computed in float32 at least."""
         return wide(dtype)
 
-    @staticmethod
-    def no_autocast(x: Tensor) -> ContextManager:
-        """Context for routers and kernels: cheap, and better in float32."""
-        if x.is_meta:  # autocast does not know the meta device
-            return nullcontext()
-        return torch.autocast(x.device.type, enabled=False)
-
     def convolve(
         self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
     ) -> Tensor:
@@ -287,6 +279,38 @@ class DynamicConv2d(nn.Module):
             x,
             weight.to(x.dtype),
             bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def convolve_recomputed(
+        self,
+        x: Tensor,
+        assemble: Callable[..., Tensor],
+        per_sample: Sequence[Optional[Tensor]],
+        shared: Sequence[Optional[Tensor]],
+    ) -> Tensor:
+        """Convolve each sample with a kernel that is not kept for backward.
+
+        Args:
+            x: ``(B, C, H, W)``.
+            assemble: Makes the kernels; it and the tensors it takes are as in
+                :func:`~mmfdconv.functional.recomputed_conv2d`.
+            per_sample: Its tensors with a first dimension ``B``.
+            shared: Its other tensors.
+
+        Returns:
+            ``(B, O, H', W')``, without bias.
+        """
+        x, padding = self._pad(x)
+        return recomputed_conv2d(
+            x,
+            assemble,
+            per_sample,
+            shared,
+            self.weight_shape,
             self.stride,
             padding,
             self.dilation,

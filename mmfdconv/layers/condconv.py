@@ -12,6 +12,7 @@ from typing import Union
 
 from torch import Tensor
 
+from ..functional import no_autocast
 from .base import IntOrPair
 from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
@@ -89,7 +90,7 @@ class CondConv(ExpertConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with self.no_autocast(x):
+        with no_autocast(x):
             alpha = self.routing(self.descriptor(x)).sigmoid()  # (B, K)
             weight = self.mix(alpha, self.experts)
         return self.convolve(x, weight, self.bias)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..functional import no_autocast
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive_int
 from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
@@ -164,7 +165,7 @@ class DCDConv(DynamicConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         B = x.shape[0]
-        with self.no_autocast(x):
+        with no_autocast(x):
             wide = x.to(self.wide(x.dtype))
             pooled = F.adaptive_avg_pool2d(wide, self.squeeze_size)
             y = self.fc(pooled.flatten(1))

@@ -14,6 +14,7 @@ from typing import Union
 
 from torch import Tensor
 
+from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
@@ -95,7 +96,7 @@ class DYConv(ExpertConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with self.no_autocast(x):
+        with no_autocast(x):
             logit = self.attention(self.descriptor(x))  # (B, K)
             alpha = (logit / self.temperature).softmax(dim=1)
             weight = self.mix(alpha, self.experts)

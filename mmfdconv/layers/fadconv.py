@@ -16,6 +16,7 @@ from typing import Union
 
 from torch import Tensor
 
+from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import FrequencyAttention
@@ -102,7 +103,7 @@ class FADConv(ExpertConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with self.no_autocast(x):
+        with no_autocast(x):
             alpha = self.routing(self.descriptor(x)).softmax(dim=1)  # (B, K)
             weight = self.mix(alpha, self.experts)
             bias = None if self.bias is None else self.mix(alpha, self.bias)

@@ -25,6 +25,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
+from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_numbers
 from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
@@ -35,7 +36,6 @@ from .fdconv_options import (
 )
 from .fdconv_parts import (
     FrequencyBandModulation,
-    GlobalGates,
     KernelSpatialModulationGlobal,
     KernelSpatialModulationLocal,
 )
@@ -274,63 +274,83 @@ class FDConv(FourierWeightConv2d):
         Returns:
             ``(B, O, C/G, kh, kw)``, float32 at least.
         """
-        return self._assemble(*self._predict(x))
+        return self._assemble(*self._predict(x), *self._shared())
 
-    def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
-        """The two branches of KSM; the local one always sees the mean."""
+    def _predict(self, x: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """Both branches of KSM; the local one always sees the mean.
+
+        Returns:
+            The global gates, then the local branch's neighbours.
+        """
         descriptor = self.descriptor(x)  # (B, C)
         gates = self.KSM_Global(descriptor)
         if self.KSM_Local is None:
-            return gates, None
+            return (*gates, None)
         if not isinstance(self.descriptor, GlobalAveragePool):
             descriptor = GlobalAveragePool()(x)
-        return gates, self.KSM_Local(descriptor)  # (B, O * kh, C/G * kw)
+        return (*gates, self.KSM_Local.neighbours(descriptor))
 
-    def _assemble(self, gates: GlobalGates, local: Optional[Tensor]) -> Tensor:
+    def _shared(self) -> Tuple[Tensor, Optional[Tensor]]:
+        """What the kernels of all samples are made of."""
+        local = self.KSM_Local
+        return self.spectra(), None if local is None else local.conv.weight
+
+    def _assemble(
+        self,
+        channel: Optional[Tensor],
+        filter: Optional[Tensor],
+        spatial: Optional[Tensor],
+        kernel: Tensor,
+        neighbours: Optional[Tensor],
+        spectra: Tensor,
+        taps: Optional[Tensor],
+    ) -> Tensor:
         """FDW, then the gates that are there; see :meth:`dynamic_weight`."""
         O, I, kh, kw = self.weight_shape  # noqa: E741
-        B, G = gates.kernel.shape[0], self.groups
-        image = self.spectral_image(gates.kernel)  # (B, O * kh, I * kw)
-        if local is not None:
-            image = image * local
-        weight = image.view(B, G, O // G, kh, I, kw)
-        # Small gates first multiply each other, the kernel is passed over
-        # as rarely as can be.
+        B, G = kernel.shape[0], self.groups
+        image = self.spectral_image(kernel, spectra)  # (B, O * kh, I * kw)
+        if neighbours is not None:
+            image = image * self.KSM_Local.gate(neighbours, taps)
+        image = image.view(B, G, O // G, kh, I * kw)
+        # Small gates multiply each other first, as whole rows of the image.
         small = None
-        if gates.filter is not None:
-            small = gates.filter.view(B, G, O // G, 1, 1, 1)
-        if gates.spatial is not None:
-            spatial = gates.spatial.view(B, 1, 1, kh, 1, kw)
+        if channel is not None:
+            small = channel.view(B, G, 1, 1, I, 1)
+        if spatial is not None:
+            spatial = spatial.view(B, 1, 1, kh, 1, kw)
             small = spatial if small is None else small * spatial
         if small is not None:
-            weight = weight * small
-        if gates.channel is not None:
-            weight = weight * gates.channel.view(B, G, 1, 1, I, 1)
-        # (B, G, O/G, kh, I, kw) -> (B, O, I, kh, kw)
-        return weight.flatten(1, 2).permute(0, 1, 3, 2, 4)
+            row = small.expand(-1, -1, -1, -1, I, kw).flatten(4)
+            image = image * row
+        if filter is not None:
+            image = image * filter.view(B, G, O // G, 1, 1)
+        # (B, G, O/G, kh, I * kw) -> (B, O, I, kh, kw), row by row of the
+        # kernel: faster than to permute the elements.
+        rows = image.view(B, O, kh, I, kw).unbind(2)
+        return torch.cat(rows, dim=3).view(B, O, I, kh, kw)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         if self.static:
             return self.convolve_static(x, self.weight, self.bias)
         # The router costs next to nothing, and no FFT knows bfloat16.
-        with self.no_autocast(x):
-            gates, local = self._predict(x)
+        with no_autocast(x):
+            channel, filter, *others = self._predict(x)
+            shared = self._shared()
             on_features = self._features_are_smaller(x)
-            on_kernel = gates
-            if on_features:
-                on_kernel = gates._replace(channel=None, filter=None)
-            weight = self._assemble(on_kernel, local)
         if self.FBM is not None:
             x = self.FBM(x)
-        if not on_features:
-            return self.convolve(x, weight, self.bias)
+        gates = (channel, filter)
         # A gate of whole channels may as well act on the features.
-        if gates.channel is not None:
-            x = x * gates.channel.to(x.dtype)[..., None, None]
-        y = self.convolve(x, weight, None)
-        if gates.filter is not None:
-            y = y * gates.filter.to(y.dtype)[..., None, None]
+        if on_features:
+            gates = (None, None)
+            if channel is not None:
+                x = x * channel.to(x.dtype)[..., None, None]
+        y = self.convolve_recomputed(
+            x, self._assemble, (*gates, *others), shared
+        )
+        if on_features and filter is not None:
+            y = y * filter.to(y.dtype)[..., None, None]
         if self.bias is not None:
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y

@@ -225,9 +225,22 @@ class KernelSpatialModulationLocal(nn.Module):
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """Predict ``(B, O*kh, C/G*kw)``, laid out as FDW, from ``(B, C)``."""
+        return self.gate(self.neighbours(descriptor), self.conv.weight)
+
+    def neighbours(self, descriptor: Tensor) -> Tensor:
+        """What the 1-D convolution sees, laid out for a matrix product.
+
+        Args:
+            descriptor: ``(B, C)``.
+
+        Returns:
+            ``(B, G, kw * n, C/G * kw)`` for a window of ``n`` channels. The
+            columns are those of the kernel's image: position q of the kernel
+            takes the taps of position q.
+        """
         B, C = descriptor.shape
         G, I, n = self.groups, C // self.groups, self.window  # noqa: E741
-        kh, kw = self.kernel_size
+        kw = self.kernel_size[1]
         norm, dtype = self.norm, descriptor.dtype
         x = F.layer_norm(
             descriptor,
@@ -239,16 +252,25 @@ class KernelSpatialModulationLocal(nn.Module):
         # The zero-padded neighbours of every channel, (B, G, n, I).
         x = F.pad(x, (n // 2, n // 2)).unfold(1, n, 1)
         x = x.reshape(B, G, I, n).transpose(2, 3)
-        # The 1-D convolution as one matrix product whose columns are already
-        # those of the kernel's image: position q of the kernel takes the taps
-        # of position q. (B, G, 1, n, I, 1) * (kw, 1, 1, kw) -> (.., kw * n,
-        # I * kw)
+        # (B, G, 1, n, I, 1) * (kw, 1, 1, kw) -> (B, G, kw, n, I, kw)
         eye = torch.eye(kw, dtype=dtype, device=x.device)
         x = x[:, :, None, :, :, None] * eye[:, None, None, :]
-        x = x.reshape(B, G, kw * n, I * kw)
+        return x.reshape(B, G, kw * n, I * kw)
+
+    def gate(self, neighbours: Tensor, weight: Tensor) -> Tensor:
+        """The gate of every element of the kernel.
+
+        Args:
+            neighbours: From :meth:`neighbours`.
+            weight: Of the convolution, ``(O * kh * kw, 1, n)``.
+
+        Returns:
+            ``(B, O*kh, C/G*kw)``.
+        """
+        B, G, depth, cols = neighbours.shape
         # (O * kh * kw, 1, n) -> (G, O/G * kh, kw * n)
-        taps = self.conv.weight.to(dtype).view(G, -1, kw * n)
-        logit = (taps @ x).view(B, self.out_channels * kh, I * kw)
+        taps = weight.to(neighbours.dtype).view(G, -1, depth)
+        logit = (taps @ neighbours).view(B, G * taps.shape[1], cols)
         return apply_gate_activation(logit, self.act, self.att_multi)
 
 

@@ -106,35 +106,37 @@ class FourierWeightConv2d(DynamicConv2d):
             return 1 / (self.kernel_num * self.param_ratio)
         return max(min(self.in_channels, self.out_channels) // 2, 1)
 
-    def spectral_image(self, gate: Tensor) -> Tensor:
+    def spectral_image(self, gate: Tensor, spectra: Tensor) -> Tensor:
         """Weigh the frequency groups of the spectra, Sec. 3.2.
 
         Args:
-            gate: ``(B, R * K)``.
+            gate: ``(B, R * K)``, 1 / (R K) each where it is neutral.
+            spectra: From :meth:`spectra`.
 
         Returns:
             Kernels laid out as images, ``(B, O*kh, C/G*kw)``, float32 at
             least.
         """
+        if self._all_kept:
+            # The published alpha: back from the unit, and against 1 / (R K).
+            # The gates are fewer than the frequencies.
+            gate = gate * (self._unit * self.kernel_num * self.param_ratio)
         return fourier_disjoint_weight(
-            self._spectra(),
+            spectra,
             gate.view(-1, self.param_ratio, self.kernel_num),
             self.order,
             self.rank,
             self._image_size,
         )
 
-    def _spectra(self) -> Tensor:
-        """The spectra, wide, such that gates of 1 / (R K) are neutral."""
+    def spectra(self) -> Tensor:
+        """The spectra, float32 at least, ``(R, ..., 2)`` as stored."""
         stored = getattr(self, self._own_key)
         spectra = stored.to(self.wide(stored.dtype))
         if not self.convert_param:
             spectra = self._to_spectrum(spectra)
             spectra = spectra.expand(self.param_ratio, *spectra.shape)
-        if not self._all_kept:
-            return spectra
-        # The published alpha: back from the unit, and against 1 / (R K).
-        return spectra * (self._unit * self.kernel_num * self.param_ratio)
+        return spectra
 
     def store_kernel_(self, kernel: Tensor) -> None:
         """Put a kernel ``(O, C/G, kh, kw)`` into every spectrum, in place."""

@@ -17,7 +17,7 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from ..functional import cells_to_kernels, kernel_to_cells
+from ..functional import cells_to_kernels, kernel_to_cells, no_autocast
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
@@ -280,7 +280,7 @@ class KWConv(DynamicConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with self.no_autocast(x):
+        with no_autocast(x):
             alpha = self.attention(self.descriptor(x))  # (B, m, cells)
             pieces = alpha @ self.cells.flatten(1).to(alpha.dtype)
             cell = self._warehouse[0].cells[self.warehouse_index]

@@ -13,6 +13,7 @@ from typing import Optional, Union
 
 from torch import Tensor, nn
 
+from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
@@ -171,7 +172,7 @@ class ODConv(ExpertConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         attention, B = self.attention, x.shape[0]
-        with self.no_autocast(x):
+        with no_autocast(x):
             hidden = attention(self.descriptor(x))
             channel = self._gate(attention.channel_fc, hidden)  # (B, C)
             filter_ = self._gate(attention.filter_fc, hidden)  # (B, O)
