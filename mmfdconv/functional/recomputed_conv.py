@@ -57,6 +57,8 @@ class _Plan(NamedTuple):
 
 
 class _RecomputedConv(torch.autograd.Function):
+    """Part by part of the batch, forward and backward."""
+
     @staticmethod
     def forward(ctx, plan: _Plan, x: Tensor, *tensors: Optional[Tensor]):
         ctx.plan = plan
@@ -97,7 +99,10 @@ def _backward(
     x, *tensors = inputs
     wanted = [i for i, need in enumerate(needed[1:]) if need]
     grads_x = []
-    grads = {i: [] for i in wanted}
+    of_samples = {i: [] for i in wanted if i < plan.num_per_sample}
+    of_all = {
+        i: torch.zeros_like(tensors[i]) for i in wanted if i not in of_samples
+    }
     for part in plan.parts(len(x)):
         leaves = plan.share(part, tensors)
         with torch.enable_grad():
@@ -121,14 +126,14 @@ def _backward(
             grad_kernels.to(kernels.dtype),
         )
         for i, share in zip(wanted, shares):
-            if i < plan.num_per_sample or not grads[i]:
-                grads[i].append(share)
-            else:  # all samples use this tensor
-                grads[i][0] += share
-    found = iter(_join(grads[i]) for i in wanted)
+            if i in of_samples:
+                of_samples[i].append(share)
+            else:
+                of_all[i] += share
+    grads = {**{i: _join(g) for i, g in of_samples.items()}, **of_all}
     return [
         _join(grads_x).to(x.dtype) if needed[0] else None,
-        *(next(found) if need else None for need in needed[1:]),
+        *(grads.get(i) for i in range(len(tensors))),
     ]
 
 

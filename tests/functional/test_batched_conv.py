@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmfdconv.functional import pad_input, per_sample_conv2d
+from mmfdconv.functional import batched_conv, pad_input, per_sample_conv2d
 
 from ..reference.conv import pad, sample_conv
 
@@ -138,3 +138,29 @@ def test_zero_padding_is_left_to_the_convolution():
         padded, left = pad_input(x, padding, 'zeros', (3, 3), (1, 1))
         assert padded is x
         assert left == padding
+
+
+def test_gradients_of_gradients():
+    x, weight, _, options = example(2, padding=(1, 0))
+    inputs = [x[..., :4, :4].clone().requires_grad_(), weight.requires_grad_()]
+
+    def function(x, weight):
+        return per_sample_conv2d(x, weight, None, **options)
+
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_on_other_devices_samples_are_groups(name, monkeypatch):
+    x, weight, _, options = example(2, **CASES[name])
+    inputs = [t.requires_grad_() for t in (x, weight)]
+    y = per_sample_conv2d(x, weight, None, **options)
+    grad = torch.randn_like(y)
+    expected = torch.autograd.grad(y, inputs, grad)
+    monkeypatch.setattr(batched_conv, '_one_by_one', lambda *args: False)
+    again = per_sample_conv2d(x, weight, None, **options)
+    torch.testing.assert_close(again, y)
+    for found, other in zip(
+        torch.autograd.grad(again, inputs, grad), expected
+    ):
+        torch.testing.assert_close(found, other)
