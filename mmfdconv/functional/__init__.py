@@ -17,6 +17,7 @@ from .frequency import (
     spread_over_groups,
     weight_to_image,
 )
+from .kernel_gates import gate_image
 from .modes import is_traced, no_autocast
 from .recomputed_conv import recomputed_conv2d
 from .warehouse import (
@@ -40,6 +41,7 @@ __all__ = [
     'dct_descriptor',
     'fourier_disjoint_weight',
     'frequency_bands',
+    'gate_image',
     'group_sizes',
     'image_to_weight',
     'kernel_to_spectrum',

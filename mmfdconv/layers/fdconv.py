@@ -25,7 +25,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from ..functional import no_autocast
+from ..functional import gate_image, no_autocast
 from .base import IntOrPair
 from .checks import check_numbers
 from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
@@ -38,6 +38,7 @@ from .fdconv_parts import (
     FrequencyBandModulation,
     KernelSpatialModulationGlobal,
     KernelSpatialModulationLocal,
+    apply_gate_activation,
 )
 from .fourier_weight import FourierWeightConv2d
 
@@ -309,19 +310,24 @@ class FDConv(FourierWeightConv2d):
         O, I, kh, kw = self.weight_shape  # noqa: E741
         B, G = kernel.shape[0], self.groups
         image = self.spectral_image(kernel, spectra)  # (B, O * kh, I * kw)
-        if neighbours is not None:
-            image = image * self.KSM_Local.gate(neighbours, taps)
         image = image.view(B, G, O // G, kh, I * kw)
         # Small gates multiply each other first, as whole rows of the image.
-        small = None
+        row = image.new_ones(1, 1, 1, 1, 1, 1)
         if channel is not None:
-            small = channel.view(B, G, 1, 1, I, 1)
+            row = channel.view(B, G, 1, 1, I, 1)
         if spatial is not None:
-            spatial = spatial.view(B, 1, 1, kh, 1, kw)
-            small = spatial if small is None else small * spatial
-        if small is not None:
-            row = small.expand(-1, -1, -1, -1, I, kw).flatten(4)
+            row = row * spatial.view(B, 1, 1, kh, 1, kw)
+        row = row.expand(-1, -1, -1, -1, I, kw).flatten(4)
+        local = self.KSM_Local
+        if local is None:
             image = image * row
+        else:
+            logit = local.logit(neighbours, taps).view(image.shape)
+            if local.act == 'sigmoid':
+                image = gate_image(image, logit, row * local.att_multi)
+            else:
+                gate = apply_gate_activation(logit, local.act, local.att_multi)
+                image = image * gate * row
         if filter is not None:
             image = image * filter.view(B, G, O // G, 1, 1)
         # (B, G, O/G, kh, I * kw) -> (B, O, I, kh, kw), row by row of the

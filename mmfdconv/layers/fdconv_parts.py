@@ -225,7 +225,8 @@ class KernelSpatialModulationLocal(nn.Module):
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """Predict ``(B, O*kh, C/G*kw)``, laid out as FDW, from ``(B, C)``."""
-        return self.gate(self.neighbours(descriptor), self.conv.weight)
+        logit = self.logit(self.neighbours(descriptor), self.conv.weight)
+        return apply_gate_activation(logit, self.act, self.att_multi)
 
     def neighbours(self, descriptor: Tensor) -> Tensor:
         """What the 1-D convolution sees, laid out for a matrix product.
@@ -257,8 +258,8 @@ class KernelSpatialModulationLocal(nn.Module):
         x = x[:, :, None, :, :, None] * eye[:, None, None, :]
         return x.reshape(B, G, kw * n, I * kw)
 
-    def gate(self, neighbours: Tensor, weight: Tensor) -> Tensor:
-        """The gate of every element of the kernel.
+    def logit(self, neighbours: Tensor, weight: Tensor) -> Tensor:
+        """Of the gate of every element of the kernel.
 
         Args:
             neighbours: From :meth:`neighbours`.
@@ -270,8 +271,7 @@ class KernelSpatialModulationLocal(nn.Module):
         B, G, depth, cols = neighbours.shape
         # (O * kh * kw, 1, n) -> (G, O/G * kh, kw * n)
         taps = weight.to(neighbours.dtype).view(G, -1, depth)
-        logit = (taps @ neighbours).view(B, G * taps.shape[1], cols)
-        return apply_gate_activation(logit, self.act, self.att_multi)
+        return (taps @ neighbours).view(B, G * taps.shape[1], cols)
 
 
 class FrequencyBandModulation(nn.Module):

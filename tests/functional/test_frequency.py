@@ -273,3 +273,30 @@ def test_bands_of_strided_maps():
     last = x.contiguous(memory_format=torch.channels_last)
     for a, b in zip(frequency_bands(x, [2]), frequency_bands(last, [2])):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('batch', [1, 3])
+def test_pairs_need_not_lie_as_complex_numbers(batch, offset):
+    """A parameter may be a view into a buffer of many, at any offset."""
+    rows, cols, groups = 6, 8, 5
+    order, rank = radius_order(rows, cols)
+    flat = torch.randn(offset + rows * (cols // 2 + 1) * 2).double()
+    gate = torch.rand(batch, 1, groups).double().requires_grad_()
+
+    def weight(flat, gate):
+        spectrum = flat[offset:].view(1, rows, cols // 2 + 1, 2)
+        return fourier_disjoint_weight(
+            spectrum, gate, order, rank, (rows, cols)
+        )
+
+    flat.requires_grad_()
+    apart = flat[offset:].detach().clone()
+    torch.testing.assert_close(
+        weight(flat, gate),
+        fourier_disjoint_weight(
+            apart.view(1, rows, -1, 2), gate, order, rank, (rows, cols)
+        ),
+    )
+    assert torch.autograd.gradcheck(weight, (flat, gate))
+    assert torch.autograd.gradgradcheck(weight, (flat, gate))
