@@ -40,6 +40,8 @@ class _GateImage(torch.autograd.Function):
             grad_image = grad * gate
             grad_logit = grad_image * image
             grad_row = grad_logit.sum_to_size(row.shape)
+            if row.shape == image.shape:
+                grad_row = grad_row.clone()  # summed over nothing
             grad_logit.mul_(row)
             grad_logit.addcmul_(grad_logit, gate, value=-1)
             return grad_image.mul_(row), grad_logit, grad_row

@@ -14,7 +14,7 @@ def inputs(row_shape):
 
 @pytest.mark.core
 @pytest.mark.parametrize(
-    'row_shape', [(2, 1, 3, 6), (1, 1, 1, 6), (2, 1, 1, 6)]
+    'row_shape', [(2, 1, 3, 6), (1, 1, 1, 6), (2, 1, 1, 6), (2, 4, 3, 6)]
 )
 def test_it_is_the_product(row_shape):
     image, logit, row = tensors = inputs(row_shape)
