@@ -1,7 +1,7 @@
 """From a config to a model that runs once, without weights and data."""
 
 import copy
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -139,6 +139,7 @@ class ModelRun:
             return self._call(x)
         except (
             AssertionError,
+            AttributeError,
             NotImplementedError,
             RuntimeError,
             TypeError,
@@ -185,15 +186,26 @@ class ModelRun:
         return self.model(x, samples, mode='tensor')
 
     def _samples(self, scope: str) -> list:
+        from mmengine.structures import InstanceData
+
         if scope == 'mmdet':
             from mmdet.structures import DetDataSample as Sample
         else:
             from mmseg.structures import SegDataSample as Sample
-        meta: Dict[str, Any] = dict(
-            img_shape=self.shape,
-            ori_shape=self.shape,
-            pad_shape=self.shape,
-            batch_input_shape=self.shape,
-            scale_factor=(1.0, 1.0),
-        )
-        return [Sample(metainfo=dict(meta)) for _ in range(self.batch)]
+        samples = []
+        for _ in range(self.batch):
+            sample = Sample(
+                metainfo=dict(
+                    img_shape=self.shape,
+                    ori_shape=self.shape,
+                    pad_shape=self.shape,
+                    batch_input_shape=self.shape,
+                    scale_factor=(1.0, 1.0),
+                )
+            )
+            # Some heads read annotations and then make no use of them.
+            sample.gt_instances = InstanceData(
+                bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
+            )
+            samples.append(sample)
+        return samples

@@ -72,7 +72,8 @@ def count_flops(model: nn.Module, run: Callable[[], Any]) -> FlopCount:
     """Count the FLOPs of a model in one run.
 
     Args:
-        model: On a CPU; what does not belong to it is counted at ``''``.
+        model: On a CPU, or on the meta device if ``run`` asks for no values;
+            what does not belong to it is counted at ``''``.
         run: Calls the model on something. It runs without gradients, in the
             mode (``eval()`` or ``train()``) that the model is in.
 
@@ -188,8 +189,9 @@ def _computes(func: Any, args: Any, out: Any) -> bool:
     sources, results = _tensors(args), _tensors(out)
     if not sources or not results:
         return False
-    memory = {t.untyped_storage().data_ptr() for t in sources}
-    is_view = results[0].untyped_storage().data_ptr() in memory
+    # By identity: on the meta device there are no addresses.
+    memory = {t.untyped_storage()._cdata for t in sources}
+    is_view = results[0].untyped_storage()._cdata in memory
     return func._schema.is_mutable or not is_view
 
 

@@ -232,7 +232,7 @@ def _notes(cost: Cost) -> List[str]:
         if row.params and not row.flops and not row.part
     ]
     if idle:
-        notes.append(f'Not run at inference: {", ".join(idle)}.')
+        notes.append(f'Parameters without FLOPs here: {", ".join(idle)}.')
     sums = cost.count.by(lambda name, part, op: op, 'uncounted')
     large = sorted(sums.items(), key=lambda item: -item[1])
     listed = ', '.join(f'{op} {n / 1e6:,.1f} M' for op, n in large if n >= 5e4)

@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip('torchvision')
 tables = pytest.importorskip('mmfdconv.analysis.tables')
+table_text = pytest.importorskip('mmfdconv.analysis.table_text')
 
 pytestmark = pytest.mark.core
 
