@@ -22,27 +22,34 @@ _HEAD = (
 _TEXT_COLUMNS = (0, 1, 8)
 
 
-def _cells(row: Row, sign: str) -> List[str]:
-    """Numbers as text; millions, from 1000 M on G."""
+def _lines(rows: Sequence[Row], sign: str) -> List[List[str]]:
+    """Numbers as text; FLOPs in G where one of them is that large."""
+    flops = [f for row in rows for f in (row.madds, row.paper_madds) if f]
+    unit = 'G' if any(abs(f) >= 1e3 for f in flops) else 'M'
+    digits = 3 if unit == 'G' else 2
     return [
-        row.model,
-        row.method,
-        _number(row.params, sign, 3),
-        _number(row.paper_params, sign, 2),
-        _difference(row.params, row.paper_params),
-        _number(row.madds, sign, 2),
-        _number(row.paper_madds, sign, 2),
-        _difference(row.madds, row.paper_madds),
-        row.note,
+        [
+            row.model,
+            row.method,
+            _number(row.params, sign, 3),
+            _number(row.paper_params, sign, 2),
+            _difference(row.params, row.paper_params),
+            _number(row.madds, sign, digits, unit),
+            _number(row.paper_madds, sign, 2, unit),
+            _difference(row.madds, row.paper_madds),
+            row.note,
+        ]
+        for row in rows
     ]
 
 
-def _number(millions: Optional[float], sign: str, digits: int) -> str:
+def _number(
+    millions: Optional[float], sign: str, digits: int, unit: str = 'M'
+) -> str:
     if millions is None:
         return '-'
-    if abs(millions) >= 1000:
-        return f'{millions / 1e3:{sign}.2f} G'
-    return f'{millions:{sign}.{digits}f} M'
+    number = millions / 1e3 if unit == 'G' else millions
+    return f'{number:{sign}.{digits}f} {unit}'
 
 
 def _difference(ours: Optional[float], paper: Optional[float]) -> str:
@@ -61,7 +68,7 @@ def to_markdown(rows: Sequence[Row], sign: str = '+') -> str:
         sign: ``'+'`` where the numbers are additions, ``''`` where not.
     """
     lines = [list(_HEAD), ['--'] * len(_HEAD)]
-    lines += [_cells(row, sign) for row in rows]
+    lines += _lines(rows, sign)
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
@@ -105,8 +112,8 @@ def to_latex(tables: Sequence[Table]) -> str:
             f'    {" & ".join(_HEAD[:-1])} \\\\',
             r'    \midrule',
         ]
-        for row in table.rows:
-            cells = map(_escape, _cells(row, _signs(table))[:-1])
+        for line in _lines(table.rows, _signs(table)):
+            cells = map(_escape, line[:-1])
             lines.append(f'    {" & ".join(cells)} \\\\')
         lines += [r'    \bottomrule', r'  \end{tabular}']
         # A note is too long for a column.

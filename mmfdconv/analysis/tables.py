@@ -360,10 +360,6 @@ def paper_tables() -> List[Table]:
             Table(
                 "FDConv's Table 1: stock detectors at 1280x800",
                 base_table(),
-                (
-                    "The papers' counter also sees biases, activations and "
-                    'maximum pooling, which are not FLOPs here.',
-                ),
             )
         )
     tables.append(
