@@ -19,7 +19,7 @@ from .linear import (
     linear_class,
 )
 from .odconv import ODConv
-from .recording import gate_entropy, has_gates, record_gates
+from .recording import gate_entropy, has_gates, record_bands, record_gates
 from .warehouse import Warehouse
 
 __all__ = [
@@ -43,5 +43,6 @@ __all__ = [
     'gate_entropy',
     'has_gates',
     'linear_class',
+    'record_bands',
     'record_gates',
 ]

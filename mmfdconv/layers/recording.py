@@ -6,20 +6,28 @@ recorded runs as if this module did not exist.
 """
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from ..functional import low_pass_mask
 from .base import DynamicConv2d
 from .condconv import CondConv
 from .dyconv import DYConv
 from .fadconv import FADConv
 from .fdconv import FDConv
+from .fdconv_parts import FrequencyBandModulation
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
 
-__all__ = ['gate_entropy', 'has_gates', 'record_gates']
+__all__ = [
+    'Bands',
+    'gate_entropy',
+    'has_gates',
+    'record_bands',
+    'record_gates',
+]
 
 #: A part of a layer, and how its output becomes the gates of the kernels.
 _Source = Tuple[nn.Module, Callable[[Any], Tensor]]
@@ -52,23 +60,98 @@ def record_gates(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
         >>> gates['layer4.0.conv2'].shape
         torch.Size([2, 4])
     """
-    gates: Dict[str, Tensor] = {}
+    sources = {
+        name: source
+        for name, layer in model.named_modules()
+        for source in (_source(layer),)
+        if source is not None
+    }
+    parts = {name: part for name, (part, _) in sources.items()}
 
-    def keep(name: str, read: Callable[[Any], Tensor]) -> Callable:
+    def read(name: str, args: Any, output: Any) -> Tensor:
+        return sources[name][1](output).detach()
+
+    with _recording(parts, read) as gates:
+        yield gates
+
+
+class Bands(NamedTuple):
+    """What FBM did to one image; bands run from high frequencies to low."""
+
+    #: Share of the input's energy in each band, ``(bands,)``; their sum is 1.
+    energy: Tensor
+    #: The spatial maps, ``(S, maps, H, W)``; the lowest band may have none.
+    maps: Tensor
+
+
+@contextmanager
+def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
+    """Record the bands and maps of every FBM, for the first image of a batch.
+
+    Args:
+        model: As in :func:`record_gates`.
+
+    Yields:
+        A dict that every forward pass fills: name of the layer that FBM is
+        part of to :class:`Bands`, detached, on the device of the layer.
+    """
+    parts = {
+        name: layer.FBM
+        for name, layer in model.named_modules()
+        if isinstance(getattr(layer, 'FBM', None), FrequencyBandModulation)
+    }
+
+    def read(name: str, args: Any, output: Any) -> Optional[Bands]:
+        fbm, x = parts[name], args[0][:1].detach()
+        if not x.numel():  # FFT libraries refuse an empty batch
+            return None
+        x = x.to(DynamicConv2d.wide(x.dtype))
+        return Bands(_band_energy(x, fbm), fbm.maps(x)[0])
+
+    with _recording(parts, read) as bands:
+        yield bands
+
+
+def _band_energy(x: Tensor, fbm: FrequencyBandModulation) -> Tensor:
+    """Shares of the bands of ``(1, C, H, W)``, from one FFT (Parseval)."""
+    spectrum = torch.fft.rfft2(x)
+    power = spectrum.abs().square().sum(dim=(0, 1))  # (H, W // 2 + 1)
+    # The half plane stands for both, its first column and Nyquist's for
+    # themselves.
+    power[:, 1 : (x.shape[3] + 1) // 2] *= 2
+    below = [power.sum()]
+    for k in fbm.k_list:
+        mask = low_pass_mask(x.shape[2:], k, fbm.mask, x.device)
+        below.append((power * mask).sum())
+    below.append(torch.zeros_like(below[0]))
+    passed = torch.stack(below)
+    share = passed[:-1] - passed[1:]
+    return share / passed[0].clamp_min(torch.finfo(share.dtype).tiny)
+
+
+@contextmanager
+def _recording(
+    parts: Dict[str, nn.Module], read: Callable[[str, Any, Any], Any]
+) -> Iterator[Dict[str, Any]]:
+    """Keep what ``read(name, inputs, output)`` makes of every part's run."""
+    found: Dict[str, Any] = {}
+
+    def keep(name: str) -> Callable:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            with torch.no_grad():
-                gates[name] = read(output).detach()
+            with torch.no_grad(), DynamicConv2d.no_autocast(
+                next(module.parameters())
+            ):
+                value = read(name, args, output)
+            if value is not None:
+                found[name] = value
 
         return hook
 
     handles = []
     try:
-        for name, layer in model.named_modules():
-            source = _source(layer)
-            if source is not None:
-                part, read = source
-                handles.append(part.register_forward_hook(keep(name, read)))
-        yield gates
+        for name, part in parts.items():
+            handles.append(part.register_forward_hook(keep(name)))
+        yield found
     finally:
         for handle in handles:
             handle.remove()

@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmfdconv.functional import cells_to_kernels, per_sample_conv2d
+from mmfdconv.functional import (
+    cells_to_kernels,
+    frequency_bands,
+    per_sample_conv2d,
+)
 from mmfdconv.layers import (
     CondConv,
     DCDConv,
@@ -18,6 +22,7 @@ from mmfdconv.layers import (
     ODConv,
     gate_entropy,
     has_gates,
+    record_bands,
     record_gates,
 )
 
@@ -131,3 +136,46 @@ def test_entropy():
     torch.testing.assert_close(gate_entropy(gates), wanted)
     torch.testing.assert_close(gate_entropy(gates.half()), wanted)
     assert gate_entropy(gates.view(2, 2, 4)).shape == (2, 2)
+
+
+@pytest.mark.parametrize('size', [(16, 24), (9, 13), (32, 17)])
+@pytest.mark.parametrize('mask', ['exact', 'nearest64'])
+def test_bands(size, mask):
+    cfg = dict(mask=mask, lowfreq_att=True, spatial_group=2)
+    layer = spread_router_(FDConv(4, 4, 3, padding=1, fbm_cfg=cfg))
+    x = torch.randn(2, 4, *size)
+    with record_bands(nn.ModuleDict(dict(conv=layer))) as found:
+        layer(x)
+    energy, maps = found['conv']
+    bands = frequency_bands(x[:1], [2, 4, 8], mask)
+    wanted = torch.stack([band.square().sum() for band in bands])
+    torch.testing.assert_close(energy, wanted / x[0].square().sum())
+    torch.testing.assert_close(energy.sum(), torch.tensor(1.0))
+    torch.testing.assert_close(maps, layer.FBM.maps(x)[0])
+    assert maps.shape == (2, 4, *size)
+
+
+def test_bands_of_nothing():
+    layer = FDConv(4, 4, 3, padding=1)
+    with record_bands(layer) as found, record_gates(layer) as gates:
+        layer(torch.zeros(1, 4, 8, 8))
+        assert found[''].energy.isfinite().all()
+        found.clear()
+        layer(torch.zeros(0, 4, 8, 8))
+    assert found == {}
+    assert gates[''].shape == (0, 4)
+    with record_bands(FDConv(4, 4, 1)) as found:
+        pass
+    assert found == {}
+
+
+def test_under_autocast():
+    layer = spread_router_(FDConv(4, 4, 3, padding=1)).eval()
+    x = torch.randn(2, 4, 8, 8)
+    with torch.autocast('cpu', torch.bfloat16):
+        plain = layer(x.bfloat16())
+        with record_gates(layer) as gates, record_bands(layer) as bands:
+            recorded = layer(x.bfloat16())
+    assert recorded.equal(plain)
+    dtypes = {t.dtype for t in (gates[''], *bands[''])}
+    assert dtypes == {torch.float32}

@@ -1,0 +1,220 @@
+"""The log hook writes what is there, and training does not notice."""
+
+import json
+import uuid
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip('mmengine', reason='MMEngine is not installed')
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from mmfdconv.hooks import DynamicConvLogHook, dynamic_log
+from mmfdconv.layers import DCDConv, DYConv, FDConv
+
+from ..training.helpers import build_runner, classifier
+
+pytestmark = pytest.mark.core
+METHODS = ('FDConv', 'FADConv')
+
+
+class Watch(Hook):
+    """Counts the forward hooks in the model as it runs."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.hooks = []
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        self.hooks.append(hooks_in(runner.model))
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        assert hooks_in(runner.model) == 0
+
+
+def hooks_in(model):
+    return sum(len(m._forward_hooks) for m in model.modules())
+
+
+def train(method, folder, hook=None, iters=4, **options):
+    model = classifier(method, **options)
+    hooks = [] if hook is None else [hook]
+    build_runner(
+        model,
+        folder,
+        iters=iters,
+        custom_hooks=hooks,
+        visualizer=dict(
+            type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
+        ),
+    ).train()
+    return model
+
+
+def entries(folder):
+    """All scalars of the local backend, by step."""
+    (file,) = Path(folder).glob('*/vis_data/scalars.json')
+    found = {}
+    for line in file.read_text().splitlines():
+        values = json.loads(line)
+        found.setdefault(values.pop('step'), {}).update(values)
+    return found
+
+
+def test_is_registered():
+    hook = HOOKS.build(dict(type='DynamicConvLogHook', interval=5))
+    assert type(hook) is DynamicConvLogHook
+    assert (hook.interval, hook.figure_interval) == (5, 2000)
+
+
+@pytest.mark.parametrize('with_cp', [False, True])
+@pytest.mark.parametrize('name', METHODS)
+def test_training_is_the_same_to_the_last_bit(name, with_cp, tmp_path):
+    hook = dict(type='DynamicConvLogHook', interval=1, figure_interval=2)
+    plain = train(name, tmp_path / 'plain', iters=3, with_cp=with_cp)
+    logged = train(name, tmp_path / 'log', hook, iters=3, with_cp=with_cp)
+    state = plain.state_dict()
+    for key, value in logged.state_dict().items():
+        assert value.equal(state[key]), key
+    assert hooks_in(logged) == 0
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_what_is_written(name, tmp_path):
+    watch = Watch()
+    hook = DynamicConvLogHook(interval=2, figure_interval=4)
+    model = classifier(name)
+    runner = build_runner(model, tmp_path, iters=5, custom_hooks=[hook, watch])
+    runner.train()
+    assert [bool(n) for n in watch.hooks] == [False, True, False, True, False]
+    found = entries(tmp_path)
+    layers = [
+        n for n, m in model.named_modules() if isinstance(m, (FDConv, DYConv))
+    ]
+    for step in (2, 4):
+        scalars = found[step]
+        entropy = {
+            k: v for k, v in scalars.items() if k.startswith('gates/entropy/')
+        }
+        assert len(entropy) == 16
+        assert all(0 < value <= 1 + 1e-6 for value in entropy.values())
+        bands = {k: v for k, v in scalars.items() if k.startswith('bands/')}
+        # Four shares and three maps for each of them.
+        assert len(bands) == (16 * 7 if name == 'FDConv' else 0)
+        for layer in layers:
+            share = [bands[f'bands/energy{i}/{layer}'] for i in range(4)]
+            assert sum(share) == pytest.approx(1)
+            assert bands[f'bands/map0/{layer}'] == pytest.approx(1, abs=0.5)
+    for step in (1, 3, 5):
+        assert not any('/' in key for key in found.get(step, {}))
+    pictures = {p.name for p in tmp_path.glob('*/vis_data/vis_image/*')}
+    wanted = {'gates_4.png'} | ({'bands_4.png'} if name == 'FDConv' else set())
+    assert pictures == wanted
+    for path in tmp_path.glob('*/vis_data/vis_image/*'):
+        picture = cv2.imread(str(path))
+        assert picture.shape[0] > 100 and picture.std() > 10
+
+
+def test_other_processes_leave_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(dynamic_log, 'is_main_process', lambda: False)
+    watch = Watch()
+    hook = DynamicConvLogHook(interval=1, figure_interval=1)
+    runner = build_runner(
+        classifier('FADConv'), tmp_path, iters=2, custom_hooks=[hook, watch]
+    )
+    runner.train()
+    assert watch.hooks == [0, 0]
+
+
+class Net(BaseModel):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        self.seen = 0
+
+    def forward(self, inputs, labels=None, mode='tensor'):
+        return dict(loss=self.layer(inputs).square().mean())
+
+
+def test_a_compiled_model_is_not_compiled_again(tmp_path):
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    watch = Watch()
+    runner = Runner(
+        Net(DYConv(3, 4, 1)),
+        str(tmp_path),
+        train_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            dataset=[dict(inputs=torch.randn(3, 8, 8))] * 16,
+            sampler=dict(type='InfiniteSampler'),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=6),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
+        custom_hooks=[DynamicConvLogHook(3, 3), watch],
+        cfg=dict(compile=dict(backend=backend)),
+        default_scope='mmengine',
+        experiment_name=uuid.uuid4().hex,
+    )
+    counts = []
+    watch.after_train_iter = lambda *a, **k: counts.append(len(compiled))
+    runner.train()
+    assert watch.hooks == [0, 0, 1, 0, 0, 1]
+    assert counts[1] > 0
+    # Neither the entries nor the steps after them made new graphs.
+    assert counts[1:] == [counts[1]] * 5
+    found = entries(tmp_path)
+    assert all('gates/entropy/layer' in found[step] for step in (3, 6))
+    assert hooks_in(runner.model) == 0
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    'options, words',
+    [
+        (dict(interval=0), 'interval must be an integer >= 1, got 0'),
+        (dict(interval=2.0), 'got 2.0'),
+        (dict(interval=True), 'got True'),
+        (dict(interval=3), 'multiple of interval=3'),
+        (dict(figure_interval=-200), 'got -200'),
+    ],
+)
+def test_wrong_options(options, words):
+    with pytest.raises(ValueError, match=words):
+        DynamicConvLogHook(**options)
+
+
+@pytest.mark.parametrize('layer', [nn.Conv2d(3, 3, 1), DCDConv(3, 3, 1)])
+def test_nothing_to_log(layer):
+    class Training:
+        model = Net(layer)
+
+    with pytest.raises(ValueError, match='no dynamic layer with gates'):
+        DynamicConvLogHook().before_train(Training)
+
+
+def test_an_iteration_that_fails_leaves_nothing():
+    class Training:
+        model = Net(DYConv(3, 3, 1))
+        iter = 1
+
+    hook = DynamicConvLogHook(2, 2)
+    hook.before_train_iter(Training, 1)
+    assert hooks_in(Training.model) == 1
+    Training.iter = 2
+    hook.before_train_iter(Training, 2)
+    assert hooks_in(Training.model) == 0
