@@ -143,41 +143,56 @@ class Net(BaseModel):
         return dict(loss=self.layer(inputs).square().mean())
 
 
-def test_a_compiled_model_is_not_compiled_again(tmp_path):
-    compiled = []
+def graphs_of_a_compiled_run(folder, hooks):
+    """Number of graphs that were made up to each of ten iterations."""
+    torch._dynamo.reset()
+    compiled, counts = [], []
 
     def backend(graph, inputs):
         compiled.append(graph)
         return graph.forward
 
-    watch = Watch()
+    class Count(Hook):
+        def after_train_iter(self, runner, *args, **kwargs):
+            counts.append(len(compiled))
+
     runner = Runner(
         Net(DYConv(3, 4, 1)),
-        str(tmp_path),
+        str(folder),
         train_dataloader=dict(
             batch_size=2,
             num_workers=0,
-            dataset=[dict(inputs=torch.randn(3, 8, 8))] * 16,
+            dataset=[dict(inputs=torch.randn(3, 8, 8))] * 20,
             sampler=dict(type='InfiniteSampler'),
             collate_fn=dict(type='default_collate'),
         ),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=6),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3)),
-        custom_hooks=[DynamicConvLogHook(3, 3), watch],
-        cfg=dict(compile=dict(backend=backend)),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=10),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-3, momentum=0.9)),
+        custom_hooks=[*hooks, Count()],
         default_scope='mmengine',
         experiment_name=uuid.uuid4().hex,
     )
-    counts = []
-    watch.after_train_iter = lambda *a, **k: counts.append(len(compiled))
+    model = runner.model
+    # As with compile=True in a config.
+    compiled_step = torch.compile(model.train_step, backend=backend)
+    model.train_step = compiled_step
     runner.train()
-    assert watch.hooks == [0, 0, 1, 0, 0, 1]
-    assert counts[1] > 0
-    # Neither the entries nor the steps after them made new graphs.
-    assert counts[1:] == [counts[1]] * 5
-    found = entries(tmp_path)
-    assert all('gates/entropy/layer' in found[step] for step in (3, 6))
-    assert hooks_in(runner.model) == 0
+    assert model.train_step is compiled_step
+    assert hooks_in(model) == 0
+    torch._dynamo.reset()
+    return counts
+
+
+def test_a_compiled_model_is_not_compiled_again(tmp_path):
+    watch = Watch()
+    plain = graphs_of_a_compiled_run(tmp_path / 'plain', [])
+    hooks = [DynamicConvLogHook(5, 5), watch]
+    logged = graphs_of_a_compiled_run(tmp_path / 'logged', hooks)
+    assert watch.hooks == [0, 0, 0, 0, 1] * 2
+    assert plain[0] > 0
+    assert logged[-1] == plain[-1]
+    found = entries(tmp_path / 'logged')
+    assert all('gates/entropy/layer' in found[step] for step in (5, 10))
 
 
 # ------------------------------------------------------------------ errors
