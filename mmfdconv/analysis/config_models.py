@@ -31,8 +31,9 @@ def build_model(cfg: Config) -> nn.Module:
             'build'
         )
     try:
-        model = MODELS.build(cfg.model)
-    except (KeyError, TypeError, ImportError) as error:
+        # A copy: mmseg writes into what it builds from.
+        model = MODELS.build(copy.deepcopy(cfg.model))
+    except (AssertionError, ImportError, KeyError, TypeError) as error:
         raise ValueError(
             f'config: its model cannot be built: {error}'
         ) from error

@@ -80,15 +80,6 @@ def test_a_large_difference_has_a_reason(detector):
         assert reason and not reason.startswith('FLOPs'), row
 
 
-def test_stock_detectors():
-    pytest.importorskip('mmdet')
-    faster, mask = tables.base_table()
-    assert faster.params == pytest.approx(41.753, abs=0.001)
-    assert mask.params == pytest.approx(44.396, abs=0.001)
-    for row in (faster, mask):
-        assert row.madds == pytest.approx(row.paper_madds, rel=0.002)
-
-
 def test_fadconv():
     rows = tables.fadconv_table()
     assert len(rows) == 9
