@@ -206,8 +206,8 @@ def detector_table() -> List[Row]:
 #: Why FLOPs differ from the paper's, as far as the counts below show it; they
 #: are filled in by name, in G.
 _REASONS = {
-    'CondConv 8x': "the paper's is the router's with its averages, "
-    '{routing:.2f} G; the mixture of the kernels is not in it',
+    'CondConv 8x': "the paper's is met by router and averages alone, "
+    '{routing:.3f} G, without the mixture of the kernels',
     'DY-Conv 4x': "the paper's is no sum of these; without averages "
     '{not_averages:.2f} G',
     'DCD': 'the low-rank path runs on the feature maps, as in the '
