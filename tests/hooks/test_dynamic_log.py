@@ -11,13 +11,14 @@ from torch import nn
 
 pytest.importorskip('mmengine', reason='MMEngine is not installed')
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmfdconv.hooks import DynamicConvLogHook, dynamic_log
 from mmfdconv.layers import DCDConv, DYConv, FDConv
 
+from ..ports import free_port
 from ..training.helpers import build_runner, classifier
 
 pytestmark = pytest.mark.core
@@ -201,6 +202,61 @@ def test_a_compiled_model_is_not_compiled_again(tmp_path):
     assert all('gates/entropy/layer' in found[step] for step in (5, 10))
 
 
+class Written:
+    """As much of a runner as the hook looks at; keeps what is written."""
+
+    def __init__(self, model, iteration=0):
+        self.model = model
+        self.iter = iteration
+        self.visualizer = self
+        self.scalars = {}
+        self.pictures = {}
+
+    def add_scalars(self, scalars, step):
+        self.scalars[step] = scalars
+
+    def add_image(self, name, image, step):
+        self.pictures[name, step] = image
+
+
+@pytest.fixture
+def process_group():
+    address = f'tcp://127.0.0.1:{free_port()}'
+    torch.distributed.init_process_group(
+        'gloo', init_method=address, rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_under_ddp(process_group):
+    net = Net(FDConv(3, 4, 3))
+    runner = Written(MMDistributedDataParallel(module=net), iteration=1)
+    hook = DynamicConvLogHook(2, 2)
+    hook.before_train(runner)
+    hook.before_train_iter(runner, 1)
+    runner.model(torch.randn(2, 3, 16, 16), mode='loss')['loss'].backward()
+    hook.after_train_iter(runner, 1)
+    assert {k.rpartition('/')[2] for k in runner.scalars[2]} == {'layer'}
+    assert set(runner.pictures) == {('gates', 2), ('bands', 2)}
+    assert hooks_in(net) == 0
+    assert net.layer.dft_weight.grad is not None
+
+
+def test_when_nothing_ran_it_says_so_once(monkeypatch):
+    runner = Written(Net(FDConv(3, 4, 3)), iteration=1)
+    hook = DynamicConvLogHook(2, 2)
+    messages = []
+    monkeypatch.setattr(
+        dynamic_log, 'print_log', lambda text, **_: messages.append(text)
+    )
+    for runner.iter in (1, 3):
+        hook.before_train_iter(runner, runner.iter)
+        hook.after_train_iter(runner, runner.iter)
+    assert len(messages) == 1 and 'nothing is logged' in messages[0]
+    assert runner.scalars == runner.pictures == {}
+
+
 # ------------------------------------------------------------------ errors
 
 
@@ -221,21 +277,15 @@ def test_wrong_options(options, words):
 
 @pytest.mark.parametrize('layer', [nn.Conv2d(3, 3, 1), DCDConv(3, 3, 1)])
 def test_nothing_to_log(layer):
-    class Training:
-        model = Net(layer)
-
     with pytest.raises(ValueError, match='no dynamic layer with gates'):
-        DynamicConvLogHook().before_train(Training)
+        DynamicConvLogHook().before_train(Written(Net(layer)))
 
 
 def test_an_iteration_that_fails_leaves_nothing():
-    class Training:
-        model = Net(DYConv(3, 3, 1))
-        iter = 1
-
+    runner = Written(Net(DYConv(3, 3, 1)), iteration=1)
     hook = DynamicConvLogHook(2, 2)
-    hook.before_train_iter(Training, 1)
-    assert hooks_in(Training.model) == 1
-    Training.iter = 2
-    hook.before_train_iter(Training, 2)
-    assert hooks_in(Training.model) == 0
+    hook.before_train_iter(runner, 1)
+    assert hooks_in(runner.model) == 1
+    runner.iter = 2
+    hook.before_train_iter(runner, 2)
+    assert hooks_in(runner.model) == 0

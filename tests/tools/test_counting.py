@@ -33,8 +33,6 @@ def test_get_flops(tool, tmp_path):
     [
         (('none.py',), "'none.py' is not a file"),
         (('empty.py',), 'no model=dict'),
-        (('empty.py', '--shape', '1', '2', '3'), 'got 1 2 3'),
-        (('empty.py', '--out', 'a.txt'), "got 'a.txt'"),
     ],
 )
 def test_what_is_wrong_is_told(tool, tmp_path, options, words):
@@ -55,3 +53,15 @@ def test_paper_tables(tool, tmp_path):
     result = tool('analysis/paper_tables.py', '--out', 'none/out.csv')
     assert result.returncode == 1
     assert "paper_tables.py: error: out: the folder 'none'" in result.stdout
+
+
+def test_hook_cost(tool):
+    options = ('--shape', '32x64', '--batch', '1', '--rounds', '1')
+    script = 'analysis/hook_cost.py'
+    result = tool(script, '--model', 'resnet18', *options)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert 'FDConv resnet18 at 1x32x64 on cpu' in result.stdout
+    assert '% of a step' in result.stdout
+    result = tool(script, '--model', 'vgg')
+    assert result.returncode == 1
+    assert 'hook_cost.py: error: model must be' in result.stdout
