@@ -1,24 +1,51 @@
-"""The papers' parameter columns, counted on models that are really built.
+"""The papers' cost columns, counted on models that are really built.
 
-Models are built on the meta device, without memory for their weights. What
-the papers say stands beside as the papers'.
+Models are built and run on the meta device, without memory for their weights
+or values. What the papers say stands beside as the papers'.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from importlib.util import find_spec
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from torch import nn
 
 from ..convert import ConversionReport, LayerRule, convert_dynamic_
 from ..layers import DynamicConv2d, FADConv
+from .flop_formulas import POOLING_OPS
+from .flops import FlopCount, count_flops
+from .table_models import (
+    cropland_resnet,
+    deeplab,
+    mobilenet_v2,
+    on_meta,
+    resnet,
+)
 
 __all__ = [
     'Row',
+    'Table',
+    'base_table',
     'detector_table',
     'fadconv_multiply_adds',
     'fadconv_table',
-    'to_markdown',
+    'paper_tables',
 ]
+
+#: Height and width for which the detectors' FLOPs are given.
+_IMAGE = (800, 1280)
+#: A difference from the paper above this has its reason beside it.
+_TOLERANCE = 0.02
 
 
 class Row(NamedTuple):
@@ -26,63 +53,19 @@ class Row(NamedTuple):
 
     model: str
     method: str
-    params: float
-    paper_params: float
+    params: Optional[float]
+    paper_params: Optional[float]
     madds: Optional[float] = None
     paper_madds: Optional[float] = None
     note: str = ''
 
 
-# ------------------------------------------------------------------ models
+class Table(NamedTuple):
+    """Rows under one title, and what holds for all of them."""
 
-
-def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    with torch.device('meta'):
-        return build()
-
-
-def _resnet(depth: int, **kwargs: Any) -> nn.Module:
-    from torchvision.models import resnet
-
-    return getattr(resnet, f'resnet{depth}')(weights=None, **kwargs)
-
-
-def _cropland_resnet(depth: int, width: int = 64) -> nn.Module:
-    """The paper's U-Net encoder: ResNet with a second convolution up front.
-
-    ``width`` is that of the first stage; the stem keeps 64 channels.
-    """
-    from torchvision.models.resnet import BasicBlock, ResNet
-
-    blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[depth]
-
-    class Encoder(ResNet):
-        def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
-            planes = planes * width // 64
-            return super()._make_layer(block, planes, blocks, stride, dilate)
-
-    encoder = Encoder(BasicBlock, blocks)
-    del encoder.fc
-    return nn.ModuleDict(
-        dict(stem=nn.Conv2d(64, 64, 3, padding=1), encoder=encoder)
-    )
-
-
-def _deeplab() -> nn.Module:
-    from torchvision.models.segmentation.deeplabv3 import ASPP
-
-    encoder = _resnet(18)
-    del encoder.fc
-    return nn.ModuleDict(dict(encoder=encoder, aspp=ASPP(512, [6, 12, 18])))
-
-
-def _mobilenet_v2() -> nn.Module:
-    from torchvision.models import mobilenet_v2
-
-    return mobilenet_v2(weights=None).features
-
-
-# ------------------------------------------------------------------ counts
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
 
 
 def fadconv_multiply_adds(layer: FADConv) -> int:
@@ -90,7 +73,8 @@ def fadconv_multiply_adds(layer: FADConv) -> int:
 
     ``2 C P^3`` for the DCT, the router's two layers, and ``K C O k^2 / G``
     for the mixture. The shared fusion net enters once, not once per channel:
-    with that the paper's figures come out.
+    with that the paper's figures come out. Only the coefficients that are
+    used are computed here, and the net runs for every channel.
     """
     descriptor = layer.descriptor
     dct = 2 * layer.in_channels * descriptor.pool_size**3
@@ -106,7 +90,7 @@ def _convert(
     conv_cfg: Mapping[str, Any],
     rule: Optional[LayerRule] = None,
 ):
-    model = _on_meta(build)
+    model = on_meta(build)
     report: ConversionReport = convert_dynamic_(model, conv_cfg, rule)
     return model, report
 
@@ -123,34 +107,150 @@ def _dcd_classifier(classes: int = 1000, channels: int = 2048) -> int:
     return path + gate + squeeze * latent**2 + squeeze * classes
 
 
-def detector_table() -> List[Row]:
-    """ResNet-50 in a detector: parameters that each method adds.
+def _resnet_flops(model: nn.Module) -> FlopCount:
+    """FLOPs of a ResNet's feature extractor, on the meta device."""
+    x = torch.empty(1, 3, *_IMAGE, device='meta')
+    model.fc = nn.Identity()
+    # The classifier's average is no part of a detector.
+    model.avgpool = nn.Identity()
+    return count_flops(model.eval(), lambda: model(x))
 
-    Placement is the preset of each method. The papers' column is FDConv's
-    Table 1 (arXiv:2503.18783), where the rivals' figures are to 0.1 M.
+
+def base_table() -> List[Row]:
+    """The stock detectors: mmdet's configs, ResNet-50 and FPN.
+
+    The papers' column is the stock rows of FDConv's Table 1. Needs mmdet.
     """
-    methods: Dict[str, Any] = {
-        'CondConv 8x': (dict(type='CondConv', num_experts=8), 90.0),
-        'DY-Conv 4x': (dict(type='DYConv', num_experts=4), 75.3),
-        'DCD': (dict(type='DCDConv'), 4.3),
-        'ODConv 4x': (dict(type='ODConv', num_experts=4), 65.1),
-        'KernelWarehouse 1x': (dict(type='KWConv', cell_num_ratio=1), 2.5),
-        'KernelWarehouse 4x': (dict(type='KWConv', cell_num_ratio=4), 76.5),
-        'FDConv K=64': (dict(type='FDConv', kernel_num=64), 3.6),
+    from mmengine.hub import get_config
+    from mmengine.registry import DefaultScope
+
+    from .flops_report import cost_of_config
+
+    cases = {
+        'Faster R-CNN': (
+            'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+            207.1e3,
+        ),
+        'Mask R-CNN': ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 260.1e3),
     }
     rows = []
-    for method, (conv_cfg, paper) in methods.items():
-        _, report = _convert(lambda: _resnet(50), conv_cfg)
-        added, note = report.added_params, ''
+    for model, (name, paper) in cases.items():
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            cost = cost_of_config(get_config(f'mmdet::{name}'), _IMAGE)
+        total = cost.total
+        rows.append(
+            Row(
+                model,
+                'stock ResNet-50',
+                total.params / 1e6,
+                None,
+                total.flops / 1e6,
+                paper,
+            )
+        )
+    return rows
+
+
+def detector_table() -> List[Row]:
+    """ResNet-50 in a detector: parameters and FLOPs that each method adds.
+
+    Placement is the preset of each method; one image of 800 x 1280. The
+    papers' column is FDConv's Table 1 (arXiv:2503.18783), where the rivals'
+    parameters are to 0.1 M.
+    """
+    methods: Dict[str, Tuple[Dict[str, Any], float, Optional[float]]] = {
+        'CondConv 8x': (dict(type='CondConv', num_experts=8), 90.0, 10),
+        'DY-Conv 4x': (dict(type='DYConv', num_experts=4), 75.3, 160),
+        'DCD': (dict(type='DCDConv'), 4.3, 130),
+        'ODConv 4x': (dict(type='ODConv', num_experts=4), 65.1, 350),
+        'KernelWarehouse 1x': (
+            dict(type='KWConv', cell_num_ratio=1),
+            2.5,
+            None,
+        ),
+        'KernelWarehouse 4x': (
+            dict(type='KWConv', cell_num_ratio=4),
+            76.5,
+            None,
+        ),
+        'FDConv K=64': (dict(type='FDConv', kernel_num=64), 3.6, 1800),
+    }
+    stock = _resnet_flops(on_meta(lambda: resnet(50)))
+    rows = []
+    for method, (conv_cfg, paper, paper_flops) in methods.items():
+        model, report = _convert(lambda: resnet(50), conv_cfg)
+        count = _resnet_flops(model)
+        added, notes = report.added_params, []
         if method == 'DCD':
             head = _dcd_classifier()
-            note = (
+            notes.append(
                 f'the backbone alone: {added / 1e6:.3f} M; with the '
                 f"authors' dynamic classifier, {head / 1e6:.3f} M"
             )
             added += head
-        rows.append(Row('ResNet-50', method, added / 1e6, paper, note=note))
+        notes.append(_explain(method, count, stock, paper_flops))
+        rows.append(
+            Row(
+                'ResNet-50',
+                method,
+                added / 1e6,
+                paper,
+                (count.total - stock.total) / 1e6,
+                paper_flops,
+                '; '.join(notes),
+            )
+        )
     return rows
+
+
+#: Why FLOPs differ from the paper's, as far as the counts below show it; they
+#: are filled in by name, in G.
+_REASONS = {
+    'CondConv 8x': "the paper's is met by router and averages alone, "
+    '{routing:.3f} G, without the mixture of the kernels',
+    'DY-Conv 4x': "the paper's is no sum of these; without averages "
+    '{not_averages:.2f} G',
+    'DCD': 'the low-rank path runs on the feature maps, as in the '
+    "authors' code; the paper's is no sum of these; without that path "
+    '{routing:.2f} G',
+    'ODConv 4x': "the paper's is no sum of these and more than all",
+    'FDConv K=64': 'the paper does not say whether its count sees FFTs; '
+    "without the bands' low-passes, in the paper FFTs, {not_bands:.2f} G; "
+    "without the kernels' FFTs as well {not_ffts:.2f} G",
+}
+
+
+def _explain(
+    method: str, count: FlopCount, stock: FlopCount, paper: Optional[float]
+) -> str:
+    """What the FLOPs that a method adds consist of, and why they differ."""
+    parts = count.by(lambda name, part, op: part)
+    # Beside the convolutions that it stands in for.
+    extra = parts.pop('convolution') + parts.pop('') - stock.total
+    if extra:
+        parts['low-rank path'] = extra
+    averages = count.by(
+        lambda name, part, op: part == 'router' and op in POOLING_OPS
+    )[True]
+    parts['averages of the input'] = averages
+    parts['router'] -= averages
+    giga = {part: flops / 1e9 for part, flops in parts.items() if flops}
+    listed = ', '.join(
+        f'{part} {flops:.3f} G'
+        for part, flops in sorted(giga.items(), key=lambda item: -item[1])
+    )
+    text = f'FLOPs: {listed}'
+    total = sum(giga.values())
+    if paper is None or abs(total / (paper / 1e3) - 1) <= _TOLERANCE:
+        return text
+    low_passes = giga.get('bands', 0) + giga.get('band FFT', 0)
+    reason = _REASONS[method].format(
+        routing=giga['averages of the input'] + giga['router'],
+        not_averages=total - giga['averages of the input'],
+        not_bands=total - low_passes,
+        not_ffts=total - low_passes - giga.get('kernel FFT', 0),
+    )
+    return f'{text}; {reason}'
 
 
 def fadconv_table() -> List[Row]:
@@ -171,18 +271,18 @@ def fadconv_table() -> List[Row]:
         )
 
     # Blocks, depthwise and pointwise, and the last convolution; not the stem.
-    mobilenet = LayerRule(patterns={r'0\.0': False})
+    not_stem = LayerRule(patterns={r'0\.0': False})
     # All but the image pooling branch, which sees one pixel.
-    deeplab = LayerRule(patterns={r'aspp\.convs\.4\..*': False})
+    aspp = LayerRule(patterns={r'aspp\.convs\.4\..*': False})
 
     def narrow():
-        return _cropland_resnet(18, 16)
+        return cropland_resnet(18, 16)
 
     cases = [
-        ('ResNet-18', lambda: _cropland_resnet(18), unet(18), {}, 26.1, 58.87),
+        ('ResNet-18', lambda: cropland_resnet(18), unet(18), {}, 26.1, 58.87),
         (
             'ResNet-34',
-            lambda: _cropland_resnet(34),
+            lambda: cropland_resnet(34),
             unet(34),
             {},
             56.54,
@@ -199,16 +299,16 @@ def fadconv_table() -> List[Row]:
             )
             for experts, paper in ((2, 0.62), (4, 1.78), (6, 2.95), (8, 4.12))
         ),
-        ('DeepLabV3+ ResNet-18', _deeplab, deeplab, {}, 45.8, 119.71),
+        ('DeepLabV3+ ResNet-18', deeplab, aspp, {}, 45.8, 119.71),
         (
             'DeepLabV3+ ResNet-18',
-            _deeplab,
             deeplab,
+            aspp,
             dict(pool_size=32),
             45.8,
             530.92,
         ),
-        ('MobileNetV2', _mobilenet_v2, mobilenet, {}, 7.28, 138.7),
+        ('MobileNetV2', mobilenet_v2, not_stem, {}, 7.28, 138.7),
     ]
     rows = []
     for name, build, rule, options, params, madds in cases:
@@ -219,6 +319,11 @@ def fadconv_table() -> List[Row]:
             for layer in model.modules()
             if isinstance(layer, DynamicConv2d)
         )
+        runs = sum(
+            _added_by_fadconv(layer)
+            for layer in model.modules()
+            if isinstance(layer, FADConv)
+        )
         method = f'FADConv {options["num_experts"]}x, P={options["pool_size"]}'
         rows.append(
             Row(
@@ -228,29 +333,58 @@ def fadconv_table() -> List[Row]:
                 params,
                 counted / 1e6,
                 madds,
+                f'as it runs {runs / 1e6:.2f} M',
             )
         )
     return rows
 
 
-def to_markdown(rows: List[Row]) -> str:
-    """A table in Markdown, ours beside the paper's."""
-    head = (
-        'model',
-        'method',
-        'parameters',
-        'paper',
-        'multiply-adds',
-        'paper',
-        'note',
+def _added_by_fadconv(layer: FADConv) -> int:
+    """FLOPs of a layer as it runs, its convolution and pooling left out.
+
+    These two depend on the size of the input, all others do not.
+    """
+    x = torch.empty(1, layer.in_channels, 8, 8, device='meta')
+    count = count_flops(layer.eval(), lambda: layer(x))
+    sums = count.by(
+        lambda name, part, op: part != 'convolution' and op not in POOLING_OPS
     )
+    return sums[True]
 
-    def cell(value: Any, digits: int) -> str:
-        if isinstance(value, str):
-            return value
-        return '-' if value is None else f'+{value:.{digits}f} M'
 
-    digits = (0, 0, 3, 2, 2, 2, 0)
-    lines = [[cell(value, d) for value, d in zip(row, digits)] for row in rows]
-    lines = [list(head), ['--'] * len(head), *lines]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+def paper_tables() -> List[Table]:
+    """All tables; the stock detectors' only where there is mmdet."""
+    tables = []
+    if find_spec('mmdet') is not None:
+        tables.append(
+            Table(
+                "FDConv's Table 1: stock detectors at 1280x800",
+                base_table(),
+            )
+        )
+    tables.append(
+        Table(
+            "FDConv's Table 1: what each method adds to a detector's "
+            'ResNet-50 at 1280x800',
+            detector_table(),
+            (
+                "FLOPs of KernelWarehouse: the paper's are not at hand. A "
+                'real FFT of N points counts 1.25 N log2 N multiply-adds.',
+            ),
+        )
+    )
+    tables.append(
+        Table(
+            "FADConv's Tables 1, 2 and 4: what it adds to an encoder",
+            fadconv_table(),
+            (
+                "FLOPs: the paper's Eq. (5), one multiply-add as one. As it "
+                'runs, only the DCT coefficients that are used are computed, '
+                'the fusion net runs for every channel, and the averages '
+                'before the DCT, which depend on the image, are left out. '
+                "The papers' other columns could not be read and are not "
+                'here.',
+            ),
+        )
+    )
+    return tables

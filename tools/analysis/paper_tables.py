@@ -1,17 +1,42 @@
-"""Count the papers' parameter columns on models that are really built."""
+"""Count the papers' cost columns on models that are really built.
+
+Ours stand beside the papers', with the difference; one multiply-add is one
+FLOP.
+"""
 
 import argparse
+import sys
+from pathlib import Path
 
-from mmfdconv.analysis import tables
+from mmengine.logging import MMLogger
+
+from mmfdconv.analysis import table_text, tables
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--format', choices=table_text.FORMATS, default='markdown'
+    )
+    parser.add_argument('--out', help='write to this file, not to the screen')
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Print both tables."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print('Parameters added to ResNet-50 in a detector\n')
-    print(tables.to_markdown(tables.detector_table()))
-    print('\nFADConv: what it adds to the encoders of its paper\n')
-    print(tables.to_markdown(tables.fadconv_table()))
+    """Print or write all tables."""
+    args = parse_args()
+    if args.out and not Path(args.out).resolve().parent.is_dir():
+        sys.exit(
+            'paper_tables.py: error: out: the folder '
+            f'{str(Path(args.out).parent)!r} does not exist'
+        )
+    MMLogger.get_instance('paper_tables', log_level='ERROR')
+    text = table_text.FORMATS[args.format](tables.paper_tables())
+    if args.out:
+        Path(args.out).write_text(text, encoding='utf-8')
+    else:
+        print(text, end='')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,212 @@
+"""From a config to a model that runs once, without weights and data."""
+
+import copy
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS
+from torch import nn
+
+from ..registry import LAYERS
+
+__all__ = ['ModelRun', 'build_model', 'default_shape', 'stock_config']
+
+_LEAST_SIDE = 32
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's model for inference; weights stay random.
+
+    Args:
+        cfg: An experiment; its default scope must be set.
+
+    Raises:
+        ValueError: It has no model, or one that cannot be built.
+    """
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(
+            'config: it has no model=dict(type=...), so there is nothing to '
+            'build'
+        )
+    try:
+        # A copy: mmseg writes into what it builds from.
+        model = MODELS.build(copy.deepcopy(cfg.model))
+    except (AssertionError, ImportError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'config: its model cannot be built: {error}'
+        ) from error
+    return revert_sync_batchnorm(model).eval()
+
+
+def stock_config(cfg: Config) -> Config:
+    """The same config with its dynamic layers taken out again.
+
+    Raises:
+        ValueError: There are none.
+    """
+    cfg = copy.deepcopy(cfg)
+    if not _make_stock_(cfg.get('model')):
+        raise ValueError(
+            "config: its model has neither a 'DynamicBackbone' nor a "
+            f'conv_cfg with one of {", ".join(sorted(LAYERS))}, so it is the '
+            'stock model already'
+        )
+    return cfg
+
+
+def _make_stock_(node: Any) -> bool:
+    """Take the dynamic layers out below a node, in place."""
+    changed = False
+    if isinstance(node, dict):
+        if str(node.get('type', '')).rpartition('.')[2] == 'DynamicBackbone':
+            inner = dict(node['backbone'])
+            node.clear()
+            node.update(inner)
+            changed = True
+        conv_cfg = node.get('conv_cfg')
+        if isinstance(conv_cfg, dict) and conv_cfg.get('type') in LAYERS:
+            node['conv_cfg'] = None
+            changed = True
+    elif not isinstance(node, (list, tuple)):
+        return False
+    for child in node.values() if isinstance(node, dict) else node:
+        changed |= _make_stock_(child)
+    return changed
+
+
+def default_shape(cfg: Config) -> Tuple[int, int]:
+    """The ``(H, W)`` for which a toolbox's tables give FLOPs.
+
+    mmdet: 800 x 1280; mmseg: the size of the training crops, else 512 x 512;
+    mmpretrain: 224 x 224.
+    """
+    if cfg.default_scope == 'mmdet':
+        return 800, 1280
+    if cfg.default_scope == 'mmpretrain':
+        return 224, 224
+    for holder in (cfg, cfg.get('data_preprocessor') or {}):
+        size = holder.get('crop_size') or holder.get('size')
+        if size is not None:
+            return tuple(size)
+    return 512, 512
+
+
+class ModelRun:
+    """Calls a model of mmdet, mmseg or mmpretrain once on an empty image.
+
+    As the toolboxes' own counters do, it stops short of turning outputs into
+    results. A two-stage detector's second stage sees the regions that its
+    first one finds, up to the number that its ``test_cfg`` lets through.
+
+    Args:
+        model: From :func:`build_model`.
+        scope: The toolbox.
+        shape: ``(H, W)`` of the image, as the network sees it.
+        batch: Number of images.
+
+    Raises:
+        ValueError: The shape is none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        scope: str,
+        shape: Tuple[int, int],
+        batch: int = 1,
+    ) -> None:
+        if min(shape) < _LEAST_SIDE:
+            raise ValueError(
+                f'shape: an image has a height and a width of at least '
+                f'{_LEAST_SIDE} pixels, got {" ".join(map(str, shape))}'
+            )
+        self.model = model
+        self.scope = scope
+        self.shape = tuple(shape)
+        self.batch = batch
+        #: How many regions a two-stage detector classified.
+        self.regions: Optional[int] = None
+
+    def __call__(self) -> Any:
+        """Run.
+
+        Raises:
+            ValueError: The model does not run on its own or at this shape.
+        """
+        x = torch.zeros(self.batch, 3, *self.shape)
+        try:
+            return self._call(x)
+        except (
+            AssertionError,
+            AttributeError,
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+        ) as error:
+            height, width = self.shape
+            raise ValueError(
+                f'{type(self.model).__name__} does not run on an image of '
+                f'{height} x {width} (another --shape may fit): '
+                f'{type(error).__name__}: {error}'
+            ) from error
+
+    def _call(self, x: torch.Tensor) -> Any:
+        if self.scope == 'mmpretrain':
+            return self.model(x, mode='tensor')
+        if self.scope == 'mmseg':
+            return self._segment(x)
+        samples = self._samples('mmdet')
+        rpn_head = getattr(self.model, 'rpn_head', None)
+        if rpn_head is None:
+            return self.model(x, samples, mode='tensor')
+        predict = rpn_head.predict
+        rpn_head.predict = self._counting(predict)
+        try:
+            return self.model(x, samples, mode='tensor')
+        finally:
+            del rpn_head.predict
+
+    def _counting(self, predict: Callable) -> Callable:
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            results = predict(*args, **kwargs)
+            self.regions = sum(len(result) for result in results)
+            return results
+
+        return counting
+
+    def _segment(self, x: torch.Tensor) -> Any:
+        from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
+
+        samples = self._samples('mmseg')
+        head = getattr(self.model, 'decode_head', None)
+        if isinstance(head, (MaskFormerHead, Mask2FormerHead)):
+            # Its forward() wants the samples, which mode='tensor' keeps.
+            return head(self.model.extract_feat(x), samples)
+        return self.model(x, samples, mode='tensor')
+
+    def _samples(self, scope: str) -> list:
+        from mmengine.structures import InstanceData
+
+        if scope == 'mmdet':
+            from mmdet.structures import DetDataSample as Sample
+        else:
+            from mmseg.structures import SegDataSample as Sample
+        samples = []
+        for _ in range(self.batch):
+            sample = Sample(
+                metainfo=dict(
+                    img_shape=self.shape,
+                    ori_shape=self.shape,
+                    pad_shape=self.shape,
+                    batch_input_shape=self.shape,
+                    scale_factor=(1.0, 1.0),
+                )
+            )
+            # Some heads read annotations and then make no use of them.
+            sample.gt_instances = InstanceData(
+                bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
+            )
+            samples.append(sample)
+        return samples

@@ -1,0 +1,161 @@
+"""What one operation costs, from the shapes of its tensors.
+
+The unit is the toolboxes': one multiply-add is one FLOP. Convolutions, matrix
+products, normalisation, resizing and pooling count as in MMEngine's analyser;
+FFTs, which it leaves out, count by :func:`fft`.
+
+A formula takes an operation's inputs, positional, and its output.
+"""
+
+import math
+from typing import Any, Callable, Dict, Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ['FFT_OPS', 'FORMULAS', 'POOLING_OPS', 'PRODUCT_OPS', 'fft']
+
+
+def fft(points: int, transforms: int = 1, real: bool = True) -> int:
+    """Multiply-adds of FFTs.
+
+    A complex transform of ``N`` points takes about ``5 N log2 N`` additions
+    and multiplications (radix 2; the convention of FFTW's benchmarks), one
+    of real data half as many, and two of them make a multiply-add: ``1.25 N
+    log2 N`` for real data, ``2.5 N log2 N`` for complex.
+
+    Args:
+        points: ``N``, all points of one transform, of both its axes.
+        transforms: How many.
+        real: Whether the data on one side are real.
+    """
+    factor = 1.25 if real else 2.5
+    return round(factor * transforms * points * math.log2(max(points, 1)))
+
+
+def convolution(args: Sequence[Any], out: Tensor) -> int:
+    """Every element of the kernel, once per pixel (and bias for free)."""
+    x, weight, transposed = args[0], args[1], args[6]
+    pixels = (x if transposed else out).shape[2:]
+    return x.shape[0] * weight.numel() * math.prod(pixels)
+
+
+def _product(first: int) -> Callable:
+    """Products of matrices, from the position of the first of the two."""
+
+    def product(args: Sequence[Any], out: Tensor) -> int:
+        return args[first].numel() * args[first + 1].shape[-1]
+
+    return product
+
+
+def _vector_product(args: Sequence[Any], out: Tensor) -> int:
+    return args[0].numel()
+
+
+def _attention(args: Sequence[Any], out: Any) -> int:
+    """Scores and their product with the values."""
+    query, key, value = args[:3]
+    scores = query.shape[:-1].numel() * key.shape[-2]
+    return scores * (query.shape[-1] + value.shape[-1])
+
+
+def _real_to_complex(args: Sequence[Any], out: Tensor) -> int:
+    x, axes = args[:2]
+    points = math.prod(x.shape[axis] for axis in axes)
+    return fft(points, x.numel() // max(points, 1))
+
+
+def _complex_to_real(args: Sequence[Any], out: Tensor) -> int:
+    points = math.prod(out.shape[axis] for axis in args[1])
+    return fft(points, out.numel() // max(points, 1))
+
+
+def _complex_to_complex(args: Sequence[Any], out: Tensor) -> int:
+    x, axes = args[:2]
+    points = math.prod(x.shape[axis] for axis in axes)
+    return fft(points, x.numel() // max(points, 1), real=False)
+
+
+def _per_input(args: Sequence[Any], out: Tensor) -> int:
+    return args[0].numel()
+
+
+def _per_output(factor: int) -> Callable:
+    return lambda args, out: factor * out.numel()
+
+
+def _batch_norm(args: Sequence[Any], out: Any) -> int:
+    """One multiply-add; scale and shift make another one.
+
+    As in MMEngine, where batch statistics cost as much as a layer norm's.
+    """
+    x, weight = args[:2]
+    batch_statistics = len(args) > 5 and args[5] is True
+    if batch_statistics:
+        return (5 if weight is not None else 4) * x.numel()
+    return (2 if weight is not None else 1) * x.numel()
+
+
+def _layer_norm(weight_at: int) -> Callable:
+    def norm(args: Sequence[Any], out: Any) -> int:
+        return (5 if args[weight_at] is not None else 4) * args[0].numel()
+
+    return norm
+
+
+_MATRIX: Dict[str, Callable] = {
+    'mm': _product(0),
+    'bmm': _product(0),
+    'addmm': _product(1),
+    'baddbmm': _product(1),
+    'mv': _vector_product,
+    'addmv': lambda args, out: args[1].numel(),
+    'dot': _vector_product,
+    'convolution': convolution,
+    '_convolution': convolution,
+    'convolution_overrideable': convolution,
+}
+_ATTENTION = (
+    '_scaled_dot_product_flash_attention',
+    '_scaled_dot_product_flash_attention_for_cpu',
+    '_scaled_dot_product_efficient_attention',
+    '_scaled_dot_product_cudnn_attention',
+)
+_FFT: Dict[str, Callable] = {
+    '_fft_r2c': _real_to_complex,
+    '_fft_c2r': _complex_to_real,
+    '_fft_c2c': _complex_to_complex,
+}
+_POOLING: Dict[str, Callable] = {
+    'mean': _per_input,
+    '_adaptive_avg_pool2d': _per_input,
+}
+_OTHERS: Dict[str, Callable] = {
+    'native_batch_norm': _batch_norm,
+    '_native_batch_norm_legit': _batch_norm,
+    '_native_batch_norm_legit_no_training': _batch_norm,
+    'cudnn_batch_norm': _batch_norm,
+    'native_layer_norm': _layer_norm(2),
+    'native_group_norm': _layer_norm(1),
+    'upsample_nearest2d': _per_output(1),
+    'upsample_bilinear2d': _per_output(4),
+    'grid_sampler_2d': _per_output(4),
+}
+
+#: Formula of every operation that is counted, by ``torch.ops.aten``'s name.
+FORMULAS: Dict[str, Callable] = {
+    **_MATRIX,
+    **_FFT,
+    **_POOLING,
+    **_OTHERS,
+    **{
+        name: _attention
+        for name in _ATTENTION
+        if hasattr(torch.ops.aten, name)
+    },
+}
+#: Operations whose cost is nearly all of a model's.
+PRODUCT_OPS = frozenset(_MATRIX)
+FFT_OPS = frozenset(_FFT)
+POOLING_OPS = frozenset(_POOLING)

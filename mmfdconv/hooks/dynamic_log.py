@@ -1,0 +1,230 @@
+"""Logs what dynamic layers do while they are trained."""
+
+import logging
+import math
+from contextlib import ExitStack, contextmanager
+from typing import Any, Dict, Iterator, Optional
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..layers import gate_entropy, has_gates, record_bands, record_gates
+from ..layers.recording import Bands
+from .dynamic_figures import draw_bands, draw_gates
+
+__all__ = ['DynamicConvLogHook']
+
+
+@HOOKS.register_module()
+class DynamicConvLogHook(Hook):
+    """Log gates and frequency bands to the visualizer's backends.
+
+    Every ``interval`` iterations, for every dynamic layer:
+
+    * ``gates/entropy/<layer>``: entropy of the gates over its kernels (or
+      frequency groups, or cells), 1 where all weigh the same, 0 where one
+      stands alone; mean over the batch;
+    * ``bands/energy<i>/<layer>``: share of the input's energy in FBM's band
+      ``i``, 0 with the highest frequencies; of the batch's first image;
+    * ``bands/map<i>/<layer>``: mean of the band's map, 1 where it changes
+      nothing.
+
+    Every ``figure_interval`` iterations, as pictures: how the gates of a few
+    layers are spread (``gates``), and the maps of a few FBMs (``bands``).
+
+    Training is not changed. Only in an iteration that is logged do hooks
+    stand in the model, and only on the main process. A compiled train step
+    does not call hooks, so such an iteration runs uncompiled.
+
+    Args:
+        interval (int): Iterations from one entry to the next.
+            Defaults to 200.
+        figure_interval (int): Iterations from one set of pictures to the
+            next; a multiple of ``interval``, or 0 for none.
+            Defaults to 2000.
+
+    Raises:
+        ValueError: An option is out of range, or, when training begins, the
+            model has no layer that could be logged.
+
+    Example:
+        >>> custom_hooks = [dict(type='DynamicConvLogHook')]
+        >>> # beside the local files, to TensorBoard
+        >>> vis_backends = [
+        ...     dict(type='LocalVisBackend'),
+        ...     dict(type='TensorboardVisBackend')]
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 200, figure_interval: int = 2000
+    ) -> None:
+        if not _is_int(interval) or interval < 1:
+            raise ValueError(
+                f'interval must be an integer >= 1, got {interval!r}'
+            )
+        if (
+            not _is_int(figure_interval)
+            or figure_interval < 0
+            or figure_interval % interval
+        ):
+            raise ValueError(
+                f'figure_interval must be a multiple of interval={interval}, '
+                f'or 0 for no pictures, got {figure_interval!r}'
+            )
+        self.interval = interval
+        self.figure_interval = figure_interval
+        self._recording: Optional[ExitStack] = None
+        self._gates: Dict[str, Tensor] = {}
+        self._bands: Dict[str, Bands] = {}
+        self._warned = False
+
+    # ----------------------------------------------------------------- hook
+
+    def before_train(self, runner: Runner) -> None:
+        """Make sure that there is something to log.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not _can_log(_unwrapped(runner.model)):
+            raise ValueError(
+                'DynamicConvLogHook: the model has no dynamic layer with '
+                'gates over kernels, such as FDConv, FADConv or ODConv; take '
+                'the hook out of custom_hooks or use such a layer'
+            )
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        """Begin to record, if this iteration is one to log.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Not used.
+            data_batch (dict or tuple or list, optional): Not used.
+        """
+        self._stop()  # an iteration that failed left it
+        if (runner.iter + 1) % self.interval or not is_main_process():
+            return
+        model = _unwrapped(runner.model)
+        with ExitStack() as recording:
+            self._gates = recording.enter_context(record_gates(model))
+            self._bands = recording.enter_context(record_bands(model))
+            recording.enter_context(_uncompiled(runner.model))
+            self._recording = recording.pop_all()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Write what was recorded.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): Not used.
+            data_batch (dict or tuple or list, optional): Not used.
+            outputs (dict, optional): Not used.
+        """
+        if self._recording is None:
+            return
+        self._stop()
+        step = runner.iter + 1
+        scalars = {**_gate_scalars(self._gates), **_band_scalars(self._bands)}
+        if scalars:
+            runner.visualizer.add_scalars(scalars, step=step)
+        elif not self._warned:
+            self._warned = True
+            print_log(
+                'DynamicConvLogHook: no dynamic layer ran as a module of its '
+                'own, as happens inside a compiled part of the model; '
+                'nothing is logged',
+                logger='current',
+                level=logging.WARNING,
+            )
+        if self.figure_interval and step % self.figure_interval == 0:
+            for name, draw, found in (
+                ('gates', draw_gates, self._gates),
+                ('bands', draw_bands, self._bands),
+            ):
+                if found:
+                    runner.visualizer.add_image(name, draw(found), step=step)
+        self._gates, self._bands = {}, {}
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave nothing in the model.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        self._stop()
+
+    # -------------------------------------------------------------- helpers
+
+    def _stop(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+            self._recording = None
+
+
+def _gate_scalars(gates: Dict[str, Tensor]) -> Dict[str, float]:
+    means = {
+        name: gate_entropy(gate).mean() / math.log(gate.shape[-1])
+        for name, gate in gates.items()
+        if gate.shape[-1] > 1 and gate.numel()
+    }
+    return _numbers({f'gates/entropy/{n}': v for n, v in means.items()})
+
+
+def _band_scalars(bands: Dict[str, Bands]) -> Dict[str, float]:
+    values = {}
+    for name, (energy, maps) in bands.items():
+        for i, share in enumerate(energy):
+            values[f'bands/energy{i}/{name}'] = share
+        for i, mean in enumerate(maps.mean(dim=(0, 2, 3))):
+            values[f'bands/map{i}/{name}'] = mean
+    return _numbers(values)
+
+
+def _numbers(values: Dict[str, Tensor]) -> Dict[str, float]:
+    """Tensors as numbers; a GPU is waited for once, not once per number."""
+    if not values:
+        return {}
+    stacked = torch.stack([value.double() for value in values.values()])
+    return dict(zip(values, stacked.tolist()))
+
+
+def _can_log(model: nn.Module) -> bool:
+    return any(
+        has_gates(m) or getattr(m, 'FBM', None) is not None
+        for m in model.modules()
+    )
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+@contextmanager
+def _uncompiled(model: nn.Module) -> Iterator[None]:
+    """Put the train step as it was before MMEngine compiled it."""
+    compiled = vars(model).get('train_step')
+    original: Any = getattr(compiled, '_torchdynamo_orig_callable', None)
+    if original is None:
+        yield
+        return
+    model.train_step = original
+    try:
+        yield
+    finally:
+        model.train_step = compiled
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

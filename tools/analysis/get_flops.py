@@ -1,0 +1,76 @@
+"""Count parameters and FLOPs of a config's model, part by part.
+
+Works for mmdet, mmseg and mmpretrain, on a CPU, without data or checkpoint.
+"""
+
+import argparse
+import sys
+
+import torch
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from mmfdconv.analysis import flops_report
+from mmfdconv.engine import launch
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the image, or one number for both; '
+        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
+        '(mmpretrain)',
+    )
+    parser.add_argument(
+        '--compare-stock',
+        action='store_true',
+        help='count the same model without dynamic layers, too',
+    )
+    parser.add_argument(
+        '--out', help='also write the numbers to this .json or .csv file'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace values of the config, as in '
+        'model.backbone.conv_cfg.kernel_num=16',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table, or say what is wrong."""
+    args = parse_args()
+    # Quiet about what is converted; tools/print_layers.py tells.
+    MMLogger.get_instance('get_flops', log_level='ERROR')
+    try:
+        shape = flops_report.parse_shape(args.shape)
+        flops_report.check_out(args.out)
+        cfg = launch.load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.default_scope)
+        stock = None
+        if args.compare_stock:
+            cost, stock = flops_report.compare(cfg, shape)
+        else:
+            cost = flops_report.cost_of_config(cfg, shape)
+        if args.out:
+            about = dict(config=args.config, torch=torch.__version__)
+            flops_report.write(args.out, cost, stock, **about)
+    except ValueError as error:
+        sys.exit(f'get_flops.py: error: {error}')
+    height, width = cost.shape
+    print(f'{args.config}, one image of {height} x {width}\n')
+    print(flops_report.to_text(cost, stock))
+
+
+if __name__ == '__main__':
+    main()
