@@ -19,6 +19,7 @@ from .linear import (
     linear_class,
 )
 from .odconv import ODConv
+from .recording import gate_entropy, has_gates, record_gates
 from .warehouse import Warehouse
 
 __all__ = [
@@ -39,5 +40,8 @@ __all__ = [
     'ODLinear',
     'OnTokens',
     'Warehouse',
+    'gate_entropy',
+    'has_gates',
     'linear_class',
+    'record_gates',
 ]

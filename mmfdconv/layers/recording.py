@@ -1,0 +1,126 @@
+"""Reads what dynamic layers predict while a model runs, and changes nothing.
+
+Forward hooks stand on the routers as long as a recording lasts and no longer:
+nothing is computed twice, no statistics move, and a model that is not being
+recorded runs as if this module did not exist.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .base import DynamicConv2d
+from .condconv import CondConv
+from .dyconv import DYConv
+from .fadconv import FADConv
+from .fdconv import FDConv
+from .kernel_warehouse import KWConv
+from .odconv import ODConv
+
+__all__ = ['gate_entropy', 'has_gates', 'record_gates']
+
+#: A part of a layer, and how its output becomes the gates of the kernels.
+_Source = Tuple[nn.Module, Callable[[Any], Tensor]]
+
+
+@contextmanager
+def record_gates(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
+    """Record the gates of all dynamic layers of a model.
+
+    What is recorded is what weighs the kernels: attention over the experts of
+    CondConv, DY-Conv, ODConv and FADConv, gates of FDConv's frequency groups,
+    attention of KernelWarehouse's mixtures over the cells. A layer without
+    such gates is left out: DCD, a single expert, one that its options keep
+    static.
+
+    Args:
+        model: Any module; of a wrapper such as ``DistributedDataParallel``
+            its ``module``, if names shall have no prefix. A compiled forward
+            pass does not call hooks, so record the model as it was before.
+
+    Yields:
+        A dict that every forward pass fills: layer's name to gates
+        ``(B, K)``, of KernelWarehouse ``(B, mixtures, cells)``, detached, on
+        the device of the layer. A layer that runs again overwrites its own.
+
+    Example::
+
+        >>> with record_gates(model) as gates:
+        ...     model(images)
+        >>> gates['layer4.0.conv2'].shape
+        torch.Size([2, 4])
+    """
+    gates: Dict[str, Tensor] = {}
+
+    def keep(name: str, read: Callable[[Any], Tensor]) -> Callable:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            with torch.no_grad():
+                gates[name] = read(output).detach()
+
+        return hook
+
+    handles = []
+    try:
+        for name, layer in model.named_modules():
+            source = _source(layer)
+            if source is not None:
+                part, read = source
+                handles.append(part.register_forward_hook(keep(name, read)))
+        yield gates
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def has_gates(layer: nn.Module) -> bool:
+    """Whether :func:`record_gates` finds gates in this layer."""
+    return _source(layer) is not None
+
+
+def gate_entropy(gates: Tensor) -> Tensor:
+    """Entropy of gates, taken for a distribution over the kernels.
+
+    Gates need not sum to 1 (CondConv, FDConv), and KernelWarehouse's may be
+    negative: it is their magnitudes' shares that count.
+
+    Args:
+        gates: ``(..., K)``.
+
+    Returns:
+        In nats, ``(...)``: ``log K`` where all kernels weigh the same, 0
+        where one stands alone (or where all gates are 0).
+    """
+    size = gates.abs().to(torch.promote_types(gates.dtype, torch.float32))
+    total = size.sum(dim=-1, keepdim=True)
+    share = size / total.clamp_min(torch.finfo(size.dtype).tiny)
+    return torch.special.entr(share).sum(dim=-1)
+
+
+def _source(layer: nn.Module) -> Optional[_Source]:
+    if not isinstance(layer, DynamicConv2d) or layer.static:
+        return None
+    if isinstance(layer, FDConv):
+        # One group of one spectrum has no gate.
+        if layer.KSM_Global.kernel_fc is None:
+            return None
+        return layer.KSM_Global, lambda gates: gates.kernel
+    if isinstance(layer, ODConv):
+        # It hands hidden features on; the experts' head is one of four.
+        head = layer.attention.kernel_fc
+        return None if head is None else (head, _softmax(layer))
+    if isinstance(layer, DYConv):
+        return layer.attention, _softmax(layer)
+    if isinstance(layer, FADConv):
+        return layer.routing, lambda logit: logit.softmax(dim=1)
+    if isinstance(layer, CondConv):
+        return layer.routing, torch.sigmoid
+    if isinstance(layer, KWConv):
+        return layer.attention, lambda attention: attention
+    return None
+
+
+def _softmax(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    # The temperature is read when the layer runs: a hook may move it.
+    return lambda logit: (logit / layer.temperature).softmax(dim=1)

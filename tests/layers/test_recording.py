@@ -1,0 +1,133 @@
+"""Recorded gates are those that the kernels were made with."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mmfdconv.functional import cells_to_kernels, per_sample_conv2d
+from mmfdconv.layers import (
+    CondConv,
+    DCDConv,
+    DYConv,
+    FADConv,
+    FDConv,
+    FDLinear,
+    KWConv,
+    ODConv,
+    gate_entropy,
+    has_gates,
+    record_gates,
+)
+
+from .test_kernel_warehouse import TwoLayers, convert
+
+pytestmark = pytest.mark.core
+
+
+def tensors(model):
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def spread_router_(layer):
+    """Move a router off its neutral start."""
+    for parameter in layer.router_parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return layer
+
+
+@pytest.mark.parametrize('cls', [CondConv, DYConv, FADConv, ODConv])
+def test_experts(cls, monkeypatch):
+    layer = spread_router_(cls(4, 6, 3, num_experts=3))
+    if hasattr(layer, 'temperature'):
+        layer.temperature.fill_(2.0)
+    used = []
+    mix = layer.mix
+    monkeypatch.setattr(
+        layer, 'mix', lambda a, e: used.append(a.detach()) or mix(a, e)
+    )
+    with record_gates(layer) as gates:
+        layer(torch.randn(2, 4, 7, 7))
+    assert gates[''].shape == (2, 3)
+    assert not gates[''].requires_grad
+    torch.testing.assert_close(gates[''], used[0], rtol=0, atol=0)
+    assert gates[''].std() > 0.01
+
+
+@pytest.mark.parametrize('act', ['sigmoid', 'tanh'])
+def test_frequency_groups(act):
+    layer = FDConv(16, 16, 3, kernel_num=8, ksm_global_act=act)
+    spread_router_(layer).eval()
+    x = torch.randn(2, 16, 7, 7)
+    with record_gates(layer) as gates:
+        layer(x)
+    wanted = layer.KSM_Global(x.mean((2, 3))).kernel
+    torch.testing.assert_close(gates[''], wanted)
+    assert gates[''].std() > 0.01
+
+
+def test_cells():
+    net = convert(TwoLayers(), cell_num_ratio=2, temperature=0.3)
+    layer = net.c2
+    assert isinstance(layer, KWConv)
+    x = torch.randn(2, 16, 5, 5)
+    with record_gates(net) as gates:
+        y = layer(x)
+    assert list(gates) == ['c2']
+    assert gates['c2'].shape == (2, layer.place.mixtures, len(layer.cells))
+    cell = layer._warehouse[0].cells[layer.warehouse_index]
+    pieces = gates['c2'] @ layer.cells.flatten(1)
+    kernel = cells_to_kernels(pieces, layer.weight_shape, cell)
+    wanted = per_sample_conv2d(x, kernel, layer.bias, padding=(1, 1))
+    torch.testing.assert_close(y, wanted)
+
+
+def test_names_hooks_and_layers_without_gates():
+    model = nn.ModuleDict(
+        dict(
+            dcd=DCDConv(4, 4, 1),
+            one=ODConv(4, 4, 1, num_experts=1),
+            group=FDConv(4, 4, 1, kernel_num=1),
+            static=FDConv(4, 4, 1, use_fdconv_if_c_gt=16),
+            stock=nn.Conv2d(4, 4, 1),
+            inner=nn.Sequential(DYConv(4, 4, 1)),
+            tokens=FDLinear(16, 16),
+        )
+    )
+    x = torch.randn(2, 4, 3, 3)
+    before = tensors(model)
+    with record_gates(model) as gates:
+        assert gates == {}
+        for name, layer in model.items():
+            layer(torch.randn(2, 5, 16) if name == 'tokens' else x)
+        model['inner'](x[:1])  # the later call counts
+    assert set(gates) == {'inner.0', 'tokens'}
+    assert gates['inner.0'].shape == (1, 4)
+    assert all(not m._forward_hooks for m in model.modules())
+    found = {name for name, m in model.named_modules() if has_gates(m)}
+    assert found == set(gates)
+    after = model.state_dict()
+    # Running statistics of routers moved as in any training step.
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert all('bn' in name for name in moved)
+    with record_gates(model):  # no call, no statistics
+        pass
+    assert all(torch.equal(after[k], v) for k, v in tensors(model).items())
+
+
+def test_hooks_go_when_the_model_fails():
+    layer = DYConv(4, 4, 1)
+    with pytest.raises(RuntimeError), record_gates(layer):
+        layer(torch.randn(2, 3, 3, 3))
+    assert all(not m._forward_hooks for m in layer.modules())
+
+
+def test_entropy():
+    gates = torch.tensor(
+        [[0.25] * 4, [1.0, 0, 0, 0], [2.0, -2, 0, 0], [0.0] * 4]
+    )
+    wanted = torch.tensor([math.log(4), 0, math.log(2), 0])
+    torch.testing.assert_close(gate_entropy(gates), wanted)
+    torch.testing.assert_close(gate_entropy(gates.half()), wanted)
+    assert gate_entropy(gates.view(2, 2, 4)).shape == (2, 2)
