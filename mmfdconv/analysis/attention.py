@@ -93,8 +93,7 @@ def frequency_attention(
     pooled = pooled.detach()
     coefficients = pooled_dct(pooled)
     kept = kept_coefficients(descriptor).to(pooled.device)
-    # d/dX = sum_ij g_ij B_i B_j^T, so g is the gradient's inverse DCT as a
-    # linear map, taken the other way round.
+    # With C = B^T X B the chain rule gives d/dX = B (d/dC) B^T.
     basis = dct_basis(pooled.shape[-1], pooled.device, pooled.dtype)
     dual = basis / basis.square().sum(dim=0)
     sensitivity = dual.t() @ gradient @ dual

@@ -2,7 +2,16 @@
 
 import math
 from copy import deepcopy
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import torch
 from mmengine.config import Config
@@ -22,6 +31,7 @@ __all__ = [
     'gate_shares',
     'gates_misfit',
     'moving_layer',
+    'relative_entropy',
     'study_gates',
 ]
 
@@ -69,8 +79,8 @@ def gate_shares(gates: Tensor) -> Tensor:
     return shares.flatten(1, -2).mean(dim=1) if shares.dim() > 2 else shares
 
 
-def _layer_gates(gates: Tensor) -> Tensor:
-    """Entropy over its largest value, ``(B, ..., K) -> (B,)``."""
+def relative_entropy(gates: Tensor) -> Tensor:
+    """Entropy of gates over log K, ``(B, ..., K) -> (B,)``."""
     entropy = gate_entropy(gates) / math.log(gates.shape[-1])
     return entropy.flatten(1).mean(dim=1) if entropy.dim() > 1 else entropy
 
@@ -135,7 +145,7 @@ def study_gates(
     model: nn.Module,
     data: Any,
     number: Optional[int] = None,
-    progress: Callable[[int], Any] = lambda n: None,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> GateStudy:
     """Record the gates of all layers over a data set.
 
@@ -143,7 +153,7 @@ def study_gates(
         model: In evaluation mode.
         data: From :func:`build_data`.
         number: At most so many images, spread evenly over the data.
-        progress: Called with 1 after each image.
+        progress: Wraps the numbers of the images, such as ``tqdm``.
 
     Raises:
         ValueError: The model has no gates over kernels.
@@ -160,8 +170,9 @@ def study_gates(
     count = min(number or len(data), len(data))
     recorded: Dict[str, List[Tensor]] = {name: [] for name in names}
     present = torch.zeros(count, len(classes), dtype=torch.bool)
-    for row, index in enumerate(torch.linspace(0, len(data) - 1, count)):
-        item = data[int(index.round())]
+    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
+    for row, index in enumerate(progress(chosen)):
+        item = data[index]
         with record_gates(model) as gates:
             extract(model, pseudo_collate([item]), names)
         for name in names:
@@ -170,12 +181,13 @@ def study_gates(
         for label in classes_in(item['data_samples']):
             if label < len(classes):
                 present[row, label] = True
-        progress(1)
     found = {}
     for name, rows in recorded.items():
         if rows:  # a layer that is never reached has none
             every = torch.cat(rows)
-            found[name] = LayerGates(gate_shares(every), _layer_gates(every))
+            found[name] = LayerGates(
+                gate_shares(every), relative_entropy(every)
+            )
     return GateStudy(found, present, classes)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     'extract',
     'load_model',
     'one_line',
+    'pad_picture',
     'pick_layer',
     'read_image',
     'test_pipeline',
@@ -252,6 +253,17 @@ def displayable(inputs: Tensor) -> np.ndarray:
     low, high = np.nanpercentile(pixels, (2, 98))
     pixels = (pixels - low) / max(high - low, 1e-6)
     return (np.nan_to_num(pixels).clip(0, 1) * 255).astype(np.uint8)
+
+
+def pad_picture(picture: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Pad an image to what the model saw, so that feature maps lie upon it.
+
+    Args:
+        picture: ``(H, W, 3)``.
+        size: Height and width of the model's input.
+    """
+    more = [max(n - m, 0) for n, m in zip(size, picture.shape)]
+    return np.pad(picture, ((0, more[0]), (0, more[1]), (0, 0)))
 
 
 # ---------------------------------------------------------------- running

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from functools import partial
 
 from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from mmfdconv.analysis.canvas import check_out
@@ -103,14 +105,16 @@ def options(args: argparse.Namespace) -> dict:
             )
         found['number'] = args.number
     if args.figure == 'gates':
-        bar = tqdm(unit='image', total=args.number, dynamic_ncols=True)
-        found.update(split=args.split, below=args.dead, progress=bar.update)
+        bar = partial(tqdm, unit='image', dynamic_ncols=True)
+        found.update(split=args.split, below=args.dead, progress=bar)
     return found
 
 
 def main() -> None:
     """Draw and say what is seen, or say what is wrong."""
     args = parse_args()
+    # Without the tables and lines that building a model logs.
+    MMLogger.get_instance('figures', log_level='WARNING')
     try:
         cfg = launch.load_config(args.config, args.cfg_options)
         if args.checkpoint is not None:

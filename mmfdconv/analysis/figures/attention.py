@@ -73,7 +73,7 @@ def draw_attention(
     share = kept_share(attention)
     for ax, values, head in (
         (axes[1], pooled, f'features, pooled to {P} x {P}'),
-        (axes[2], gap, 'what GAP keeps\n0 % of the variation'),
+        (axes[2], gap, 'what GAP keeps\n0% of the variation'),
         (axes[3], fat, f'what FAT keeps\n{share:.0%} of the variation'),
     ):
         height, width = picture.shape[:2]

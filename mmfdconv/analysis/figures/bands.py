@@ -48,7 +48,9 @@ def draw_bands(
     aspect = picture.shape[0] / picture.shape[1]
     columns = len(names) + 1
     width = 2.75
-    figure = new_figure(width * columns, 2 * (width * 0.78 * aspect + 0.5) + 1)
+    figure = new_figure(
+        width * columns, 2 * (width * 0.7 * aspect + 0.5) + 0.6
+    )
     groups = bands.maps.shape[2]
     many = f', mean of {groups} maps per band' if groups > 1 else ''
     figure.suptitle(f'{title}{many}')
@@ -58,7 +60,7 @@ def draw_bands(
     show_map(
         axes[1, 0],
         whole.cpu().numpy(),
-        f'input of the layer, {W} x {H}',
+        f'layer input, {W} x {H}',
         label='RMS over channels',
     )
     # One scale for all maps: a band that is gated more shows it.

@@ -5,7 +5,15 @@ returns what it shows in numbers, as lines of text.
 """
 
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import torch
 from mmengine.config import Config
@@ -59,8 +67,8 @@ class Model(NamedTuple):
         batch, picture = subject.read_image(self.cfg, image)
         modules = dict(self.module.named_modules())
         with subject.watch({name: modules[name] for name in names}) as seen:
-            subject.extract(self.module, batch, names)
-        return seen, picture
+            data = subject.extract(self.module, batch, names)
+        return seen, subject.pad_picture(picture, data['inputs'].shape[2:])
 
 
 def responses(
@@ -140,7 +148,7 @@ def gates_over_data(
     split: str = 'val',
     number: Optional[int] = None,
     below: float = 0.1,
-    progress: Callable[[int], Any] = lambda n: None,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> Lines:
     """Gates over a data set: use, entropy, dead kernels, classes."""
     if layer is not None:
@@ -181,7 +189,7 @@ def attention_of_image(
     )
     return [
         f'{name}: FAT keeps {kept_share(looked):.1%} of the variation of the '
-        'pooled features, GAP 0 %'
+        'pooled features, GAP 0%'
     ]
 
 

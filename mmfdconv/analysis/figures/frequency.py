@@ -1,7 +1,7 @@
 """Figure of the frequencies of features before and after layers."""
 
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -103,11 +103,3 @@ def draw_frequency(
 def _deviation(values: Tensor) -> float:
     known = values[~values.isnan()]
     return float(known.std()) if len(known) > 1 else 0.0
-
-
-def to_rows(changes: Mapping[str, Change]) -> Dict[str, Any]:
-    """Means before and after, by layer."""
-    return {
-        name: tuple(float(side.nanmean()) for side in change)
-        for name, change in changes.items()
-    }

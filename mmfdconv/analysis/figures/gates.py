@@ -128,15 +128,16 @@ def _by_class(
     show_map(
         axes,
         means,
-        f'gates by class in the image, at {layer}',
+        f'gates by class in the image (in so many images), at {layer}',
         label='share over mean share',
         centre=1,
         ticks=True,
         aspect='auto',
     )
-    names = [f'{study.classes[c]} ({int(counts[c])} images)' for c in shown]
+    names = [f'{study.classes[c]} (in {int(counts[c])})' for c in shown]
     axes.set_yticks(range(len(shown)), names, fontsize='small')
     _number_kernels(axes, means.shape[1])
+    reach = max(np.nanmax(abs(means - 1)), 1e-3)
     if means.shape[1] <= 8:
         for row, values in enumerate(means):
             for column, value in enumerate(values):
@@ -146,4 +147,5 @@ def _by_class(
                     ha='center',
                     va='center',
                     fontsize='small',
+                    color='white' if abs(value - 1) > 0.6 * reach else 'black',
                 )

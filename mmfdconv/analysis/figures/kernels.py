@@ -55,9 +55,9 @@ def draw_responses(
     plane = image_spectrum(kernels)
     response = filter_response(kernels)
 
-    figure = new_figure(10.4, 7.6)
+    figure = new_figure(10.4, 7.2)
     figure.suptitle(f'{title}\n{len(shown)} of {K} {noun}s')
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1, 1, 1.35])
+    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1, 0.9, 1.3])
     decibel = 20 * (plane / plane.max()).clamp_min(10 ** (_FLOOR / 20)).log10()
     _row(
         top,
@@ -81,12 +81,14 @@ def draw_responses(
     axes = bottom.subplots(1, 2)
     # Small planes have few frequencies: not more rings than these fill.
     rings = max(min(32, min(plane.shape[1:]) // 2), 2)
+    corner = 0.5 * 2**0.5
     _profiles(
         axes[0],
-        radial_profile(plane, rings),
+        radial_profile(plane, rings, corner),
         names,
         "mean magnitude by radius, in FDConv's plane",
         'cycles per element of the image',
+        corner,
     )
     _profiles(
         axes[1],
@@ -94,7 +96,7 @@ def draw_responses(
         names,
         'mean response by radius, to a feature map',
         'cycles per pixel',
-        zero=True,
+        0.5,
     )
     axes[1].legend(frameon=False, fontsize='small', ncols=1 + (len(names) > 4))
     return save_figure(figure, out)
@@ -132,13 +134,13 @@ def _profiles(
     names: Sequence[str],
     title: str,
     label: str,
-    zero: bool = False,
+    limit: float,
 ) -> None:
     radius, means = profile
     for curve, name, colour in zip(means, names, series_colours(len(names))):
         seen = ~curve.isnan()
         axes.plot(radius[seen], curve[seen], label=name, color=colour)
-    axes.set(title=title, xlabel=label, ylabel='magnitude', xlim=(0, 0.5))
+    axes.set(title=title, xlabel=label, ylabel='magnitude', xlim=(0, limit))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
@@ -252,4 +254,5 @@ def _scatter(
         )
         axes.figure.colorbar(drawn, ax=axes, pad=0.03).set_label(noun)
     axes.set(xticks=[], yticks=[])
+    axes.set_box_aspect(1)
     axes.margins(0.08)
