@@ -30,11 +30,13 @@ def test_the_first_coefficient_is_the_mean_all_that_gap_reads():
 def test_all_coefficients_keep_everything_and_one_keeps_the_mean():
     x = torch.randn(1, 3, 20, 30)
     whole = FrequencyAttention(3, pool_size=6, low_freq=6)
+    whole.reset_parameters()
     looked = attention.frequency_attention(whole, x)
     assert torch.allclose(looked.kept, F.adaptive_avg_pool2d(x, 6), atol=1e-5)
     assert torch.allclose(looked.descriptor, whole(x), atol=1e-6)
     assert kept_share(looked) == pytest.approx(1, abs=1e-4)
     mean = FrequencyAttention(3, pool_size=6, low_freq=1)
+    mean.reset_parameters()
     looked = attention.frequency_attention(mean, x)
     assert kept_share(looked) == pytest.approx(0, abs=1e-6)
 
