@@ -110,6 +110,7 @@ def show_map(
     title: str,
     label: Optional[str] = None,
     centre: Optional[float] = None,
+    least: Optional[float] = None,
     ticks: bool = False,
     **options: Any,
 ) -> Any:
@@ -121,18 +122,22 @@ def show_map(
         title: Heading.
         label: What the colours mean; None: no colour bar.
         centre: The neutral value of a diverging map; None: amounts.
+        least: The smallest value that a diverging map can have, so that its
+            colours do not reach below.
         ticks: Whether the axes have ticks.
         options: Of matplotlib's ``imshow``.
     """
     if centre is not None:
         # All-neutral maps are shown neutral, not as amplified rounding.
         reach = max(float(np.nanmax(abs(values - centre))), 1e-3)
-        options = {
-            'cmap': DIVERGING,
-            'vmin': centre - reach,
-            'vmax': centre + reach,
-            **options,
-        }
+        options = {'cmap': DIVERGING, **options}
+        if least is not None and centre - reach < least:
+            from matplotlib.colors import TwoSlopeNorm
+
+            options['norm'] = TwoSlopeNorm(centre, least, centre + reach)
+        else:
+            options.setdefault('vmin', centre - reach)
+            options.setdefault('vmax', centre + reach)
     options = {'cmap': SEQUENTIAL, 'interpolation': 'nearest', **options}
     shown = axes.imshow(values, **options)
     axes.set_title(title)

@@ -111,7 +111,7 @@ def build_data(cfg: Config, split: str = 'val') -> Any:
     try:
         data = DATASETS.build(whole)
         number = len(data)
-    except (OSError, KeyError, AssertionError) as error:
+    except (FileNotFoundError, KeyError, AssertionError) as error:
         raise ValueError(
             f'split: the {split} data of the config cannot be read: '
             f'{one_line(error)}; say with --cfg-options {split}_dataloader.'

@@ -107,7 +107,7 @@ def effective_frequency(x: Tensor) -> Tensor:
     return (power * radius).sum(dim=(1, 2)) / total
 
 
-def power_profile(x: Tensor, bins: int = 24) -> Tuple[Tensor, Tensor]:
+def power_profile(x: Tensor, bins: int = 16) -> Tuple[Tensor, Tensor]:
     """Share of the energy per frequency, over rings of equal radius.
 
     Args:
@@ -116,10 +116,9 @@ def power_profile(x: Tensor, bins: int = 24) -> Tuple[Tensor, Tensor]:
 
     Returns:
         The rings' middles ``(bins,)`` and the mean power of a frequency in
-        each, over the power of the map, ``(B, bins)``.
+        each, over the power of the map, ``(B, bins)``; NaN for a ring that
+        holds no frequency of a small map.
     """
     power = _power(x).sum(dim=1)
     power = power / power.sum(dim=(1, 2), keepdim=True)
-    # Not more rings than a small map has frequencies.
-    bins = max(min(bins, min(x.shape[2:]) // 2), 1)
     return radial_profile(power, bins)

@@ -81,7 +81,9 @@ def load_model(
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
         try:
-            load_checkpoint(model, checkpoint, 'cpu', strict=True)
+            load_checkpoint(
+                model, checkpoint, 'cpu', strict=True, logger='silent'
+            )
         except RuntimeError as error:
             raise ValueError(
                 f'checkpoint: {checkpoint!r} does not fit the model of the '

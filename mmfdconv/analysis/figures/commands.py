@@ -127,7 +127,7 @@ def bands(
     """Frequency bands of a layer's input and FBM's maps of them."""
     name, found = subject.pick_layer(model.module, layer, spectra.bands_misfit)
     seen, picture = model.see(image, [name])
-    x = _of(seen, name, 4).before
+    x = _of(seen, name).before
     split = spectra.split_bands(found, x)
     names = spectra.band_names(found)
     draw_bands(split, names, picture, out, model.title(name, found))
@@ -182,7 +182,7 @@ def attention_of_image(
         model.module, layer, attention.attention_misfit
     )
     seen, picture = model.see(image, [name])
-    x = _of(seen, name, 4).before
+    x = _of(seen, name).before
     looked = frequency_attention(found.descriptor, x)
     draw_attention(
         looked, found.descriptor, picture, out, model.title(name, found)
@@ -211,14 +211,15 @@ def frequency(
         )
     ends = {name: ([], []) for name in layers}
     spectrum = {'before': [], 'after': []}
-    chosen = layer or next(iter(layers))
+    chosen = layer
     for image in images:
         seen, _ = model.see(image, list(layers))
-        for name in layers:
-            if name in seen and seen[name].before.dim() == 4:
-                for side, x in zip(ends[name], seen[name]):
-                    side.append(spectra.effective_frequency(x))
-        for side, x in zip(spectrum, _of(seen, chosen, 4)):
+        maps = [n for n in layers if n in seen and seen[n].before.dim() == 4]
+        chosen = chosen or next(iter([*maps, *layers]))
+        for name in maps:
+            for side, x in zip(ends[name], seen[name]):
+                side.append(spectra.effective_frequency(x))
+        for side, x in zip(spectrum, _of(seen, chosen)):
             spectrum[side].append(spectra.power_profile(x))
     changes = {
         name: Change(*map(torch.cat, sides))
@@ -226,7 +227,7 @@ def frequency(
         if sides[0]
     }
     profiles = {
-        side: (parts[0][0], _stack([power for _, power in parts]))
+        side: (parts[0][0], torch.cat([power for _, power in parts]))
         for side, parts in spectrum.items()
     }
     number = len(images)
@@ -252,24 +253,18 @@ def frequency(
     return lines
 
 
-def _stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Profiles of images of different size, as far as all of them reach."""
-    bins = min(part.shape[1] for part in parts)
-    return torch.cat([part[:, :bins] for part in parts])
-
-
 def _stride(layer: nn.Module) -> str:
     stride = max(getattr(layer, 'stride', None) or (1,))
     return f' (stride {stride})' if stride > 1 else ''
 
 
-def _of(seen: Any, name: str, dims: int) -> subject.Seen:
+def _of(seen: Any, name: str) -> subject.Seen:
     """What was seen of a layer; plain words where nothing was."""
     if name not in seen:
         raise ValueError(
             f'layer: {name!r} does not run when the model extracts features'
         )
-    if seen[name].before.dim() != dims:
+    if seen[name].before.dim() != 4:
         raise ValueError(
             f'layer: {name!r} takes tokens without positions, of shape '
             f'{tuple(seen[name].before.shape)}; its features have no '

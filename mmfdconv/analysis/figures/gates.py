@@ -60,6 +60,7 @@ def draw_gates(
         'how much each kernel is used',
         label='share over uniform share',
         centre=1,
+        least=0,
         ticks=True,
         aspect='auto',
     )
@@ -131,14 +132,15 @@ def _by_class(
         f'gates by class in the image (in so many images), at {layer}',
         label='share over mean share',
         centre=1,
+        least=0,
         ticks=True,
         aspect='auto',
     )
     names = [f'{study.classes[c]} (in {int(counts[c])})' for c in shown]
     axes.set_yticks(range(len(shown)), names, fontsize='small')
     _number_kernels(axes, means.shape[1])
-    reach = max(np.nanmax(abs(means - 1)), 1e-3)
     if means.shape[1] <= 8:
+        norm = axes.images[0].norm
         for row, values in enumerate(means):
             for column, value in enumerate(values):
                 axes.text(
@@ -147,5 +149,5 @@ def _by_class(
                     ha='center',
                     va='center',
                     fontsize='small',
-                    color='white' if abs(value - 1) > 0.6 * reach else 'black',
+                    color='white' if abs(norm(value) - 0.5) > 0.3 else 'black',
                 )

@@ -141,7 +141,7 @@ def _profiles(
         seen = ~curve.isnan()
         axes.plot(radius[seen], curve[seen], label=name, color=colour)
     axes.set(title=title, xlabel=label, ylabel='magnitude', xlim=(0, limit))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * float(means.nan_to_num().max()) or 1)
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
 
@@ -220,7 +220,7 @@ def _number(axes: Any, values: np.ndarray, noun: str) -> None:
             dark = abs(part - 0.5) > 0.35 if low < 0 else part < 0.6
             axes.text(
                 *(j, i),
-                f'{values[i, j]:.2f}',
+                f'{values[i, j]:.3f}',
                 ha='center',
                 va='center',
                 fontsize='small',
@@ -247,7 +247,13 @@ def _scatter(
                 edgecolors=[colour],
                 label=str(k + 1),
             )
-        axes.legend(title=noun, frameon=False, fontsize='small')
+        axes.legend(
+            title=noun,
+            frameon=False,
+            fontsize='small',
+            loc='upper left',
+            bbox_to_anchor=(1, 1),
+        )
     else:
         drawn = axes.scatter(
             *points.T, s=9, c=owner + 1, cmap='cividis', linewidths=0
