@@ -218,9 +218,9 @@ def frequency(
         chosen = chosen or next(iter([*maps, *layers]))
         for name in maps:
             for side, x in zip(ends[name], seen[name]):
-                side.append(spectra.effective_frequency(x))
+                side.append(spectra.effective_frequency(x).cpu())
         for side, x in zip(spectrum, _of(seen, chosen)):
-            spectrum[side].append(spectra.power_profile(x))
+            spectrum[side].append(spectra.power_profile(x.cpu()))
     changes = {
         name: Change(*map(torch.cat, sides))
         for name, sides in ends.items()
