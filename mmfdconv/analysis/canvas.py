@@ -62,26 +62,30 @@ def series_colours(number: int) -> Any:
     return list(colormaps['cividis'](np.linspace(0, 1, number)))
 
 
-def new_figure(width: float, height: float) -> Any:
-    """Make a figure, in inches, that draws without display and pyplot."""
+def _canvas() -> Any:
+    """Matplotlib's canvas that needs no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
     except ImportError as error:
         raise ValueError(
             'figures need matplotlib; install it: pip install matplotlib'
         ) from error
+    return FigureCanvasAgg
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Make a figure, in inches, that draws without display and pyplot."""
+    canvas = _canvas()
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
+    canvas(figure)
     return figure
 
 
 def check_out(out: PathLike) -> Path:
     """Refuse a name that no picture can have, before the work is done."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    kinds = FigureCanvasAgg.get_supported_filetypes()
+    kinds = _canvas().get_supported_filetypes()
     if Path(out).suffix[1:].lower() not in kinds:
         raise ValueError(
             f'out: {str(out)!r} must end with one of '

@@ -122,7 +122,7 @@ def main() -> None:
         chosen = options(args)
         model = Model.load(cfg, args.checkpoint, args.device)
         lines = commands[args.figure](model, **chosen)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'figures.py: error: {error}')
     print('\n'.join(lines))
     print(f'wrote {args.out}')

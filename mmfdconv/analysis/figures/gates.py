@@ -50,12 +50,20 @@ def draw_gates(
     else:
         top = figure
     left, right = top.subplots(1, 2, sharey=True, width_ratios=[1.3, 1])
-    widest = max(len(g.usage) for g in study.layers.values())
-    usage = np.full((len(names), widest), np.nan)
-    for row, gates in zip(usage, study.layers.values()):
+    _usage(left, study)
+    _entropy(right, study, below)
+    return save_figure(figure, out)
+
+
+def _usage(axes: Any, study: GateStudy) -> None:
+    """Draw the mean share of every kernel, a row per layer."""
+    layers = study.layers
+    widest = max(len(gates.usage) for gates in layers.values())
+    usage = np.full((len(layers), widest), np.nan)
+    for row, gates in zip(usage, layers.values()):
         row[: len(gates.usage)] = gates.usage.numpy()
     show_map(
-        left,
+        axes,
         usage,
         'how much each kernel is used',
         label='share over uniform share',
@@ -64,17 +72,19 @@ def draw_gates(
         ticks=True,
         aspect='auto',
     )
-    _number_kernels(left, widest)
-    left.set_yticks(range(len(names)), names, fontsize='small')
+    _number_kernels(axes, widest)
+    axes.set_yticks(range(len(layers)), list(layers), fontsize='small')
 
+
+def _entropy(axes: Any, study: GateStudy, below: float) -> None:
+    """Draw the entropies of all layers, and count dead kernels."""
+    total = 0
     for row, gates in enumerate(study.layers.values()):
-        _spread(right, row, gates.entropy.numpy())
-    right.axvline(1, color='0.4', linewidth=0.8, linestyle=':')
-    dead = [len(g.dead(below)) for g in study.layers.values()]
-    told = [f'{n} dead' if n else '' for n in dead]
-    for row, text in enumerate(told):
-        right.annotate(
-            text,
+        _spread(axes, row, gates.entropy.numpy())
+        dead = len(gates.dead(below))
+        total += dead
+        axes.annotate(
+            f'{dead} dead' if dead else '',
             (1.0, row),
             xycoords=('axes fraction', 'data'),
             xytext=(3, 0),
@@ -82,15 +92,15 @@ def draw_gates(
             va='center',
             fontsize='small',
         )
-    right.set(
-        title=f'entropy of the gates; {sum(dead)} kernels dead',
+    axes.axvline(1, color='0.4', linewidth=0.8, linestyle=':')
+    axes.set(
+        title=f'entropy of the gates; {total} kernels dead',
         xlabel='entropy / log K (1: all kernels alike)\n'
         'median, quartiles, range over the images',
     )
-    right.tick_params(axis='y', labelleft=False)
-    right.grid(axis='x', alpha=0.3)
-    right.spines[['top', 'right']].set_visible(False)
-    return save_figure(figure, out)
+    axes.tick_params(axis='y', labelleft=False)
+    axes.grid(axis='x', alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def _spread(axes: Any, row: int, values: np.ndarray) -> None:
