@@ -1,4 +1,4 @@
-"""Pictures at the edges: many kernels, none dead, no classes, other corners."""
+"""Pictures at the edges: many kernels, dead ones, no classes, two corners."""
 
 import numpy as np
 import pytest
