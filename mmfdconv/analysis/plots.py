@@ -1,31 +1,19 @@
 """Pictures of a run: its curves, and its detections beside the truth.
 
 matplotlib and pycocotools are imported where they are used, so that nothing
-else needs them. Figures are made without pyplot: no display is needed, and
-no state of the caller's own figures is touched.
+else needs them.
 """
 
 import json
-import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-PathLike = Union[str, os.PathLike]
-RGB = Tuple[int, int, int]
-
-OKABE_ITO: Tuple[RGB, ...] = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (213, 94, 0),
-    (204, 121, 167),
-    (86, 180, 233),
-    (240, 228, 66),
-    (0, 0, 0),
-)
-"""Eight colours (RGB) that colour-blind readers can tell apart."""
+from .canvas import OKABE_ITO, RGB, PathLike
+from .canvas import new_figure as _figure
+from .canvas import save_figure as _save
+from .canvas import unit_colour as _unit
 
 COCO_METRICS = {
     'coco/bbox_mAP_50': 'box AP50',
@@ -359,24 +347,3 @@ def _series(
         points = [(d['iter'], d[name]) for d in lines if name in d]
         series[name] = tuple(map(list, zip(*points)))
     return series
-
-
-def _unit(colour: RGB) -> Tuple[float, ...]:
-    return tuple(z / 255 for z in colour)
-
-
-def _figure(width: float, height: float) -> Any:
-    """Make a figure, in inches, that draws without display and pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Any, out: PathLike) -> Path:
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
-    return out

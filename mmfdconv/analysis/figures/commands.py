@@ -1,0 +1,284 @@
+"""From a config, a checkpoint and an image to each figure.
+
+What ``tools/analysis/figures.py`` calls. Each function writes a picture and
+returns what it shows in numbers, as lines of text.
+"""
+
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from .. import attention, gates, kernels, spectra, subject
+from ..attention import frequency_attention
+from ..canvas import PathLike
+from .attention import draw_attention, kept_share
+from .bands import band_energies, draw_bands
+from .frequency import Change, draw_frequency
+from .gates import draw_gates
+from .kernels import draw_responses, draw_similarity
+
+__all__ = ['Model', 'commands']
+
+Lines = List[str]
+
+
+class Model(NamedTuple):
+    """A config's model and what to call it."""
+
+    cfg: Config
+    module: nn.Module
+    state: str  # trained or not, by which checkpoint
+
+    @classmethod
+    def load(
+        cls,
+        cfg: Config,
+        checkpoint: Optional[str] = None,
+        device: str = 'cpu',
+    ) -> 'Model':
+        """Build it, see :func:`~mmfdconv.analysis.subject.load_model`."""
+        module = subject.load_model(cfg, checkpoint, device)
+        state = 'untrained'
+        if checkpoint is not None:
+            state = f'trained ({Path(checkpoint).name})'
+        return cls(cfg, module, state)
+
+    def title(self, name: str, layer: nn.Module) -> str:
+        """Say which layer a figure shows, of which model."""
+        size = 'x'.join(map(str, layer.kernel_size))
+        return (
+            f'{name}: {type(layer).__name__} {layer.in_channels} to '
+            f'{layer.out_channels} channels, {size}, {self.state}'
+        )
+
+    def see(self, image: str, names: Sequence[str]) -> Any:
+        """Run on an image; what the layers took and gave, and the image."""
+        batch, picture = subject.read_image(self.cfg, image)
+        modules = dict(self.module.named_modules())
+        with subject.watch({name: modules[name] for name in names}) as seen:
+            data = subject.extract(self.module, batch, names)
+        return seen, subject.pad_picture(picture, data['inputs'].shape[2:])
+
+
+def responses(
+    model: Model, out: PathLike, layer: Optional[str] = None, number: int = 6
+) -> Lines:
+    """Frequency responses of a layer's parallel kernels."""
+    name, found = subject.pick_layer(
+        model.module, layer, kernels.kernels_misfit
+    )
+    parallel = kernels.parallel_kernels(found)
+    noun = kernels.kernel_noun(found)
+    draw_responses(parallel, out, model.title(name, found), noun, number)
+    return [f'{name}: {len(parallel)} {noun}s']
+
+
+def similarity(
+    model: Model,
+    out: PathLike,
+    layer: Optional[str] = None,
+    embedding: str = 'pca',
+    every: bool = False,
+) -> Lines:
+    """How similar a layer's parallel kernels are; with a table of all."""
+    name, found = subject.pick_layer(
+        model.module, layer, kernels.kernels_misfit
+    )
+    drawn = draw_similarity(
+        kernels.parallel_kernels(found).cpu(),
+        out,
+        model.title(name, found),
+        kernels.kernel_noun(found),
+        embedding,
+    )
+    shown = {name: drawn}
+    if every:
+        for key, other in subject.dynamic_layers(model.module).items():
+            if kernels.kernels_misfit(other) is None and key != name:
+                parallel = kernels.parallel_kernels(other)
+                shown[key] = kernels.similarity(parallel)
+    width = max(map(len, shown))
+    lines = [
+        f'{"cosines off the diagonal":{width}}  {"responses":>16}  '
+        f'{"magnitudes":>16}',
+        f'{"":{width}}  {"mean":>7} {"largest":>8}  {"mean":>7} '
+        f'{"largest":>8}',
+    ]
+    for key, alike in shown.items():
+        a, b, c, d = (value + 0.0 for value in alike.summary())
+        lines.append(f'{key:{width}}  {a:7.3f} {b:8.3f}  {c:7.3f} {d:8.3f}')
+    return lines
+
+
+def bands(
+    model: Model, out: PathLike, image: str, layer: Optional[str] = None
+) -> Lines:
+    """Frequency bands of a layer's input and FBM's maps of them."""
+    name, found = subject.pick_layer(model.module, layer, spectra.bands_misfit)
+    seen, picture = model.see(image, [name])
+    x = _of(seen, name).before
+    split = spectra.split_bands(found, x)
+    names = spectra.band_names(found)
+    draw_bands(split, names, picture, out, model.title(name, found))
+    lines = [f'{name}: input {x.shape[3]} x {x.shape[2]}']
+    for i, (band, energy) in enumerate(zip(names, band_energies(split))):
+        maps = split.maps[i, 0]
+        lines.append(
+            f'{band:>18} cycles/pixel: {energy:6.1%} of the energy, map '
+            f'{float(maps.min()):.3f} to {float(maps.max()):.3f}'
+        )
+    return lines
+
+
+def gates_over_data(
+    model: Model,
+    out: PathLike,
+    layer: Optional[str] = None,
+    split: str = 'val',
+    number: Optional[int] = None,
+    below: float = 0.1,
+    progress: Callable[[Sequence], Iterable] = iter,
+) -> Lines:
+    """Gates over a data set: use, entropy, dead kernels, classes."""
+    if layer is not None:
+        layer, _ = subject.pick_layer(model.module, layer, gates.gates_misfit)
+    subject.dynamic_layers(model.module)  # before the data are read
+    data = gates.build_data(model.cfg, split)
+    study = gates.study_gates(model.module, data, number, progress)
+    draw_gates(study, out, f'Gates on {split}, {model.state}', layer, below)
+    width = max(map(len, study.layers))
+    lines = [
+        f'{"":{width}}    K  entropy/log K  sd over images  least used  '
+        'most used  dead'
+    ]
+    for name, found in study.layers.items():
+        usage = found.usage
+        deviation = float(found.entropy.std()) if len(found.entropy) > 1 else 0
+        lines.append(
+            f'{name:{width}}  {len(usage):3d}  '
+            f'{float(found.entropy.mean()):13.4f}  {deviation:14.4f}  '
+            f'{float(usage.min()):10.3f}  {float(usage.max()):9.3f}  '
+            f'{len(found.dead(below)):4d}'
+        )
+    return lines
+
+
+def attention_of_image(
+    model: Model, out: PathLike, image: str, layer: Optional[str] = None
+) -> Lines:
+    """Coefficients of FAT, and what FAT and GAP keep of the features."""
+    name, found = subject.pick_layer(
+        model.module, layer, attention.attention_misfit
+    )
+    seen, picture = model.see(image, [name])
+    x = _of(seen, name).before
+    looked = frequency_attention(found.descriptor, x)
+    draw_attention(
+        looked, found.descriptor, picture, out, model.title(name, found)
+    )
+    return [
+        f'{name}: FAT keeps {kept_share(looked):.1%} of the variation of the '
+        'pooled features, GAP 0%'
+    ]
+
+
+def frequency(
+    model: Model,
+    out: PathLike,
+    images: Sequence[str],
+    layer: Optional[str] = None,
+) -> Lines:
+    """Effective frequencies of features before and after layers."""
+    layers = subject.dynamic_layers(model.module)
+    if layer is not None:
+        # Any module that maps features may be asked for by its name.
+        modules = dict(model.module.named_modules())
+        if layer in modules and layer not in layers:
+            layers = {**layers, layer: modules[layer]}
+        layer, _ = subject.pick_layer(
+            model.module, layer, lambda found: None, layers
+        )
+    ends = {name: ([], []) for name in layers}
+    spectrum = {'before': [], 'after': []}
+    chosen = layer
+    for image in images:
+        seen, _ = model.see(image, list(layers))
+        maps = [n for n in layers if n in seen and seen[n].before.dim() == 4]
+        chosen = chosen or next(iter([*maps, *layers]))
+        for name in maps:
+            for side, x in zip(ends[name], seen[name]):
+                side.append(spectra.effective_frequency(x).cpu())
+        for side, x in zip(spectrum, _of(seen, chosen)):
+            spectrum[side].append(spectra.power_profile(x.cpu()))
+    changes = {
+        name: Change(*map(torch.cat, sides))
+        for name, sides in ends.items()
+        if sides[0]
+    }
+    profiles = {
+        side: (parts[0][0], torch.cat([power for _, power in parts]))
+        for side, parts in spectrum.items()
+    }
+    number = len(images)
+    title = (
+        f'Effective frequency of features, {model.state}, {number} '
+        f'image{"s" if number > 1 else ""}'
+    )
+    labels = {name: name + _stride(layers[name]) for name in changes}
+    draw_frequency(
+        {labels[name]: change for name, change in changes.items()},
+        profiles,
+        chosen,
+        out,
+        title,
+    )
+    width = max(map(len, labels.values()))
+    lines = [f'{"cycles per pixel":{width}}  before   after']
+    for name, (before, after) in changes.items():
+        values = float(before.nanmean()), float(after.nanmean())
+        lines.append(
+            f'{labels[name]:{width}}  {values[0]:6.4f}  {values[1]:6.4f}'
+        )
+    return lines
+
+
+def _stride(layer: nn.Module) -> str:
+    stride = max(getattr(layer, 'stride', None) or (1,))
+    return f' (stride {stride})' if stride > 1 else ''
+
+
+def _of(seen: Any, name: str) -> subject.Seen:
+    """What was seen of a layer; plain words where nothing was."""
+    if name not in seen:
+        raise ValueError(
+            f'layer: {name!r} does not run when the model extracts features'
+        )
+    if seen[name].before.dim() != 4:
+        raise ValueError(
+            f'layer: {name!r} takes tokens without positions, of shape '
+            f'{tuple(seen[name].before.shape)}; its features have no '
+            'frequencies'
+        )
+    return seen[name]
+
+
+commands = {
+    'responses': responses,
+    'similarity': similarity,
+    'bands': bands,
+    'gates': gates_over_data,
+    'attention': attention_of_image,
+    'frequency': frequency,
+}
+"""The figures by the names under which the command line makes them."""

@@ -1,0 +1,217 @@
+"""Gates over a data set: which kernels are used, for which classes."""
+
+import math
+from copy import deepcopy
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, init_default_scope
+from torch import Tensor, nn
+
+from ..layers import gate_entropy, has_gates, record_gates
+from .subject import dynamic_layers, extract, one_line, test_pipeline
+
+__all__ = [
+    'GateStudy',
+    'LayerGates',
+    'build_data',
+    'class_means',
+    'classes_in',
+    'gate_shares',
+    'gates_misfit',
+    'moving_layer',
+    'relative_entropy',
+    'study_gates',
+]
+
+IGNORED = 255  # of a segmentation's labels
+
+
+def gates_misfit(layer: nn.Module) -> Optional[str]:
+    """Say why a layer has no gates of kernels; None where it has."""
+    if has_gates(layer):
+        return None
+    return f'this {type(layer).__name__} has no attention over several kernels'
+
+
+class LayerGates(NamedTuple):
+    """What one layer's gates were, image by image."""
+
+    shares: Tensor  # (images, K), summing to 1
+    entropy: Tensor  # (images,), over log K: 1 for uniform gates
+
+    @property
+    def usage(self) -> Tensor:
+        """Mean share of each kernel over that of uniform gates, ``(K,)``."""
+        return self.shares.mean(dim=0) * self.shares.shape[1]
+
+    def dead(self, below: float = 0.1) -> List[int]:
+        """Kernels whose usage is below ``below``."""
+        return torch.nonzero(self.usage < below).flatten().tolist()
+
+
+class GateStudy(NamedTuple):
+    """Gates of all layers over a data set."""
+
+    layers: Dict[str, LayerGates]
+    present: Tensor  # (images, classes) of bool; no class: no annotations
+    classes: Sequence[str]
+
+
+def gate_shares(gates: Tensor) -> Tensor:
+    """Gates as shares of their sum of magnitudes, ``(B, K)``.
+
+    Of KernelWarehouse's mixtures, ``(B, mixtures, cells)``, the mean.
+    """
+    size = gates.abs().float()
+    shares = size / size.sum(dim=-1, keepdim=True).clamp_min(1e-30)
+    return shares.flatten(1, -2).mean(dim=1) if shares.dim() > 2 else shares
+
+
+def relative_entropy(gates: Tensor) -> Tensor:
+    """Entropy of gates over log K, ``(B, ..., K) -> (B,)``."""
+    entropy = gate_entropy(gates) / math.log(gates.shape[-1])
+    return entropy.flatten(1).mean(dim=1) if entropy.dim() > 1 else entropy
+
+
+# -------------------------------------------------------------------- data
+
+
+def build_data(cfg: Config, split: str = 'val') -> Any:
+    """Build a data set of a config, its images prepared as for a test.
+
+    Args:
+        cfg: The config.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        ValueError: There is none, or it cannot be read.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader or not loader.get('dataset'):
+        raise ValueError(f'split: the config has no {split}_dataloader')
+    whole = deepcopy(loader['dataset'])
+    inner = whole
+    while 'dataset' in inner:  # wrappers
+        inner = inner['dataset']
+    if split == 'train':  # without its augmentations
+        inner['pipeline'] = deepcopy(test_pipeline(cfg, annotations=True))
+    try:
+        data = DATASETS.build(whole)
+        number = len(data)
+    except (FileNotFoundError, KeyError, AssertionError) as error:
+        raise ValueError(
+            f'split: the {split} data of the config cannot be read: '
+            f'{one_line(error)}; say with --cfg-options {split}_dataloader.'
+            'dataset.data_root=... where it is'
+        ) from error
+    if not number:
+        raise ValueError(f'split: the {split} data of the config has no image')
+    return data
+
+
+def classes_in(sample: Any, least: float = 0.01) -> List[int]:
+    """Numbers of the classes that an annotated sample shows.
+
+    Args:
+        sample: Of mmdet (instances), mmseg (a label map) or mmpretrain.
+        least: Share of the labelled pixels that a segmented class needs.
+    """
+    if 'gt_sem_seg' in sample:
+        labels = sample.gt_sem_seg.data.flatten()
+        labels = labels[labels != IGNORED]
+        found, counts = labels.unique(return_counts=True)
+        return found[counts >= least * max(len(labels), 1)].tolist()
+    if 'gt_instances' in sample:
+        return sample.gt_instances.labels.unique().tolist()
+    if 'gt_label' in sample:
+        return sample.gt_label.flatten().tolist()
+    return []
+
+
+def study_gates(
+    model: nn.Module,
+    data: Any,
+    number: Optional[int] = None,
+    progress: Callable[[Sequence], Iterable] = iter,
+) -> GateStudy:
+    """Record the gates of all layers over a data set.
+
+    Args:
+        model: In evaluation mode.
+        data: From :func:`build_data`.
+        number: At most so many images, spread evenly over the data.
+        progress: Wraps the numbers of the images, such as ``tqdm``.
+
+    Raises:
+        ValueError: The model has no gates over kernels.
+    """
+    layers = dynamic_layers(model)
+    names = [name for name, layer in layers.items() if has_gates(layer)]
+    if not names:
+        kinds = sorted({type(layer).__name__ for layer in layers.values()})
+        raise ValueError(
+            'config: none of its dynamic layers has attention over several '
+            f'kernels; they are {", ".join(kinds)}'
+        )
+    classes = list((getattr(data, 'metainfo', None) or {}).get('classes', ()))
+    count = min(number or len(data), len(data))
+    recorded: Dict[str, List[Tensor]] = {name: [] for name in names}
+    present = torch.zeros(count, len(classes), dtype=torch.bool)
+    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
+    for row, index in enumerate(progress(chosen)):
+        item = data[index]
+        with record_gates(model) as gates:
+            extract(model, pseudo_collate([item]), names)
+        for name in names:
+            if name in gates:
+                recorded[name].append(gates[name].cpu())
+        for label in classes_in(item['data_samples']):
+            if label < len(classes):
+                present[row, label] = True
+    found = {}
+    for name, rows in recorded.items():
+        if rows:  # a layer that is never reached has none
+            every = torch.cat(rows)
+            found[name] = LayerGates(
+                gate_shares(every), relative_entropy(every)
+            )
+    return GateStudy(found, present, classes)
+
+
+# ----------------------------------------------------------------- classes
+
+
+def class_means(study: GateStudy, name: str) -> Tensor:
+    """Usage of a layer's kernels by class, over that of all images.
+
+    Returns:
+        ``(classes, K)``; NaN for a class that no image shows.
+    """
+    shares = study.layers[name].shares
+    weight = study.present.float()  # (images, classes)
+    means = weight.t() @ shares / weight.sum(dim=0)[:, None]
+    return means / shares.mean(dim=0).clamp_min(1e-30)
+
+
+def moving_layer(study: GateStudy) -> str:
+    """The layer whose gates move most with the class."""
+
+    def spread(name: str) -> float:
+        means = class_means(study, name)
+        means = means[study.present.any(dim=0)]
+        return float(means.std(dim=0).mean()) if len(means) > 1 else 0.0
+
+    return max(study.layers, key=spread)

@@ -1,0 +1,132 @@
+"""Draw what a dynamic model learned, from a config, weights and images."""
+
+import argparse
+import sys
+from functools import partial
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+from tqdm import tqdm
+
+from mmfdconv.analysis.canvas import check_out
+from mmfdconv.analysis.figures.commands import Model, commands
+from mmfdconv.engine import launch
+
+FIGURES = {
+    'responses': 'frequency responses of the parallel kernels of a layer',
+    'similarity': "how similar a layer's parallel kernels are to each other",
+    'bands': "frequency bands of a layer's input and FDConv's maps of them",
+    'gates': 'gates over a data set: use, entropy, dead kernels, classes',
+    'attention': "FADConv's frequency attention beside average pooling",
+    'frequency': 'effective frequency of features before and after layers',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument('config', help='of mmdet, mmseg or mmpretrain')
+    common.add_argument(
+        'checkpoint', nargs='?', help='its weights; without: untrained'
+    )
+    common.add_argument('--out', required=True, help='picture to write (.png)')
+    common.add_argument(
+        '--layer',
+        help='name of the layer, as tools/print_layers.py prints it; '
+        'default: the first that fits the figure; gates: the one that moves '
+        'most with the class',
+    )
+    common.add_argument('--device', default='cpu', help='cpu or cuda')
+    common.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='replace values of the config, as in '
+        'val_dataloader.dataset.data_root=data/coco',
+    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    figures = parser.add_subparsers(dest='figure', required=True)
+    sub = {
+        name: figures.add_parser(
+            name, help=text, description=text, parents=[common]
+        )
+        for name, text in FIGURES.items()
+    }
+    sub['responses'].add_argument(
+        '--number', type=int, default=6, help='kernels to show (default: 6)'
+    )
+    sub['similarity'].add_argument(
+        '--embedding',
+        choices=('pca', 'tsne'),
+        default='pca',
+        help='plane of all filters; tsne needs scikit-learn (default: pca)',
+    )
+    sub['similarity'].add_argument(
+        '--all', action='store_true', help='print the numbers of all layers'
+    )
+    for name in ('bands', 'attention'):
+        sub[name].add_argument('--image', required=True, help='image file')
+    sub['frequency'].add_argument(
+        '--image', required=True, nargs='+', help='image files'
+    )
+    sub['gates'].add_argument(
+        '--split',
+        choices=('train', 'val', 'test'),
+        default='val',
+        help="which of the config's data sets (default: val)",
+    )
+    sub['gates'].add_argument(
+        '--number', type=int, help='images, spread evenly (default: all)'
+    )
+    sub['gates'].add_argument(
+        '--dead',
+        type=float,
+        default=0.1,
+        help='a kernel is dead whose share is below this part of a uniform '
+        'share (default: 0.1)',
+    )
+    return parser.parse_args()
+
+
+def options(args: argparse.Namespace) -> dict:
+    """The figure's own options, by its function's names."""
+    found = dict(out=check_out(args.out), layer=args.layer)
+    if args.figure == 'frequency':
+        found['images'] = args.image
+    elif args.figure in ('bands', 'attention'):
+        found['image'] = args.image
+    elif args.figure == 'similarity':
+        found.update(embedding=args.embedding, every=args.all)
+    else:
+        if args.number is not None and args.number < 1:
+            raise ValueError(
+                f'--number: must be at least 1, got {args.number}'
+            )
+        found['number'] = args.number
+    if args.figure == 'gates':
+        bar = partial(tqdm, unit='image', dynamic_ncols=True)
+        found.update(split=args.split, below=args.dead, progress=bar)
+    return found
+
+
+def main() -> None:
+    """Draw and say what is seen, or say what is wrong."""
+    args = parse_args()
+    # Without the tables and lines that building a model logs.
+    MMLogger.get_instance('figures', log_level='WARNING')
+    try:
+        cfg = launch.load_config(args.config, args.cfg_options)
+        if args.checkpoint is not None:
+            launch.check_checkpoint('checkpoint', args.checkpoint)
+        chosen = options(args)
+        model = Model.load(cfg, args.checkpoint, args.device)
+        lines = commands[args.figure](model, **chosen)
+    except (OSError, ValueError) as error:
+        sys.exit(f'figures.py: error: {error}')
+    print('\n'.join(lines))
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
