@@ -60,8 +60,10 @@ class Recipe(NamedTuple):
         batch_size: Of training.
         lr: Learning rate of Adam.
         schedule: ``'constant'`` as in the paper, or ``'linear'``, to zero.
-        crop: Side of a square drawn from each training image; None: whole
-            images. Validation is always on whole images, one at a time.
+        resize: Side that images are shrunk to, in training and validation;
+            0: none. Scores are at the size of the labels all the same.
+        crop: Side of a square drawn from each training image; 0: none.
+            Validation is on whole images, one at a time.
         dtype: Precision. Below float32, layers choose by autocast what runs
             in it, in training and in validation.
         val_interval: Epochs from one validation to the next; the last epoch
@@ -74,6 +76,7 @@ class Recipe(NamedTuple):
     batch_size: int = 24
     lr: float = 1e-4
     schedule: str = 'constant'
+    resize: int = 0
     crop: int = 0
     dtype: str = 'float32'
     val_interval: int = 1
@@ -115,12 +118,16 @@ class Recipe(NamedTuple):
                 f'batch_size must be at most {len(self.images())}, the number '
                 f'of training images, got {self.batch_size}'
             )
-        width, height = self.image_size()
-        if self.crop and not 32 <= self.crop <= min(width, height):
-            raise ValueError(
-                f'crop must be 32 to {min(width, height)}, the smaller side '
-                f'of the training images, got {self.crop}'
-            )
+        for name, most in (
+            ('resize', min(self.image_size())),
+            ('crop', self.resize or min(self.image_size())),
+        ):
+            side = getattr(self, name)
+            if side and not 32 <= side <= most:
+                raise ValueError(
+                    f'{name} must be 0 (none) or 32 to {most}, the smaller '
+                    f'side of the images, got {side}'
+                )
 
     def images(self) -> List[Path]:
         """List the images of training."""
@@ -136,6 +143,11 @@ class Recipe(NamedTuple):
         """Width and height of the first image, for all."""
         with Image.open(self.images()[0]) as image:
             return image.size
+
+    def side(self, train: bool = True) -> Sequence[int]:
+        """Height and width of what the model sees."""
+        side = (self.crop if train else 0) or self.resize
+        return (side, side) if side else self.image_size()[::-1]
 
     def steps(self) -> int:
         """Steps of an epoch; what does not fill a batch is left out."""
@@ -153,13 +165,13 @@ class Recipe(NamedTuple):
         cfg.train_dataloader.batch_size = self.batch_size
         # Batch norm needs more than one image, also in the last step.
         cfg.train_dataloader.drop_last = True
-        side = self.image_size()[::-1]
+        if self.resize:
+            _shrink(cfg, (self.resize, self.resize))
         if self.crop:
-            side = (self.crop, self.crop)
             cfg.train_dataloader.dataset.pipeline.insert(
-                2, dict(type='RandomCrop', crop_size=side)
+                -1, dict(type='RandomCrop', crop_size=self.side())
             )
-        cfg.model.data_preprocessor.size = side
+        cfg.model.data_preprocessor.size = self.side()
         cfg.optim_wrapper.optimizer.lr = self.lr
         if self.dtype != 'float32':
             launch.enable_amp(cfg)
@@ -226,6 +238,16 @@ class Run(NamedTuple):
         except ValueError:
             return False
         return any(point['step'] >= recipe.epochs for point in points)
+
+
+def _shrink(cfg: Config, side: Sequence[int]) -> None:
+    """Resize images; labels only where they are trained on."""
+    resize = dict(
+        type='Resize', scale=side, keep_ratio=False, interpolation='area'
+    )
+    cfg.train_dataloader.dataset.pipeline.insert(2, resize)
+    for split in ('val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.pipeline.insert(1, resize)
 
 
 def config_file(method: str) -> str:

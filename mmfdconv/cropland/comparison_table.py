@@ -70,10 +70,10 @@ def _model(recipe: Recipe, method: str) -> nn.Module:
 
 
 def costs(recipe: Recipe, method: str) -> Costs:
-    """Count parameters, and multiply-adds on one whole training image."""
+    """Count parameters, and multiply-adds on one image of validation."""
     model = _model(recipe, method).eval()
-    width, height = recipe.image_size()
-    analyzer = FlopAnalyzer(model, torch.zeros(1, 3, height, width))
+    image = torch.zeros(1, 3, *recipe.side(train=False))
+    analyzer = FlopAnalyzer(model, image)
     analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():
         multiply_adds = int(analyzer.total())
@@ -95,13 +95,10 @@ def step_ratios(
     """
     models = {name: _model(recipe, name) for name in methods}
     models[benchmark.STOCK] = _model(recipe, 'stock')
-    sides = recipe.image_size()[::-1]
-    if recipe.crop:
-        sides = (recipe.crop, recipe.crop)
     found = benchmark.measure(
         'step',
         models,
-        torch.randn(recipe.batch_size, 3, *sides),
+        torch.randn(recipe.batch_size, 3, *recipe.side()),
         getattr(torch, recipe.dtype),
         rounds,
     )
@@ -171,18 +168,23 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
 def notes(recipe: Recipe, table: Sequence[MethodRow], env: Dict) -> str:
     """What the numbers are, below the table."""
     width, height = recipe.image_size()
-    crop = f'{recipe.crop}x{recipe.crop} crops' if recipe.crop else 'whole'
+    seen = [f'{width}x{height}']
+    if recipe.resize:
+        seen.append(f'shrunk to {recipe.resize}x{recipe.resize}')
+    if recipe.crop:
+        seen.append(f'random crops of {recipe.crop}x{recipe.crop}')
+    high, wide = recipe.side(train=False)
     missing = sorted({op for row in table for op in row.costs.not_counted})
     return '\n'.join(
         [
             f'{recipe.epochs} epochs of {len(recipe.images())} images '
-            f'({width}x{height}, {crop}), batch {recipe.batch_size}, Adam, '
+            f'({", ".join(seen)}), batch {recipe.batch_size}, Adam, '
             f'learning rate {recipe.lr:g} ({recipe.schedule}), '
             f'{recipe.dtype}, random initial weights.',
             'Scores of the last epoch on img_dir/val, in percent: mean ± '
             'standard deviation (n - 1) over the seeds; P, R, F1 and IoU are '
             "farmland's.",
-            f'Multiply-adds (one is one) of a {width}x{height} image by '
+            f'Multiply-adds (one is one) of a {wide}x{high} image by '
             f'MMEngine, which does not count: {", ".join(missing) or "-"}.',
             'ms a step: median over all training iterations, data included; '
             'x stock: forward and backward in turns with the stock model.',

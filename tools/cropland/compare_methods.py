@@ -52,11 +52,18 @@ def parse_args() -> argparse.Namespace:
         help="of the learning rate: the paper's constant one, or to zero",
     )
     parser.add_argument(
+        '--resize',
+        type=int,
+        default=default.resize,
+        metavar='PIXELS',
+        help='shrink images to this side, in training and validation; 0: not',
+    )
+    parser.add_argument(
         '--crop',
         type=int,
         default=default.crop,
         metavar='PIXELS',
-        help='train on random squares of this side; 0: whole images',
+        help='train on random squares of this side; 0: on whole images',
     )
     parser.add_argument(
         '--dtype',
@@ -97,6 +104,7 @@ def main() -> None:
         batch_size=args.batch_size,
         lr=args.lr,
         schedule=args.schedule,
+        resize=args.resize,
         crop=args.crop,
         dtype=args.dtype,
         val_interval=args.val_interval,
