@@ -261,7 +261,13 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
             min_area,
             layer='change',
         )
-        write_quicklook(paths['quicklook'], done, PALETTE, change.kinds())
+        write_quicklook(
+            paths['quicklook'],
+            done,
+            PALETTE,
+            change.kinds(),
+            title='Change',
+        )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(('before', 'after', 'cropland', 'hectares'))

@@ -57,6 +57,7 @@ class MethodRow(NamedTuple):
     """A line of the table; scores by name, a value for each seed."""
 
     method: str
+    seeds: List[int]
     scores: Dict[str, List[float]]
     costs: Costs
     step_seconds: float
@@ -67,6 +68,11 @@ def _model(recipe: Recipe, method: str) -> nn.Module:
     cfg = recipe.config(method, seed=0)
     init_default_scope(cfg.default_scope)
     return MODELS.build(cfg.model)
+
+
+def _device() -> str:
+    """Where MMEngine trains, too."""
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def costs(recipe: Recipe, method: str) -> Costs:
@@ -93,12 +99,13 @@ def step_ratios(
     data. What else the machine does slows all methods alike, unlike the
     times in the logs, which were taken one after the other.
     """
-    models = {name: _model(recipe, name) for name in methods}
-    models[benchmark.STOCK] = _model(recipe, 'stock')
+    device = _device()
+    names = dict.fromkeys([*methods, benchmark.STOCK])
+    models = {name: _model(recipe, name).to(device) for name in names}
     found = benchmark.measure(
         'step',
         models,
-        torch.randn(recipe.batch_size, 3, *recipe.side()),
+        torch.randn(recipe.batch_size, 3, *recipe.side(), device=device),
         getattr(torch, recipe.dtype),
         rounds,
     )
@@ -119,7 +126,8 @@ def rows(
     ratios = step_ratios(recipe, methods, rounds) if rounds else {}
     table = []
     for method in methods:
-        logs = [run.log() for run in finished if run.method == method]
+        own = [run for run in finished if run.method == method]
+        logs = [run.log() for run in own]
         scores = {
             name: [log.val[-1][key] for log in logs]
             for key, name in SCORES.items()
@@ -128,6 +136,7 @@ def rows(
         table.append(
             MethodRow(
                 method,
+                [run.seed for run in own],
                 scores,
                 costs(recipe, method),
                 statistics.median(times),
@@ -154,7 +163,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
         lines.append(
             [
                 METHODS[row.method][1],
-                str(len(row.scores['OA'])),
+                str(len(row.seeds)),
                 *(runs.mean_and_spread(v) for v in row.scores.values()),
                 f'{row.costs.parameters / 1e6:.3f} M',
                 f'{row.costs.multiply_adds / 1e9:.3f} G',
@@ -210,8 +219,7 @@ def write(
         table = rows(recipe, finished, rounds)
     finally:
         logging.disable(logging.NOTSET)
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    env = benchmark.environment(device, recipe.dtype)
+    env = benchmark.environment(_device(), recipe.dtype)
     del env['not_counted']
     text = f'{to_markdown(table)}\n\n{notes(recipe, table, env)}\n'
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +251,7 @@ def _write_csv(
         head = ('parameters', 'multiply_adds', 'step_s', 'step_ratio')
         writer.writerow(('method', 'seed', *SCORES.values(), *head, *env))
         for row in table:
-            for seed, scores in enumerate(zip(*row.scores.values())):
+            for seed, scores in zip(row.seeds, zip(*row.scores.values())):
                 writer.writerow(
                     (
                         row.method,
