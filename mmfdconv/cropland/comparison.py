@@ -1,7 +1,7 @@
 """Train the methods of FADConv's paper alike, each from several seeds.
 
 Every run is ``tools/train.py`` in a process of its own, on a config that is
-written beside its logs: the experiment of ``configs/mmseg/cropland/gid`` with
+written beside its folder: the experiment of ``configs/mmseg/cropland/gid`` with
 the recipe put in. A run that is finished is not run again, one that was
 stopped goes on from its last epoch.
 """
@@ -218,8 +218,11 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> Path:
-        """The config, with the recipe in it."""
-        return self.folder / 'config.py'
+        """The config, with the recipe in it.
+
+        Beside the folder: in it MMEngine writes a config of the same name.
+        """
+        return self.folder.with_suffix('.py')
 
     def checkpoint(self, epoch: int) -> Path:
         """Where the checkpoint of an epoch is."""

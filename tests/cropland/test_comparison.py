@@ -175,6 +175,8 @@ def test_a_run_is_trained_resumed_and_then_left_alone(recipe, tmp_path):
     assert statistics.median(p['time'] for p in log.train) > 0
     assert comparison_table.line(run).startswith('fadconv, seed 0: OA ')
 
+    # The same command again.
+    (run,) = plan_runs(recipe, ['fadconv'], 1, str(tmp_path))
     starts = len([*run.folder.glob('*/vis_data')])
     train(run, recipe)
     assert len([*run.folder.glob('*/vis_data')]) == starts
