@@ -1,7 +1,7 @@
 """Train the methods of FADConv's paper alike, each from several seeds.
 
-Every run is ``tools/train.py`` in a process of its own, on a config that is
-written beside its folder: the experiment of ``configs/mmseg/cropland/gid`` with
+Every run is ``tools/train.py`` in a process of its own, on a config written
+beside its folder: the experiment of ``configs/mmseg/cropland/gid`` with
 the recipe put in. A run that is finished is not run again, one that was
 stopped goes on from its last epoch.
 """

@@ -6,6 +6,7 @@ it was stopped; what is finished stays.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -110,7 +111,13 @@ def main() -> None:
         val_interval=args.val_interval,
         workers=args.workers,
     )
+    # So that a terminated tool ends the training, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if args.time_rounds == 1 or args.time_rounds < 0:
+            raise ValueError(
+                f'time-rounds must be 0 or at least 2, got {args.time_rounds}'
+            )
         runs = comparison.plan_runs(
             recipe, args.methods, args.seeds, args.work_dir
         )
