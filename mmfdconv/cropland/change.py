@@ -2,7 +2,16 @@
 
 import csv
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 from rasterio import warp
@@ -20,6 +29,8 @@ from .vector import PolygonCount, polygonise, write_polygons
 __all__ = ['Change', 'compare', 'cropland_class', 'format_change']
 
 ROWS = 512
+# Called with rows done since the last call, and rows in all.
+Progress = Callable[[int, int], Any]
 CROPLAND = ('cropland', 'farmland')
 NEVER, KEPT, LOST, GAINED = range(4)
 KINDS = ('no cropland', 'cropland kept', 'cropland lost', 'cropland gained')
@@ -150,6 +161,7 @@ def compare(
     cropland: str = None,
     classes: Sequence[str] = None,
     min_area: float = 0.1,
+    progress: Progress = lambda rows, total: None,
 ) -> Change:
     """Compare two maps on the grid of the first and write what changed.
 
@@ -168,6 +180,8 @@ def compare(
         classes: Names by value, for maps that carry none.
         min_area: Hectares of the smallest polygon. Map and table count every
             pixel.
+        progress: Hears of every row twice, when it is compared and when it
+            is made polygons, and of the number of both together.
 
     Raises:
         ValueError: The maps cannot be read or compared.
@@ -182,23 +196,27 @@ def compare(
         with MapReader(after, classes) as second:
             areas = PixelAreas(first.crs, first.transform, first.height)
             aligned = _Aligned(first, second)
+
+            def heard(rows: int) -> None:
+                progress(rows, 2 * first.height)
+
             try:
                 name = cropland_class(aligned.classes, cropland)
                 with Outputs(inputs=[before, after]) as outputs:
                     paths = {k: outputs.add(f) for k, f in files.items()}
                     hectares = _write_map(
-                        paths['map'], first, aligned, areas, name
+                        paths['map'], first, aligned, areas, name, heard
                     )
                     change = Change(
                         files, name, aligned.classes, hectares, None
                     )
-                    count = _write_rest(paths, change, areas, min_area)
+                    count = _write_rest(paths, change, areas, min_area, heard)
             finally:
                 aligned.close()
     return change._replace(polygons=count)
 
 
-def _write_map(path, grid, aligned, areas, cropland) -> np.ndarray:
+def _write_map(path, grid, aligned, areas, cropland, heard) -> np.ndarray:
     """Write the map of changes; return hectares from class to class."""
     k = len(aligned.classes)
     crop = aligned.classes.index(cropland)
@@ -219,6 +237,7 @@ def _write_map(path, grid, aligned, areas, cropland) -> np.ndarray:
                 pairs = old[row][here].astype(int) * k + new[row][here]
                 counts = np.bincount(pairs, minlength=k * k)
                 hectares += counts.reshape(k, k) * pixel
+            heard(bottom - top)
     if not hectares.any():
         raise ValueError(
             'the two maps have no place in common where both have data'
@@ -226,18 +245,29 @@ def _write_map(path, grid, aligned, areas, cropland) -> np.ndarray:
     return hectares
 
 
-def _write_rest(paths, change, areas, min_area) -> PolygonCount:
+def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
     with MapReader(paths['map']) as done:
+
+        def read(start: int, stop: int) -> np.ndarray:
+            heard(stop - start)
+            return done.read(start, stop)
+
         count = write_polygons(
             paths['polygons'],
-            polygonise(done.read, done.height, (LOST, GAINED)),
+            polygonise(read, done.height, (LOST, GAINED)),
             {LOST: 'lost', GAINED: 'gained'},
             done,
             areas,
             min_area,
             layer='change',
         )
-        write_quicklook(paths['quicklook'], done, PALETTE, change.kinds())
+        write_quicklook(
+            paths['quicklook'],
+            done,
+            PALETTE,
+            change.kinds(),
+            title='Change',
+        )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(('before', 'after', 'cropland', 'hectares'))

@@ -23,6 +23,7 @@ def write_quicklook(
     palette: Sequence[Sequence[int]],
     hectares: Mapping[str, float],
     scene: Optional[Scene] = None,
+    title: str = 'Map',
 ) -> None:
     """Draw a map with its legend as PNG.
 
@@ -32,12 +33,13 @@ def write_quicklook(
         palette: Colours by value.
         hectares: By legend text, in the order of the values.
         scene: Drawn to the left.
+        title: Heading of the map.
     """
     every = max(1, -(-max(classes.height, classes.width) // PIXELS))
     colours = np.full((256, 3), 255, np.uint8)  # no data is white
     colours[: len(palette)] = palette
     values = thin(classes.read, classes.height, every)
-    panels = [('Map', colours[values])]
+    panels = [(title, colours[values])]
     if scene is not None:
         picture = thin(
             lambda *rows: _colour(scene, *rows), scene.height, every

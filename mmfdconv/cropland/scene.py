@@ -11,7 +11,14 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
-__all__ = ['Rows', 'Scene', 'check_complete', 'open_raster', 'read_window']
+__all__ = [
+    'Rows',
+    'Scene',
+    'check_complete',
+    'check_scene',
+    'open_raster',
+    'read_window',
+]
 
 
 class Rows(NamedTuple):
@@ -193,6 +200,23 @@ class Scene:
 
     def __exit__(self, *error) -> None:
         self.close()
+
+
+def check_scene(
+    path: Union[str, Path],
+    bands: Optional[Sequence[str]] = None,
+    crs: Optional[str] = None,
+) -> None:
+    """Find what is wrong with a scene without knowing the model.
+
+    How many bands a model takes is not known here; those asked for are
+    looked up.
+
+    Raises:
+        ValueError: As :class:`Scene` does.
+    """
+    channels = 1 if bands is None else len(bands)
+    Scene(path, channels, bands=bands, crs=crs).close()
 
 
 def _crs(dataset: rasterio.DatasetReader, given: Optional[str]) -> CRS:

@@ -2,16 +2,31 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, Sequence, Union
 
 from tqdm import tqdm
 
-from . import area, options
+from . import area, change, options
 from .mapping import Mapped, count_windows, map_scene
 from .predictor import Predictor
-from .scene import Scene
+from .scene import Scene, check_scene
 
-__all__ = ['describe_scene', 'map_with_bar']
+__all__ = [
+    'check_scenes',
+    'compare_with_bar',
+    'describe_scene',
+    'map_with_bar',
+]
+
+
+def check_scenes(paths: Sequence[str], args: argparse.Namespace) -> None:
+    """Refuse scenes that cannot be mapped, before a model is loaded.
+
+    Raises:
+        ValueError: A scene is missing, damaged, or lacks what it needs.
+    """
+    for path in paths:
+        check_scene(path, args.bands, args.crs)
 
 
 def map_with_bar(
@@ -58,6 +73,24 @@ def map_with_bar(
     for file in mapped.files.values():
         say(f'wrote {file}')
     return mapped
+
+
+def compare_with_bar(
+    before: Union[str, Path],
+    after: Union[str, Path],
+    prefix: Union[str, Path],
+    **options: Any,
+) -> change.Change:
+    """Compare two maps; the bar counts rows, compared and made polygons."""
+    with tqdm(unit='row', dynamic_ncols=True) as bar:
+
+        def progress(rows: int, total: int) -> None:
+            bar.total = total
+            bar.update(rows)
+
+        return change.compare(
+            before, after, prefix, progress=progress, **options
+        )
 
 
 def describe_scene(scene: Scene, predictor: Predictor) -> str:

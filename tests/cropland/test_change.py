@@ -280,3 +280,17 @@ def test_degrees_are_weighed_by_row(tmp_path):
     north, south = change.hectares[2, 1], change.hectares[2, 5]
     ratio = np.cos(np.radians(59.95)) / np.cos(np.radians(50.05))
     assert north / south == pytest.approx(ratio, rel=5e-3)
+
+
+def test_progress_hears_of_every_row_twice(tmp_path):
+    values = np.full((1100, 4), 2)
+    paths = [write_map(tmp_path / f'{n}.tif', values) for n in 'ab']
+    heard = []
+    compare(
+        *paths,
+        tmp_path / 'out',
+        progress=lambda rows, total: heard.append((rows, total)),
+    )
+    assert len(heard) > 4
+    assert sum(rows for rows, _ in heard) == 2 * 1100
+    assert {total for _, total in heard} == {2 * 1100}

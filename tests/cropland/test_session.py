@@ -10,7 +10,11 @@ from affine import Affine
 from mmfdconv.cropland import options
 from mmfdconv.cropland.predictor import Predictor
 from mmfdconv.cropland.scene import Scene
-from mmfdconv.cropland.session import describe_scene, map_with_bar
+from mmfdconv.cropland.session import (
+    check_scenes,
+    describe_scene,
+    map_with_bar,
+)
 
 from .helpers import CLASSES, PALETTE, noise, write_scene
 
@@ -68,6 +72,21 @@ def test_words_about_the_result(predictor, tmp_path, capsys):
     assert f'wrote {mapped.files["map"]}' in text
     assert 'reading 0.0 s' in text
     assert '2/2' in capsys.readouterr().err
+
+
+def test_scenes_are_checked_without_a_model(tmp_path):
+    values = noise(4, 20, 30)
+    good = write_scene(tmp_path / 'good.tif', values)
+    bad = write_scene(tmp_path / 'bad.tif', values, crs=None)
+    args = argparse.Namespace(bands=None, crs=None)
+    check_scenes([good], args)
+    with pytest.raises(ValueError, match='bad.tif has no coordinate system'):
+        check_scenes([good, bad], args)
+    args.crs = 'EPSG:32650'
+    check_scenes([good, bad], args)
+    args.bands = ['1', 'nir']
+    with pytest.raises(ValueError, match="no band is called 'nir'"):
+        check_scenes([good], args)
 
 
 def test_wrong_option(capsys):

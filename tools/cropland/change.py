@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmfdconv.cropland import options, session
-from mmfdconv.cropland.change import compare, format_change
+from mmfdconv.cropland.change import format_change
 from mmfdconv.cropland.predictor import load_predictor
 
 
@@ -57,6 +57,7 @@ def main() -> None:
     with options.stoppable('change.py'):
         maps = [args.before, args.after]
         if args.model:
+            session.check_scenes(maps, args)
             predictor = load_predictor(
                 *args.model, **options.predictor_options(args)
             )
@@ -71,12 +72,12 @@ def main() -> None:
                 ).files['map']
                 for scene, name in zip(maps, ('before', 'after'))
             ]
-        change = compare(
+        change = session.compare_with_bar(
             *maps,
             out_dir / 'cropland',
-            args.cropland_class,
-            args.classes,
-            args.min_area,
+            cropland=args.cropland_class,
+            classes=args.classes,
+            min_area=args.min_area,
         )
         print(format_change(change))
         print(

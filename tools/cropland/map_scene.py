@@ -45,6 +45,7 @@ def main() -> None:
     """Map the scene, or say what is wrong with it."""
     args = parse_args()
     with options.stoppable('map_scene.py'):
+        session.check_scenes([args.scene], args)
         predictor = load_predictor(
             args.config, args.checkpoint, **options.predictor_options(args)
         )
