@@ -105,7 +105,7 @@ def draw_attention(
         '|d output / d coefficient|',
     )
     _by_diagonal(axes[2], energy.cpu(), kept)
-    return save_figure(figure, out)
+    return save_figure(figure, out, dpi=100)
 
 
 def _coefficients(axes: Any, values: Tensor, title: str, label: str) -> None:
