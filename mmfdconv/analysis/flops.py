@@ -87,6 +87,7 @@ def count_flops(model: nn.Module, run: Callable[[], Any]) -> FlopCount:
             # Not by hooks: toolboxes call forward() itself, too.
             watches.enter_context(_around(module, 'forward', inside))
             if isinstance(module, DynamicConv2d):
+                watches.enter_context(_kernels_apart(module))
                 for method in ('convolve', 'convolve_static'):
                     watches.enter_context(
                         _around(module, method, counter.convolving)
@@ -94,6 +95,19 @@ def count_flops(model: nn.Module, run: Callable[[], Any]) -> FlopCount:
         with torch.no_grad(), counter:
             run()
     return counter.count
+
+
+@contextmanager
+def _kernels_apart(layer: DynamicConv2d) -> Iterator[None]:
+    """Let a layer assemble its kernels before it convolves, not meanwhile."""
+    own = vars(layer).get('keeps_kernels')
+    layer.keeps_kernels = True
+    try:
+        yield
+    finally:
+        del layer.keeps_kernels
+        if own is not None:
+            layer.keeps_kernels = own
 
 
 @contextmanager

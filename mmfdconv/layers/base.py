@@ -7,45 +7,28 @@ and one equation.
 
 from typing import (
     Any,
-    Callable,
     Dict,
     Iterator,
     Optional,
-    Sequence,
     Tuple,
     Union,
 )
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-from ..functional import pad_input, per_sample_conv2d, recomputed_conv2d
 from .checks import check_choice, check_int_or_pair, check_positive_int
+from .convolving import Convolving
 from .precision import wide
 
-__all__ = ['DynamicConv2d', 'IntOrPair', 'flat_in_five_dimensions']
+__all__ = ['DynamicConv2d', 'IntOrPair']
 
 IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
 
 
-def flat_in_five_dimensions(fn: Callable) -> Callable:
-    """Make what ``nn.Module._apply`` is given fit for a stack of kernels.
-
-    ``to(memory_format=torch.channels_last)`` takes any parameter of five
-    dimensions for a 3-D convolution's and fails; as a vector it is moved and
-    cast all the same, and has no memory format.
-    """
-
-    def flat(t: Tensor) -> Tensor:
-        return fn(t.reshape(-1)).view(t.shape) if t.dim() == 5 else fn(t)
-
-    return flat
-
-
-class DynamicConv2d(nn.Module):
+class DynamicConv2d(Convolving, nn.Module):
     """Base of all dynamic convolutions.
 
     It is not a subclass of ``nn.Conv2d``: tools that look for one, such as
@@ -260,86 +243,6 @@ class DynamicConv2d(nn.Module):
     def wide(dtype: torch.dtype) -> torch.dtype:
         """FFTs, gates and their products are computed in float32 at least."""
         return wide(dtype)
-
-    def convolve(
-        self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
-    ) -> Tensor:
-        """Convolve each sample with its own kernel.
-
-        Args:
-            x: ``(B, C, H, W)``.
-            weight: ``(B, O, C/G, kh, kw)``.
-            bias: ``(O,)``, ``(B, O)`` or None.
-
-        Returns:
-            ``(B, O, H', W')``.
-        """
-        x, padding = self._pad(x)
-        return per_sample_conv2d(
-            x,
-            weight.to(x.dtype),
-            bias,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
-
-    def convolve_recomputed(
-        self,
-        x: Tensor,
-        assemble: Callable[..., Tensor],
-        per_sample: Sequence[Optional[Tensor]],
-        shared: Sequence[Optional[Tensor]],
-    ) -> Tensor:
-        """Convolve each sample with a kernel that is not kept for backward.
-
-        Args:
-            x: ``(B, C, H, W)``.
-            assemble: Makes the kernels; it and the tensors it takes are as in
-                :func:`~mmfdconv.functional.recomputed_conv2d`.
-            per_sample: Its tensors with a first dimension ``B``.
-            shared: Its other tensors.
-
-        Returns:
-            ``(B, O, H', W')``, without bias.
-        """
-        x, padding = self._pad(x)
-        return recomputed_conv2d(
-            x,
-            assemble,
-            per_sample,
-            shared,
-            self.weight_shape,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
-
-    def convolve_static(
-        self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
-    ) -> Tensor:
-        """Convolve as the stock layer, one kernel ``(O, C/G, kh, kw)``."""
-        x, padding = self._pad(x)
-        return F.conv2d(
-            x,
-            weight,
-            bias,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
-
-    def _pad(self, x: Tensor) -> Tuple[Tensor, Any]:
-        return pad_input(
-            x,
-            self.padding,
-            self.padding_mode,
-            self.kernel_size,
-            self.dilation,
-        )
 
     # ------------------------------------------------------------ checkpoint
 

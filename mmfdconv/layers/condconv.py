@@ -42,7 +42,6 @@ class CondConv(ExpertConv2d):
     """
 
     router_names = ('descriptor', 'routing')
-    routing_sums_to_one = False
 
     def __init__(
         self,

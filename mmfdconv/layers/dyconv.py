@@ -6,8 +6,9 @@ papers' comparisons rest, load as they are.
 
 Differs from that code in: the temperature, 34 there at construction and
 lowered by 3 per epoch by hand, is a buffer here, 1 unless set, and moved by a
-hook. Loaded from a stock convolution all experts start equal; their sum is the
-stock kernel whatever the router says, which, random at the start, parts them.
+hook; the start. The attention starts neutral, and the experts of a stock
+convolution at its kernel, plus noise that cancels in their sum: equal ones
+would give the attention nothing to learn.
 """
 
 from typing import Union

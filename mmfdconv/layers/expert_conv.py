@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import mix_experts
-from .base import DynamicConv2d, flat_in_five_dimensions
+from .base import DynamicConv2d
 from .checks import check_positive, check_positive_int
+from .memory_format import flat_in_five_dimensions
 
 __all__ = ['ExpertConv2d']
 
-#: Spread of experts around the stock kernel, relative to its own spread, for
-#: routers that start equal for all experts; they could not part otherwise.
+#: Spread of experts around the stock kernel, relative to its own spread. Were
+#: they equal, the router would have no gradient, and the experts no reason to
+#: part.
 _SPREAD = 0.1
 
 
@@ -32,10 +34,6 @@ class ExpertConv2d(DynamicConv2d):
 
     #: Whether ``bias`` is mixed like the kernels.
     mixes_bias = False
-
-    #: Whether the routing weights of a sample sum to 1 whatever it is; then
-    #: equal experts are the stock kernel, and a random router parts them.
-    routing_sums_to_one = True
 
     #: Published name of a parameter or its prefix -> the name here.
     published_keys: Mapping[str, str] = {}
@@ -96,10 +94,13 @@ class ExpertConv2d(DynamicConv2d):
 
     @torch.no_grad()
     def load_stock_(self, weight: Tensor) -> None:
-        """Make the neutral mixture of the experts the stock kernel."""
+        """Make the neutral mixture of the experts the stock kernel.
+
+        Routers start neutral, the same for all experts.
+        """
         weight = weight.to(self.experts.device, self.wide(self.experts.dtype))
         experts = weight.expand(self.experts.shape) / self.start_sum()
-        if not self.routing_sums_to_one and self.num_experts > 1:
+        if self.num_experts > 1:
             noise = torch.randn_like(experts)
             noise -= noise.mean(dim=0)  # cancels in the neutral mixture
             experts = experts + noise * (_SPREAD * experts.std())

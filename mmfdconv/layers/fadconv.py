@@ -7,9 +7,10 @@ arXiv:2504.03510. Option and parameter names are those of the published code
 
 Differs from the published code in: the bias, which Eq. (3) mixes like the
 kernels and the code does not have; ``pool_size``, fixed at 16 there; the other
-fusions of the paper's Table 6. Loaded from a stock convolution all experts
-start equal; their sum is the stock kernel whatever the router says, and the
-router, random at the start, parts them.
+fusions of the paper's Table 6; the start, which is random there. Here
+the router starts neutral and the experts of a stock convolution at its kernel,
+plus noise that cancels in their sum: equal ones would give the router nothing
+to learn.
 """
 
 from typing import Union

@@ -4,7 +4,7 @@ Paper: arXiv:2503.18783, Sec. 3.2. Storage, units and names are those of the
 published code, so that its checkpoints load as they are.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor, nn
@@ -106,12 +106,15 @@ class FourierWeightConv2d(DynamicConv2d):
             return 1 / (self.kernel_num * self.param_ratio)
         return max(min(self.in_channels, self.out_channels) // 2, 1)
 
-    def spectral_image(self, gate: Tensor, spectra: Tensor) -> Tensor:
+    def spectral_image(
+        self, gate: Tensor, spectra: Optional[Tensor] = None
+    ) -> Tensor:
         """Weigh the frequency groups of the spectra, Sec. 3.2.
 
         Args:
             gate: ``(B, R * K)``, 1 / (R K) each where it is neutral.
-            spectra: From :meth:`spectra`.
+            spectra: From :meth:`spectra`, which is called if they are not
+                given.
 
         Returns:
             Kernels laid out as images, ``(B, O*kh, C/G*kw)``, float32 at
@@ -122,7 +125,7 @@ class FourierWeightConv2d(DynamicConv2d):
             # The gates are fewer than the frequencies.
             gate = gate * (self._unit * self.kernel_num * self.param_ratio)
         return fourier_disjoint_weight(
-            spectra,
+            self.spectra() if spectra is None else spectra,
             gate.view(-1, self.param_ratio, self.kernel_num),
             self.order,
             self.rank,

@@ -6,11 +6,10 @@ takes and gives tokens.
 """
 
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Optional, Sequence, Type
+from typing import Any, Dict, Optional, Type
 
 from torch import Tensor, nn
 
-from ..functional import no_autocast
 from .base import DynamicConv2d
 from .condconv import CondConv
 from .dcd import DCDConv
@@ -54,6 +53,8 @@ class OnTokens:
     Raises:
         ValueError: An argument is out of range.
     """
+
+    keeps_kernels = True
 
     def __init__(
         self,
@@ -129,18 +130,6 @@ class OnTokens:
         if bias is not None:
             y = y + bias.to(y.dtype).view(-1, 1, self.out_features)
         return y.transpose(1, 2).unflatten(2, x.shape[2:])
-
-    def convolve_recomputed(
-        self,
-        x: Tensor,
-        assemble: Callable[..., Tensor],
-        per_sample: Sequence[Optional[Tensor]],
-        shared: Sequence[Optional[Tensor]],
-    ) -> Tensor:
-        """See the base class; the kernels are kept."""
-        with no_autocast(x):
-            weight = assemble(*per_sample, *shared)
-        return self.convolve(x, weight, None)
 
     def convolve_static(
         self, x: Tensor, weight: Tensor, bias: Optional[Tensor]

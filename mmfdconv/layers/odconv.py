@@ -5,8 +5,9 @@ github.com/OSVAI/ODConv load as they are.
 
 Differs from the published code in: the bias, which it does not have; the
 start. Channel, filter and position gates start at 0.5 each and the experts
-carry what makes up for it, so that a stock convolution is kept; published,
-they start random.
+carry what makes up for it, so that a stock convolution is kept; so does the
+attention, and the experts part by noise that cancels in their sum. Published,
+all of them start random.
 """
 
 from typing import Optional, Union
@@ -65,15 +66,13 @@ class OmniAttention(nn.Module):
             self.add_module(name, head if width else None)
 
     def reset_parameters(self) -> None:
-        """Gates of 0.5; attention over the experts is random."""
+        """Gates of 0.5, the same attention to all experts."""
         nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
         self.bn.reset_parameters()
-        for head in (self.channel_fc, self.filter_fc, self.spatial_fc):
+        for name in ('channel_fc', 'filter_fc', 'spatial_fc', 'kernel_fc'):
+            head = getattr(self, name)
             if head is not None:
                 init_head_(head)
-        if self.kernel_fc is not None:
-            nn.init.kaiming_normal_(self.kernel_fc.weight, mode='fan_out')
-            nn.init.zeros_(self.kernel_fc.bias)
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """Hidden features of the heads, ``(B, C) -> (B, hidden)``."""

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..functional import low_pass_mask
+from ..functional import low_pass_mask, no_autocast
 from .base import DynamicConv2d
 from .condconv import CondConv
 from .dyconv import DYConv
@@ -138,9 +138,7 @@ def _recording(
 
     def keep(name: str) -> Callable:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            with torch.no_grad(), DynamicConv2d.no_autocast(
-                next(module.parameters())
-            ):
+            with torch.no_grad(), no_autocast(next(module.parameters())):
                 value = read(name, args, output)
             if value is not None:
                 found[name] = value

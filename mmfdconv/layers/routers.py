@@ -166,9 +166,9 @@ class FCRouter(nn.Sequential):
         )
 
     def reset_parameters(self) -> None:
-        """Draw as ``nn.Linear`` does."""
+        """Draw as ``nn.Linear`` does; neutral logits."""
         self[0].reset_parameters()
-        self[2].reset_parameters()
+        init_head_(self[2])
 
 
 class SqueezeRouter(nn.Module):
@@ -183,10 +183,9 @@ class SqueezeRouter(nn.Module):
         self.fc2 = RouterConv((out, hidden, 1, 1), **factory)
 
     def reset_parameters(self) -> None:
-        """Kaiming normal, fan out, as published; biases 0."""
-        for layer in (self.fc1, self.fc2):
-            nn.init.kaiming_normal_(layer.weight, mode='fan_out')
-        nn.init.zeros_(self.fc2.bias)
+        """Kaiming normal, fan out, as published; neutral logits."""
+        nn.init.kaiming_normal_(self.fc1.weight, mode='fan_out')
+        init_head_(self.fc2)
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """``(B, C) -> (B, out)``."""

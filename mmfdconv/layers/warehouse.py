@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..functional import CellShape, assign_cells, cell_shape, num_mixtures
-from .base import flat_in_five_dimensions
 from .checks import check_positive
+from .memory_format import flat_in_five_dimensions
 
 __all__ = ['Place', 'Warehouse']
 
