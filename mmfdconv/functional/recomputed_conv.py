@@ -26,7 +26,7 @@ __all__ = ['recomputed_conv2d']
 #: stay in the caches, and the allocator gives them out again; larger ones
 #: come as new pages from the system each time, which costs more than to fill
 #: them.
-_CHUNK = 2**21
+_CHUNK = 2**20
 
 
 class _Plan(NamedTuple):
