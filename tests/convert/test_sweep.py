@@ -224,6 +224,9 @@ def layers_in_use(stock, layers, images):
 
 def check_training(model, layers, in_use, images):
     model.train()
+    for module in model.modules():
+        if hasattr(module, 'drop_prob'):  # a dropped path has no gradient
+            module.drop_prob = 0.0
     backward(model, images)
     for name, p in model.named_parameters():
         assert p.grad is None or p.grad.isfinite().all(), name

@@ -102,11 +102,11 @@ def test_kernels(figures, experiments):
     assert all(abs(float(row[1])) < 0.01 for row in rows)
 
 
-def test_experts_begin_alike(figures, experiments, tmp_path):
+def test_experts_begin_nearly_alike(figures, experiments, tmp_path):
     config = fadconv(experiments['mmseg'], tmp_path)
     out = figures('similarity', config, '--out', 'a.png')
     row = next(z for z in out.splitlines() if 'backbone.' in z).split()
-    assert [float(z) for z in row[1:]] == [1, 1, 1, 1]
+    assert all(0.98 < float(z) < 1 for z in row[1:]), row
     assert 'experts' in figures('responses', config, '--out', 'b.png')
     assert is_drawn('b.png')
 
