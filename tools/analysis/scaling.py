@@ -64,8 +64,8 @@ def main() -> None:
     env = benchmark.environment(args.device, 'float32', rounds=args.rounds)
     print('\n'.join(f'{key}: {value}' for key, value in env.items()))
     title = (
-        f'{shape}, batch {args.batch}; {env["device"]}, {env["threads"]} '
-        f'threads, float32, torch {env["torch"]}'
+        f'{shape}, batch {args.batch}; {env["device"]}, threads: '
+        f'{env["threads"]}, float32, torch {env["torch"]}'
     )
     scaling.draw(found, title, args.out)
 
