@@ -98,6 +98,8 @@ def _entropy(axes: Any, study: GateStudy, below: float) -> None:
         xlabel='entropy / log K (1: all kernels alike)\n'
         'median, quartiles, range over the images',
     )
+    # Rounding of gates that are all alike is not worth a scale of its own.
+    axes.set_xlim(left=min(axes.get_xlim()[0], 0.99))
     axes.tick_params(axis='y', labelleft=False)
     axes.grid(axis='x', alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
