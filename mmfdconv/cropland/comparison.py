@@ -58,7 +58,7 @@ class Recipe(NamedTuple):
         data_root: Folder with ``img_dir/{train,val}``, ``ann_dir/...``.
         epochs: Over all training images.
         batch_size: Of training.
-        lr: Learning rate of Adam.
+        lr: Learning rate.
         schedule: ``'constant'`` as in the paper, or ``'linear'``, to zero.
         resize: Side that images are shrunk to, in training and validation;
             0: none. Scores are at the size of the labels all the same.

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-from mmengine.analysis import FlopAnalyzer
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..analysis import benchmark, run_curves, runs
+from ..analysis import benchmark, flops_report, run_curves, runs
+from ..analysis.config_models import build_model
 from .comparison import METHODS, Recipe, Run
 
 __all__ = [
@@ -44,8 +45,8 @@ class Costs(NamedTuple):
 
     Attributes:
         parameters: Number of them; what layers share counts once.
-        multiply_adds: Of one image, counted by MMEngine.
-        not_counted: Operators that MMEngine does not count.
+        multiply_adds: Of one image.
+        not_counted: Operations that are not in them.
     """
 
     parameters: int
@@ -64,10 +65,14 @@ class MethodRow(NamedTuple):
     step_ratio: Optional[float]
 
 
-def _model(recipe: Recipe, method: str) -> nn.Module:
+def _config(recipe: Recipe, method: str) -> Config:
     cfg = recipe.config(method, seed=0)
     init_default_scope(cfg.default_scope)
-    return MODELS.build(cfg.model)
+    return cfg
+
+
+def _model(recipe: Recipe, method: str) -> nn.Module:
+    return build_model(_config(recipe, method))
 
 
 def _device() -> str:
@@ -77,17 +82,11 @@ def _device() -> str:
 
 def costs(recipe: Recipe, method: str) -> Costs:
     """Count parameters, and multiply-adds on one image of validation."""
-    model = _model(recipe, method).eval()
-    image = torch.zeros(1, 3, *recipe.side(train=False))
-    analyzer = FlopAnalyzer(model, image)
-    analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with torch.no_grad():
-        multiply_adds = int(analyzer.total())
-    return Costs(
-        sum(p.numel() for p in model.parameters()),
-        multiply_adds,
-        tuple(sorted(analyzer.unsupported_ops())),
+    cost = flops_report.cost_of_config(
+        _config(recipe, method), recipe.side(train=False)
     )
+    uncounted = cost.count.by(lambda name, part, op: op, 'uncounted')
+    return Costs(cost.total.params, cost.total.flops, tuple(sorted(uncounted)))
 
 
 def step_ratios(
@@ -183,18 +182,19 @@ def notes(recipe: Recipe, table: Sequence[MethodRow], env: Dict) -> str:
     if recipe.crop:
         seen.append(f'random crops of {recipe.crop}x{recipe.crop}')
     high, wide = recipe.side(train=False)
+    optimizer = recipe.config('stock', 0).optim_wrapper.optimizer.type
     missing = sorted({op for row in table for op in row.costs.not_counted})
     return '\n'.join(
         [
             f'{recipe.epochs} epochs of {len(recipe.images())} images '
-            f'({", ".join(seen)}), batch {recipe.batch_size}, Adam, '
+            f'({", ".join(seen)}), batch {recipe.batch_size}, {optimizer}, '
             f'learning rate {recipe.lr:g} ({recipe.schedule}), '
             f'{recipe.dtype}, random initial weights.',
             'Scores of the last epoch on img_dir/val, in percent: mean ± '
             'standard deviation (n - 1) over the seeds; P, R, F1 and IoU are '
             "farmland's.",
-            f'Multiply-adds (one is one) of a {wide}x{high} image by '
-            f'MMEngine, which does not count: {", ".join(missing) or "-"}.',
+            f'Multiply-adds (one is one) of a {wide}x{high} image; not '
+            f'counted: {", ".join(missing) or "-"}.',
             'ms a step: median over all training iterations, data included; '
             'x stock: forward and backward in turns with the stock model.',
             ', '.join(f'{key} {value}' for key, value in env.items()),

@@ -140,7 +140,7 @@ def test_recipe(name):
     is_gid = name.startswith('gid/')
     assert cfg.train_dataloader.batch_size == (24 if is_gid else 16)
     assert cfg.optim_wrapper.optimizer == dict(
-        type='Adam', lr=1e-4 if is_gid else 3e-4, weight_decay=1e-4
+        type='AdamW', lr=1e-4 if is_gid else 3e-4, weight_decay=1e-4
     )
     assert cfg.train_cfg.max_epochs == 50
     assert cfg.get('param_scheduler') is None
@@ -240,7 +240,12 @@ def test_experiment(name, data):
     is_dynamic = cfg.model.backbone.type == 'DynamicBackbone'
     assert len(layers) == (LAYERS[_encoder(name)] if is_dynamic else 0)
 
-    # one step
+    # one step, in the middle of KernelWarehouse's first epochs: its routers
+    # have no part in the first step of all
+    for key, temperature in model.named_buffers():
+        if key.endswith('attention.temperature') and 'kw' in name:
+            assert temperature == 1
+            temperature.fill_(0.5)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.train()
