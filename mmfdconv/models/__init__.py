@@ -1,6 +1,6 @@
 """Models that the toolboxes lack: a U-Net decoder and encoders for it.
 
-They extend mmsegmentation's classes. So that importing mmfdconv loads no
+They extend classes of mmsegmentation and mmpretrain. So that importing mmfdconv loads no
 toolbox, the registry holds builders, which import the classes on first use.
 """
 
@@ -10,10 +10,16 @@ from typing import Any, Callable
 from mmengine.registry import MODELS
 from torch import nn
 
-__all__ = ['DeepLabResNet', 'UNetHead', 'UNetResNet']
+__all__ = [
+    'DeepLabResNet',
+    'MultibandMobileNetV2',
+    'UNetHead',
+    'UNetResNet',
+]
 
 _MODULES = {
     'DeepLabResNet': '.encoders',
+    'MultibandMobileNetV2': '.mobilenet',
     'UNetHead': '.unet_head',
     'UNetResNet': '.encoders',
 }

@@ -1,0 +1,21 @@
+_base_ = [
+    './unet_r34_1xb16-50e_hi-cna-512x512.py',
+    '../../../_base_/dynamic/kw1x.py',
+]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone={{_base_.model.backbone}},
+        conv_cfg=dict(
+            _base_.dynamic_conv_cfg, warehouse_names=_base_.warehouse_names
+        ),
+        rule={{_base_.dynamic_rule}},
+    )
+)
+
+# From the assigned cells to learned mixtures over a tenth of the schedule;
+# a choice of this project.
+custom_hooks = [
+    dict(type='TemperatureHook', start=1.0, end=0.0, by='epoch', length=5)
+]
