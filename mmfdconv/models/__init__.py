@@ -1,7 +1,8 @@
 """Models that the toolboxes lack: a U-Net decoder and encoders for it.
 
-They extend classes of mmsegmentation and mmpretrain. So that importing mmfdconv loads no
-toolbox, the registry holds builders, which import the classes on first use.
+They extend classes of mmsegmentation and mmpretrain. So that importing
+mmfdconv loads no toolbox, the registry holds builders, which import the
+classes on first use.
 """
 
 from importlib import import_module
