@@ -41,12 +41,6 @@ class _Plan(NamedTuple):
         """Samples whose kernels are assembled together."""
         return [slice(b, b + self.step) for b in range(0, batch, self.step)]
 
-    def kernels(
-        self, part: slice, tensors: Sequence[Optional[Tensor]]
-    ) -> Tensor:
-        """Kernels of a part of the batch."""
-        return self.assemble(*self.share(part, tensors))
-
     def share(
         self, part: slice, tensors: Sequence[Optional[Tensor]]
     ) -> List[Optional[Tensor]]:
@@ -66,8 +60,10 @@ class _RecomputedConv(torch.autograd.Function):
         y = []
         for part in plan.parts(len(x)):
             with no_autocast(x):
-                kernels = plan.kernels(part, tensors).to(x.dtype)
-            y.append(convolve_samples(x[part], kernels, plan.options))
+                kernels = plan.assemble(*plan.share(part, tensors))
+            y.append(
+                convolve_samples(x[part], kernels.to(x.dtype), plan.options)
+            )
         return _join(y)
 
     @staticmethod
@@ -170,10 +166,10 @@ def recomputed_conv2d(
         per_sample: Tensors whose first dimension is ``B``; None is handed on.
         shared: Tensors that are the same for all samples, or None.
         kernel_shape: ``(O, C/G, kh, kw)``.
-        stride: ``(sh, sw)``.
-        padding: Zero padding ``(ph, pw)``, ``'same'`` or ``'valid'``.
-        dilation: ``(dh, dw)``.
-        groups: ``G``, as in ``nn.Conv2d``.
+        stride: As in ``per_sample_conv2d``, like all the following.
+        padding: ...
+        dilation: ...
+        groups: ...
 
     Returns:
         Feature maps ``(B, O, H', W')``.
