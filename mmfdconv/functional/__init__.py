@@ -8,14 +8,16 @@ from .frequency import (
     MASK_RULES,
     fourier_disjoint_weight,
     frequency_bands,
-    group_sizes,
     image_to_weight,
     kernel_to_spectrum,
     low_pass_mask,
-    radius_order,
     spectrum_to_kernel,
-    spread_over_groups,
     weight_to_image,
+)
+from .frequency_groups import (
+    group_sizes,
+    radius_order,
+    spread_over_groups,
 )
 from .kernel_gates import gate_image
 from .modes import is_traced, no_autocast
