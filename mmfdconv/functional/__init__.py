@@ -1,6 +1,6 @@
 """Pure tensor functions: torch only, no state, no configuration."""
 
-from .bands import low_pass_bases, modulate_bands
+from .bands import convolve_to_few, low_pass_bases, modulate_bands
 from .batched_conv import pad_input, per_sample_conv2d
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
@@ -37,6 +37,7 @@ __all__ = [
     'assign_cells',
     'cell_shape',
     'cells_to_kernels',
+    'convolve_to_few',
     'dct_basis',
     'dct_descriptor',
     'fourier_disjoint_weight',

@@ -11,16 +11,51 @@ from functools import lru_cache
 from typing import Any, List, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .frequency import frequency_bands, low_pass_mask
 from .modes import is_traced, no_autocast, plain_backward
 
-__all__ = ['low_pass_bases', 'modulate_bands']
+__all__ = ['convolve_to_few', 'low_pass_bases', 'modulate_bands']
 
 #: Above this side FFTs are used, whose cost grows with the logarithm only. On
 #: a CPU they are as fast from about 200 on, but keep all bands.
 _MAX_SIDE = 256
+
+
+def convolve_to_few(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int = 1
+) -> Tensor:
+    """A convolution that keeps the size and has few output channels.
+
+    Such as the one that predicts the maps, whose three channels are a small
+    part of what CPUs compute at once. So each input channel is multiplied
+    with all taps of all outputs in one matrix product, and what belongs to
+    the same output pixel is added up.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        weight: ``(O, C/G, k, k)``, ``k`` odd.
+        bias: ``(O,)``.
+        groups: ``G``.
+
+    Returns:
+        ``(B, O, H, W)``.
+    """
+    B, C, H, W = x.shape
+    O, I, k, _ = weight.shape  # noqa: E741
+    num_products = O * k * k
+    padding = int(k) // 2  # under a tracer sizes are tensors
+    if is_traced() or B == 0 or num_products > C:
+        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+    # (O, I, k, k) -> (G, O/G * k * k, I). Sums run over where a pixel goes
+    # to, not where it comes from: the taps are turned round.
+    taps = weight.flip(2, 3).permute(0, 2, 3, 1).reshape(groups, -1, I)
+    products = taps @ x.reshape(B, groups, I, H * W)
+    products = products.view(B, num_products, H * W)
+    y = F.fold(products, (H, W), k, padding=padding)
+    return y + bias.view(-1, 1, 1)
 
 
 @lru_cache(maxsize=64)
