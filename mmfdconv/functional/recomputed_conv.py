@@ -95,10 +95,7 @@ def _backward(
     x, *tensors = inputs
     wanted = [i for i, need in enumerate(needed[1:]) if need]
     grads_x = []
-    of_samples = {i: [] for i in wanted if i < plan.num_per_sample}
-    of_all = {
-        i: torch.zeros_like(tensors[i]) for i in wanted if i not in of_samples
-    }
+    shares = {i: [] for i in wanted}  # of every part
     for part in plan.parts(len(x)):
         leaves = plan.share(part, tensors)
         with torch.enable_grad():
@@ -116,17 +113,17 @@ def _backward(
         grads_x.append(grad_x)
         if not wanted:
             continue
-        shares = torch.autograd.grad(
+        grads = torch.autograd.grad(
             kernels,
             [leaves[i] for i in wanted],
             grad_kernels.to(kernels.dtype),
         )
-        for i, share in zip(wanted, shares):
-            if i in of_samples:
-                of_samples[i].append(share)
-            else:
-                of_all[i] += share
-    grads = {**{i: _join(g) for i, g in of_samples.items()}, **of_all}
+        for i, share in zip(wanted, grads):
+            if i >= plan.num_per_sample and shares[i]:
+                # Of all samples. Not in place: it may be no buffer.
+                share = shares[i].pop() + share
+            shares[i].append(share)
+    grads = {i: _join(parts) for i, parts in shares.items()}
     return [
         _join(grads_x).to(x.dtype) if needed[0] else None,
         *(grads.get(i) for i in range(len(tensors))),

@@ -34,6 +34,12 @@ def by_definition(x, maps, k_list, rule='exact'):
     return y
 
 
+@pytest.fixture(params=['together', 'one_by_one'])
+def samples(request, monkeypatch):
+    if request.param == 'one_by_one':
+        monkeypatch.setattr('mmfdconv.functional.bands._CHUNK', 1)
+
+
 def inputs(size, bands=3, groups=1, batch=2, dtype=torch.double):
     torch.manual_seed(0)
     x = torch.randn(batch, 4, *size, dtype=dtype)
@@ -58,7 +64,7 @@ def test_bases_span_what_the_masks_keep(length):
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
 @pytest.mark.parametrize('bands, groups', [(3, 1), (4, 2), (1, 4)])
-def test_it_is_the_sum_of_weighted_bands(size, bands, groups):
+def test_it_is_the_sum_of_weighted_bands(size, bands, groups, samples):
     k_list = [2] if bands == 1 else OCTAVES
     x, maps = inputs(size, bands, groups)
     results = []
@@ -70,7 +76,7 @@ def test_it_is_the_sum_of_weighted_bands(size, bands, groups):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_gradients():
+def test_gradients(samples):
     x, maps = inputs((6, 9), bands=4, groups=2)
     assert torch.autograd.gradcheck(
         lambda x, maps: modulate_bands(x, maps, OCTAVES), (x, maps)
