@@ -54,6 +54,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=10)
     parser.add_argument('--warmup', type=int, default=2)
     parser.add_argument(
+        '--clock',
+        choices=benchmark.CLOCKS,
+        default='wall',
+        help='cpu: count what the process computes, not what it waits for a '
+        'machine that others use; default: wall',
+    )
+    parser.add_argument(
         '--other',
         nargs='+',
         default=[],
@@ -132,6 +139,7 @@ def main() -> None:
                 DTYPES[args.dtype],
                 args.rounds,
                 args.warmup,
+                args.clock,
             )
             print(benchmark.to_text(found), flush=True)
             results += found
@@ -143,6 +151,7 @@ def main() -> None:
         channels_last=args.channels_last,
         compile=args.compile,
         rounds=args.rounds,
+        clock=args.clock,
     )
     print('\n'.join(f'{key}: {value}' for key, value in env.items()))
     if args.out:

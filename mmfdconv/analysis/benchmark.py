@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    'CLOCKS',
     'Measurement',
     'Result',
     'check_out',
@@ -29,6 +30,10 @@ __all__ = [
 ]
 
 STOCK = 'stock'
+
+#: Functions of ``time``. ``'wall'``: what one waits for. ``'cpu'``: what the
+#: process computes, all its threads together, on a machine with other users.
+CLOCKS = dict(wall='perf_counter', cpu='process_time')
 
 
 class Measurement(NamedTuple):
@@ -129,14 +134,16 @@ class Candidate:
         return saved_bytes(lambda: self.forward()[0], self.module)
 
 
-def _seconds(function: Callable[[], Any], is_cuda: bool) -> float:
+def _seconds(
+    function: Callable[[], Any], is_cuda: bool, clock: Callable[[], float]
+) -> float:
     if is_cuda:
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = clock()
     function()
     if is_cuda:
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _summary(times: List[float], stock: List[float]) -> Measurement:
@@ -152,6 +159,7 @@ def measure(
     dtype: torch.dtype = torch.float32,
     rounds: int = 10,
     warmup: int = 2,
+    clock: str = 'wall',
 ) -> List[Result]:
     """Let all candidates take turns on one input.
 
@@ -162,9 +170,11 @@ def measure(
         dtype: Precision; below float32 through autocast.
         rounds: Turns that count, at least 2.
         warmup: Turns before them.
+        clock: One of :data:`CLOCKS`.
 
     Raises:
-        ValueError: There is no stock module, or too few rounds.
+        ValueError: There is no stock module, too few rounds, or no such
+            clock.
     """
     if STOCK not in modules:
         raise ValueError(
@@ -173,6 +183,12 @@ def measure(
         )
     if rounds < 2:
         raise ValueError(f'rounds must be at least 2, got {rounds}')
+    if clock not in CLOCKS or clock == 'cpu' and x.is_cuda:
+        raise ValueError(
+            f'clock must be one of {sorted(CLOCKS)}, and "wall" on a GPU, got '
+            f'{clock!r}'
+        )
+    now = getattr(time, CLOCKS[clock])
     candidates = {
         name: Candidate(module.train(), x, dtype)
         for name, module in modules.items()
@@ -184,8 +200,8 @@ def measure(
     step: Dict[str, List[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
-            forward[name].append(_seconds(candidate.forward, x.is_cuda))
-            step[name].append(_seconds(candidate.step, x.is_cuda))
+            forward[name].append(_seconds(candidate.forward, x.is_cuda, now))
+            step[name].append(_seconds(candidate.step, x.is_cuda, now))
     memory = {name: c.memory() for name, c in candidates.items()}
     return [
         Result(

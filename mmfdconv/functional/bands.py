@@ -8,19 +8,58 @@ products; the backward pass makes them anew instead of keeping them.
 
 import math
 from functools import lru_cache
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .frequency import frequency_bands, low_pass_mask
 from .modes import is_traced, no_autocast, plain_backward
 
-__all__ = ['low_pass_bases', 'modulate_bands']
+__all__ = ['convolve_to_few', 'low_pass_bases', 'modulate_bands']
 
 #: Above this side FFTs are used, whose cost grows with the logarithm only. On
 #: a CPU they are as fast from about 200 on, but keep all bands.
 _MAX_SIDE = 256
+
+#: Features that a CPU modulates at once, if a sample has fewer; there are
+#: some ten passes over them, which had better stay in its caches.
+_CHUNK = 2**18
+
+
+def convolve_to_few(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int = 1
+) -> Tensor:
+    """A convolution that keeps the size and has few output channels.
+
+    Such as the one that predicts the maps, whose three channels are a small
+    part of what CPUs compute at once. So each input channel is multiplied
+    with all taps of all outputs in one matrix product, and what belongs to
+    the same output pixel is added up.
+
+    Args:
+        x: ``(B, C, H, W)``.
+        weight: ``(O, C/G, k, k)``, ``k`` odd.
+        bias: ``(O,)``.
+        groups: ``G``.
+
+    Returns:
+        ``(B, O, H, W)``.
+    """
+    B, C, H, W = x.shape
+    O, I, k, _ = weight.shape  # noqa: E741
+    num_products = O * k * k
+    padding = int(k) // 2  # under a tracer sizes are tensors
+    if is_traced() or B == 0 or num_products > C:
+        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+    # (O, I, k, k) -> (G, O/G * k * k, I). Sums run over where a pixel goes
+    # to, not where it comes from: the taps are turned round.
+    taps = weight.flip(2, 3).permute(0, 2, 3, 1).reshape(groups, -1, I)
+    products = taps @ x.reshape(B, groups, I, H * W)
+    products = products.view(B, num_products, H * W)
+    y = F.fold(products, (H, W), k, padding=padding)
+    return y + bias.view(-1, 1, 1)
 
 
 @lru_cache(maxsize=64)
@@ -78,17 +117,22 @@ class _ModulateBands(torch.autograd.Function):
     def forward(ctx, x: Tensor, maps: Tensor, rows, cols) -> Tensor:
         # (B, S, C/S, H, W) and (B, S, bands, H, W)
         ctx.rows, ctx.cols = rows, cols
-        coefficients = rows[0].T @ (x @ cols[0])
+        y = torch.empty_like(x)
+        low_size = (rows[0].shape[1], cols[0].shape[1])
+        coefficients = x.new_empty(*x.shape[:3], *low_size)
+        for part in _parts(x):
+            maps_, kept, out = maps[part], coefficients[part], y[part]
+            torch.matmul(rows[0].T, x[part] @ cols[0], out=kept)
+            torch.mul(x[part], maps_[:, :, :1], out=out)
+            for i, low in enumerate(_low_passes(kept, rows, cols)):
+                out.addcmul_(low, _step(maps_, i))
         ctx.save_for_backward(x, maps, coefficients)
-        y = x * maps[:, :, :1]
-        for i, low in enumerate(_low_passes(coefficients, rows, cols)):
-            y.addcmul_(low, _step(maps, i))
         return y
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Any, ...]:
-        x, maps, coefficients = ctx.saved_tensors
-        rows, cols = ctx.rows, ctx.cols
+        inputs, rows, cols = ctx.saved_tensors, ctx.rows, ctx.cols
+        x, maps, _ = inputs
         with no_autocast(grad):
             if torch.is_grad_enabled():  # gradients of gradients are wanted
                 grads = plain_backward(
@@ -98,22 +142,53 @@ class _ModulateBands(torch.autograd.Function):
                     grad,
                 )
                 return (*grads, None, None)
-            inner = [(grad * x).sum(2)]  # <grad, P_i x> over the channels
-            grad_x = grad * maps[:, :, :1]
-            total = torch.zeros_like(coefficients)
-            lows = _low_passes(coefficients, rows, cols)
-            for i, low in enumerate(lows):
-                inner.append((grad * low).sum(2))
-                torch.mul(grad, _step(maps, i), out=low)
-                part = rows[i].T @ (low @ cols[i])
-                total[..., : part.shape[-2], : part.shape[-1]] += part
-            grad_x += rows[0] @ (total @ cols[0].T)
-        zero = torch.zeros_like(inner[0])
-        inner.append(zero)
-        grad_maps = torch.stack(
-            [inner[i] - inner[i + 1] for i in range(maps.shape[2])], dim=2
-        )
+            grad_x, grad_maps = torch.empty_like(x), torch.empty_like(maps)
+            for part in _parts(x):
+                _modulate_backward(
+                    grad[part],
+                    *(t[part] for t in inputs),
+                    rows,
+                    cols,
+                    grad_x[part],
+                    grad_maps[part],
+                )
         return grad_x, grad_maps, None, None
+
+
+def _parts(x: Tensor) -> Iterator[slice]:
+    """Samples that are modulated together; on a CPU they fit its caches."""
+    step = B = len(x)
+    if x.device.type == 'cpu':
+        step = max(_CHUNK // max(x[0].numel(), 1), 1)
+    return (slice(b, b + step) for b in range(0, B, step))
+
+
+def _modulate_backward(
+    grad: Tensor,
+    x: Tensor,
+    maps: Tensor,
+    coefficients: Tensor,
+    rows: Sequence[Tensor],
+    cols: Sequence[Tensor],
+    grad_x: Tensor,
+    grad_maps: Tensor,
+) -> None:
+    """Write the gradients of some samples' ``x`` and ``maps``."""
+    product = grad * x
+    inner = product.sum(2)  # <grad, P_i x> over the channels
+    torch.mul(grad, maps[:, :, :1], out=grad_x)
+    total = torch.zeros_like(coefficients)
+    for i, low in enumerate(_low_passes(coefficients, rows, cols)):
+        lower = torch.mul(grad, low, out=product).sum(2)
+        if i < maps.shape[2]:
+            torch.sub(inner, lower, out=grad_maps[:, :, i])
+        inner = lower
+        torch.mul(grad, _step(maps, i), out=low)
+        part = rows[i].T @ (low @ cols[i])
+        total[..., : part.shape[-2], : part.shape[-1]] += part
+    if maps.shape[2] > len(rows):
+        grad_maps[:, :, -1] = inner  # of the lowest band
+    grad_x += rows[0] @ (total @ cols[0].T)
 
 
 def _modulate(x: Tensor, maps: Tensor, rows, cols) -> Tensor:

@@ -8,26 +8,22 @@ sorted by radius and cut into ``K`` disjoint groups.
 Feature maps: the octave bands of Frequency Band Modulation (FBM), Sec. 3.4.
 """
 
-from functools import lru_cache
 from typing import List, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .modes import is_traced
+from .frequency_groups import gate_groups, gate_lowest_groups
 
 __all__ = [
     'MASK_RULES',
     'frequency_bands',
     'fourier_disjoint_weight',
-    'group_sizes',
     'image_to_weight',
     'kernel_to_spectrum',
     'low_pass_mask',
-    'radius_order',
     'spectrum_to_kernel',
-    'spread_over_groups',
     'weight_to_image',
 ]
 
@@ -94,121 +90,6 @@ def spectrum_to_kernel(
     return image_to_weight(image[None], kernel_size)[0]
 
 
-@lru_cache(maxsize=64)
-def radius_order(rows: int, cols: int) -> Tuple[Tensor, Tensor]:
-    """Sort the half-plane frequencies of a real image by their radius.
-
-    The order among equal radii decides which group a frequency falls into,
-    so a published checkpoint means the same only in the published order:
-    float32 radii under ``torch.sort``, not stable, on the CPU. Hence no
-    shortcut in integers here, and no stable sort. (On a CPU without AVX2
-    some radii round differently, and a few frequencies at the borders of
-    groups change sides, as with the published code.)
-
-    Args:
-        rows: Height of the image, ``O*kh``.
-        cols: Width of the image, ``I*kw``.
-
-    Returns:
-        Two int32 index vectors of length ``N = rows * (cols//2 + 1)`` on the
-        CPU: ``order`` (the flat frequency at each rank) and its inverse
-        ``rank`` (the rank of each flat frequency). They are cached and
-        shared: do not write to them.
-    """
-    # The cache may be filled by a model that is built for inference and read
-    # by one that trains.
-    with torch.inference_mode(False):
-        fy = torch.fft.fftfreq(rows, device='cpu', dtype=torch.float32)
-        fx = torch.fft.rfftfreq(cols, device='cpu', dtype=torch.float32)
-        grid = torch.stack(torch.meshgrid(fy, fx, indexing='ij'), dim=-1)
-        order = torch.sort(grid.norm(dim=-1).flatten()).indices
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(order.numel(), device='cpu')
-        return order.int(), rank.int()
-
-
-def group_sizes(num_frequencies: int, num_groups: int) -> Tuple[int, int]:
-    """Split ``N`` ranks into ``K`` runs as even as can be.
-
-    The first ``N % K`` groups hold one frequency more than the others, as
-    with ``torch.tensor_split``.
-
-    Returns:
-        ``(N // K, N % K)``: size of a small group, number of large groups.
-    """
-    # Under a tracer (ONNX export, FLOP counters) sizes are tensors.
-    return divmod(int(num_frequencies), int(num_groups))
-
-
-class _Permute(torch.autograd.Function):
-    """Reorder columns by a permutation whose inverse is known.
-
-    ``index_select`` alone would scatter in its backward, which is slow on a
-    CPU and, on a GPU, slow and in no fixed order. Here both ways gather.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(index, inverse)
-        return x.index_select(1, index)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        index, inverse = ctx.saved_tensors
-        return _Permute.apply(grad, inverse, index), None, None
-
-
-class _ScalePairs(torch.autograd.Function):
-    """``(B, ...) * (..., 2)``, as fast as products of whole rows.
-
-    As they stand, loops over a dimension of two are slow, reductions above
-    all.
-    """
-
-    @staticmethod
-    def forward(ctx, scale: Tensor, pairs: Tensor) -> Tensor:
-        ctx.save_for_backward(scale, pairs)
-        return _scaled(scale, pairs)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor]:
-        scale, pairs = ctx.saved_tensors
-        (a, b), (c, d) = grad.unbind(-1), pairs.unbind(-1)
-        grad_pairs = _scaled(scale, grad)
-        if len(scale) == 1:
-            grad_pairs = grad_pairs[0]
-        else:
-            grad_pairs = grad_pairs.sum(0)
-        return torch.addcmul(a * c, b, d), grad_pairs
-
-
-def _scaled(scale: Tensor, pairs: Tensor) -> Tensor:
-    """A pair is a complex number, if it lies in memory like one."""
-    as_complex = pairs.is_contiguous() and pairs.storage_offset() % 2 == 0
-    if as_complex and pairs.numel() > 0:
-        return torch.view_as_real(torch.view_as_complex(pairs) * scale)
-    return scale[..., None] * pairs
-
-
-def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
-    """Give every rank the gate of its group.
-
-    Args:
-        gate: One value per group, ``(B, K)``.
-        num_frequencies: ``N``.
-
-    Returns:
-        ``(B, N)`` in the order of ranks.
-    """
-    B, K = gate.shape
-    size, num_large = group_sizes(num_frequencies, K)
-    # Groups are runs of ranks, so an expand does what a gather would; its
-    # backward is a plain sum.
-    large = gate[:, :num_large, None].expand(-1, -1, size + 1)
-    small = gate[:, num_large:, None].expand(-1, -1, size)
-    return torch.cat([large.flatten(1), small.flatten(1)], dim=1)
-
-
 def fourier_disjoint_weight(
     spectrum: Tensor,
     gate: Tensor,
@@ -235,26 +116,13 @@ def fourier_disjoint_weight(
     Returns:
         Kernels laid out as images, ``(B, rows, cols)``.
     """
-    B, R, _ = gate.shape
+    B = gate.shape[0]
     rows, cols = image_size
-    half_plane = (rows, cols // 2 + 1)
-    gated = None
-    for r in range(R):
-        if spectrum.dim() == 3:
-            n = spectrum.shape[1]
-            # (B, n, 2), then zeros for the frequencies left out: (B, N, 2)
-            term = spread_over_groups(gate[:, r], n)[..., None] * spectrum[r]
-            term = F.pad(term, (0, 0, 0, order.numel() - n))
-            term = _Permute.apply(term, rank, order).view(B, *half_plane, 2)
-        else:
-            per_frequency = spread_over_groups(gate[:, r], order.numel())
-            per_frequency = _Permute.apply(per_frequency, rank, order)
-            per_frequency = per_frequency.view(B, *half_plane)
-            if is_traced():
-                term = per_frequency[..., None] * spectrum[r]
-            else:
-                term = _ScalePairs.apply(per_frequency, spectrum[r])
-        gated = term if gated is None else gated + term
+    if spectrum.dim() == 3:
+        gated = gate_lowest_groups(spectrum, gate, order, rank)
+    else:
+        gated = gate_groups(spectrum, gate, order, rank, image_size)
+    gated = gated.view(B, rows, cols // 2 + 1, 2)
     if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, rows, cols) + gated.sum()

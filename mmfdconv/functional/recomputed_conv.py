@@ -41,12 +41,6 @@ class _Plan(NamedTuple):
         """Samples whose kernels are assembled together."""
         return [slice(b, b + self.step) for b in range(0, batch, self.step)]
 
-    def kernels(
-        self, part: slice, tensors: Sequence[Optional[Tensor]]
-    ) -> Tensor:
-        """Kernels of a part of the batch."""
-        return self.assemble(*self.share(part, tensors))
-
     def share(
         self, part: slice, tensors: Sequence[Optional[Tensor]]
     ) -> List[Optional[Tensor]]:
@@ -66,8 +60,10 @@ class _RecomputedConv(torch.autograd.Function):
         y = []
         for part in plan.parts(len(x)):
             with no_autocast(x):
-                kernels = plan.kernels(part, tensors).to(x.dtype)
-            y.append(convolve_samples(x[part], kernels, plan.options))
+                kernels = plan.assemble(*plan.share(part, tensors))
+            y.append(
+                convolve_samples(x[part], kernels.to(x.dtype), plan.options)
+            )
         return _join(y)
 
     @staticmethod
@@ -99,10 +95,7 @@ def _backward(
     x, *tensors = inputs
     wanted = [i for i, need in enumerate(needed[1:]) if need]
     grads_x = []
-    of_samples = {i: [] for i in wanted if i < plan.num_per_sample}
-    of_all = {
-        i: torch.zeros_like(tensors[i]) for i in wanted if i not in of_samples
-    }
+    shares = {i: [] for i in wanted}  # of every part
     for part in plan.parts(len(x)):
         leaves = plan.share(part, tensors)
         with torch.enable_grad():
@@ -120,17 +113,17 @@ def _backward(
         grads_x.append(grad_x)
         if not wanted:
             continue
-        shares = torch.autograd.grad(
+        grads = torch.autograd.grad(
             kernels,
             [leaves[i] for i in wanted],
             grad_kernels.to(kernels.dtype),
         )
-        for i, share in zip(wanted, shares):
-            if i in of_samples:
-                of_samples[i].append(share)
-            else:
-                of_all[i] += share
-    grads = {**{i: _join(g) for i, g in of_samples.items()}, **of_all}
+        for i, share in zip(wanted, grads):
+            if i >= plan.num_per_sample and shares[i]:
+                # Of all samples. Not in place: it may be no buffer.
+                share = shares[i].pop() + share
+            shares[i].append(share)
+    grads = {i: _join(parts) for i, parts in shares.items()}
     return [
         _join(grads_x).to(x.dtype) if needed[0] else None,
         *(grads.get(i) for i in range(len(tensors))),
@@ -170,10 +163,10 @@ def recomputed_conv2d(
         per_sample: Tensors whose first dimension is ``B``; None is handed on.
         shared: Tensors that are the same for all samples, or None.
         kernel_shape: ``(O, C/G, kh, kw)``.
-        stride: ``(sh, sw)``.
-        padding: Zero padding ``(ph, pw)``, ``'same'`` or ``'valid'``.
-        dilation: ``(dh, dw)``.
-        groups: ``G``, as in ``nn.Conv2d``.
+        stride: As in ``per_sample_conv2d``, like all the following.
+        padding: ...
+        dilation: ...
+        groups: ...
 
     Returns:
         Feature maps ``(B, O, H', W')``.

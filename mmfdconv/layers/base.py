@@ -20,7 +20,6 @@ from torch.nn.modules.utils import _pair
 
 from .checks import check_choice, check_int_or_pair, check_positive_int
 from .convolving import Convolving
-from .precision import wide
 
 __all__ = ['DynamicConv2d', 'IntOrPair']
 
@@ -238,11 +237,6 @@ class DynamicConv2d(Convolving, nn.Module):
         method mmcv's ``ConvModule`` would redraw it by shape alone.
         """
         self.reset_router()
-
-    @staticmethod
-    def wide(dtype: torch.dtype) -> torch.dtype:
-        """FFTs, gates and their products are computed in float32 at least."""
-        return wide(dtype)
 
     # ------------------------------------------------------------ checkpoint
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..functional import no_autocast
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive_int
+from .precision import wide
 from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
 __all__ = ['DCDConv']
@@ -166,8 +167,8 @@ class DCDConv(DynamicConv2d):
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         B = x.shape[0]
         with no_autocast(x):
-            wide = x.to(self.wide(x.dtype))
-            pooled = F.adaptive_avg_pool2d(wide, self.squeeze_size)
+            pooled = x.to(wide(x.dtype))
+            pooled = F.adaptive_avg_pool2d(pooled, self.squeeze_size)
             y = self.fc(pooled.flatten(1))
             phi = self.fc_phi(y).view(B, self.dim, self.dim)
             scale = _hard_sigmoid_2(self.fc_scale(y))  # (B, O)

@@ -13,6 +13,7 @@ from ..functional import mix_experts
 from .base import DynamicConv2d
 from .checks import check_positive, check_positive_int
 from .memory_format import flat_in_five_dimensions
+from .precision import wide
 
 __all__ = ['ExpertConv2d']
 
@@ -98,7 +99,7 @@ class ExpertConv2d(DynamicConv2d):
 
         Routers start neutral, the same for all experts.
         """
-        weight = weight.to(self.experts.device, self.wide(self.experts.dtype))
+        weight = weight.to(self.experts.device, wide(self.experts.dtype))
         experts = weight.expand(self.experts.shape) / self.start_sum()
         if self.num_experts > 1:
             noise = torch.randn_like(experts)

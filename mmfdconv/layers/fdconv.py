@@ -330,10 +330,12 @@ class FDConv(FourierWeightConv2d):
                 image = image * gate * row
         if filter is not None:
             image = image * filter.view(B, G, O // G, 1, 1)
-        # (B, G, O/G, kh, I * kw) -> (B, O, I, kh, kw), row by row of the
-        # kernel: faster than to permute the elements.
-        rows = image.view(B, O, kh, I, kw).unbind(2)
-        return torch.cat(rows, dim=3).view(B, O, I, kh, kw)
+        image = image.view(B, O, kh, I, kw)
+        if kh > 1:
+            # (B, O, kh, I, kw) -> (B, O, I, kh, kw), row by row of the
+            # kernel: faster than to permute the elements.
+            image = torch.cat(image.unbind(2), dim=3)
+        return image.view(B, O, I, kh, kw)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""

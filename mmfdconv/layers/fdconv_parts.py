@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import MASK_RULES, modulate_bands
+from ..functional import MASK_RULES, convolve_to_few, modulate_bands
 from .checks import check_choice, check_numbers, check_positive_int
 from .precision import wide
 from .routers import (
@@ -338,7 +338,6 @@ class FrequencyBandModulation(nn.Module):
         self.lowfreq_att = lowfreq_att
         self.act = act
         self.spatial_group = spatial_group
-        self.padding = spatial_kernel // 2  # the maps are as large as x
         self.init = init
         self.mask = mask
         shape = (spatial_group, in_channels // spatial_group)
@@ -361,19 +360,14 @@ class FrequencyBandModulation(nn.Module):
 
         ``S`` is ``spatial_group``.
         """
-        B, _, H, W = x.shape
         convs = self.freq_weight_conv_list
         # All bands in one convolution: (S, bands, C/S, k, k) -> (S * bands,
         # C/S, k, k), grouped by S.
         weight = torch.stack([c.weight for c in convs], dim=1).flatten(0, 1)
         bias = torch.stack([c.bias for c in convs], dim=1).flatten()
-        logit = F.conv2d(
-            x,
-            weight.to(x.dtype),
-            bias.to(x.dtype),
-            padding=self.padding,
-            groups=self.spatial_group,
-        ).view(B, self.spatial_group, len(convs), H, W)
+        logit = convolve_to_few(
+            x, weight.to(x.dtype), bias.to(x.dtype), self.spatial_group
+        ).unflatten(1, (self.spatial_group, len(convs)))
         if self.act == 'softmax':
             return logit.softmax(dim=1) * self.spatial_group
         return apply_gate_activation(logit, self.act, 2.0)

@@ -16,6 +16,7 @@ from ..functional import (
     spectrum_to_kernel,
 )
 from .base import DynamicConv2d
+from .precision import wide
 
 __all__ = ['FourierWeightConv2d']
 
@@ -135,7 +136,7 @@ class FourierWeightConv2d(DynamicConv2d):
     def spectra(self) -> Tensor:
         """The spectra, float32 at least, ``(R, ..., 2)`` as stored."""
         stored = getattr(self, self._own_key)
-        spectra = stored.to(self.wide(stored.dtype))
+        spectra = stored.to(wide(stored.dtype))
         if not self.convert_param:
             spectra = self._to_spectrum(spectra)
             spectra = spectra.expand(self.param_ratio, *spectra.shape)
@@ -145,7 +146,7 @@ class FourierWeightConv2d(DynamicConv2d):
         """Put a kernel ``(O, C/G, kh, kw)`` into every spectrum, in place."""
         stored = getattr(self, self._own_key)
         if self.convert_param:
-            kernel = kernel.to(stored.device, self.wide(stored.dtype))
+            kernel = kernel.to(stored.device, wide(stored.dtype))
             stored.copy_(self._to_spectrum(kernel))
         else:
             stored.copy_(kernel.reshape(stored.shape))
@@ -198,7 +199,7 @@ class FourierWeightConv2d(DynamicConv2d):
         stored = getattr(self, own)
         value = state_dict.pop(prefix + other)
         try:
-            value = value.to(stored.device, self.wide(stored.dtype))
+            value = value.to(stored.device, wide(stored.dtype))
             if self.convert_param:
                 value = self._to_spectrum(value).expand_as(stored)
             else:

@@ -1,4 +1,4 @@
-"""The floating point type that gates are computed in."""
+"""The floating point type of FFTs, gates and their products."""
 
 import torch
 

@@ -20,6 +20,7 @@ from .fdconv import FDConv
 from .fdconv_parts import FrequencyBandModulation
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
+from .precision import wide
 
 __all__ = [
     'Bands',
@@ -105,7 +106,7 @@ def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
         fbm, x = parts[name], args[0][:1].detach()
         if not x.numel():  # FFT libraries refuse an empty batch
             return None
-        x = x.to(DynamicConv2d.wide(x.dtype))
+        x = x.to(wide(x.dtype))
         return Bands(_band_energy(x, fbm), fbm.maps(x)[0])
 
     with _recording(parts, read) as bands:

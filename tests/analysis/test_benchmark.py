@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import pytest
 import torch
@@ -56,6 +57,21 @@ def test_ratios_to_the_stock_module(monkeypatch):
     assert slow.forward == (1, 1, 1, 4) and slow.step == (3, 3, 3, 4)
 
 
+def test_what_the_process_computes_is_not_what_it_waits_for():
+    class Sleep(nn.Identity):
+        def forward(self, x):
+            time.sleep(0.02)
+            return x * 1.0
+
+    results = {
+        clock: benchmark.measure(
+            'x', dict(stock=Sleep()), torch.ones(1), rounds=2, clock=clock
+        )[0].forward.low
+        for clock in benchmark.CLOCKS
+    }
+    assert results['wall'] >= 0.02 > 2 * results['cpu']
+
+
 def test_saved_bytes_of_a_convolution():
     conv = nn.Conv2d(8, 16, 3)
     x = torch.randn(2, 8, 10, 10, requires_grad=True)
@@ -88,6 +104,7 @@ def test_lower_precision_through_autocast():
     [
         (dict(modules=dict(slow=nn.Identity())), 'stock'),
         (dict(modules=dict(stock=nn.Identity()), rounds=1), 'rounds'),
+        (dict(modules=dict(stock=nn.Identity()), clock='sun'), 'clock'),
     ],
 )
 def test_wrong_arguments_are_told(arguments, words):

@@ -7,13 +7,11 @@ import torch
 from mmfdconv.functional import (
     fourier_disjoint_weight,
     frequency_bands,
-    group_sizes,
     image_to_weight,
     kernel_to_spectrum,
     low_pass_mask,
     radius_order,
     spectrum_to_kernel,
-    spread_over_groups,
     weight_to_image,
 )
 
@@ -50,54 +48,6 @@ def test_kernel_and_spectrum(shape):
     size = (shape[0] * shape[2], shape[1] * shape[3])
     back = spectrum_to_kernel(spectrum, size, shape[2:])
     torch.testing.assert_close(back, weight)
-
-
-@pytest.mark.core
-@pytest.mark.parametrize('size', IMAGES, ids=str)
-def test_radius_order(size):
-    rows, cols = size
-    order, rank = radius_order(*size)
-    number = rows * (cols // 2 + 1)
-    assert order.shape == rank.shape == (number,)
-    assert torch.equal(order[rank.long()], torch.arange(number).int())
-    assert torch.equal(rank[order.long()], torch.arange(number).int())
-    # By radius, up to float32 rounding ...
-    fy, fx = np.fft.fftfreq(rows), np.fft.rfftfreq(cols)
-    radius = np.hypot(fy[:, None], fx).ravel()[order.numpy()]
-    assert np.all(np.diff(radius) > -1e-6)
-    # ... and in the published order among equals.
-    assert order.tolist() == slow_fdw.sorted_frequencies(*size)
-
-
-def test_radius_order_is_the_same_wherever_it_is_asked_for():
-    expected = radius_order(10, 14)[0].clone()
-    radius_order.cache_clear()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with torch.device('meta'):
-            order, rank = radius_order(10, 14)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert order.device.type == rank.device.type == 'cpu'
-    assert torch.equal(order, expected)
-
-
-@pytest.mark.core
-@pytest.mark.parametrize('number', [1, 5, 12, 64, 1000])
-@pytest.mark.parametrize('groups', [1, 2, 3, 5, 7, 64])
-def test_groups_are_those_of_tensor_split(number, groups):
-    parts = [len(p) for p in torch.arange(number).tensor_split(groups)]
-    size, num_large = group_sizes(number, groups)
-    assert parts == [size + 1] * num_large + [size] * (groups - num_large)
-    if groups > number:
-        return
-    gate = torch.randn(2, groups)
-    spread = spread_over_groups(gate, number)
-    expected = [
-        [gate[b, g].item() for g, n in enumerate(parts) for _ in range(n)]
-        for b in range(2)
-    ]
-    assert torch.equal(spread, torch.tensor(expected))
 
 
 @pytest.mark.core

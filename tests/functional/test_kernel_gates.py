@@ -5,6 +5,8 @@ import torch
 
 from mmfdconv.functional import gate_image
 
+from .helpers import assert_same_with_gradients
+
 
 def inputs(row_shape):
     tensors = torch.randn(2, 4, 3, 6), torch.randn(2, 4, 3, 6)
@@ -17,16 +19,11 @@ def inputs(row_shape):
     'row_shape', [(2, 1, 3, 6), (1, 1, 1, 6), (2, 1, 1, 6), (2, 4, 3, 6)]
 )
 def test_it_is_the_product(row_shape):
-    image, logit, row = tensors = inputs(row_shape)
-    y = gate_image(*tensors)
-    expected = image * logit.sigmoid() * row
-    torch.testing.assert_close(y, expected)
-    grad = torch.randn_like(y)
-    for found, other in zip(
-        torch.autograd.grad(y, tensors, grad),
-        torch.autograd.grad(expected, tensors, grad),
-    ):
-        torch.testing.assert_close(found, other)
+    assert_same_with_gradients(
+        gate_image,
+        lambda image, logit, row: image * logit.sigmoid() * row,
+        inputs(row_shape),
+    )
 
 
 def test_gradients():

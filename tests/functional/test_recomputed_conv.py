@@ -1,5 +1,7 @@
 """Kernels that are assembled anew, against kernels that are kept."""
 
+import functools
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from mmfdconv.functional import (
     recomputed_conv,
     recomputed_conv2d,
 )
+
+from .helpers import assert_same_with_gradients
 
 SHAPE = (4, 3, 3, 2)  # (O, C/G, kh, kw)
 OPTIONS = {
@@ -53,15 +57,11 @@ def samples_at_once(request, monkeypatch):
 @pytest.mark.parametrize('name', OPTIONS)
 def test_it_is_the_same_convolution(name, samples_at_once):
     options = OPTIONS[name]
-    tensors = inputs(options.get('groups', 1))
-    y, expected = recomputed(*tensors, **options), kept(*tensors, **options)
-    torch.testing.assert_close(y, expected)
-    grad = torch.randn_like(y)
-    for found, other in zip(
-        torch.autograd.grad(y, tensors, grad),
-        torch.autograd.grad(expected, tensors, grad),
-    ):
-        torch.testing.assert_close(found, other)
+    assert_same_with_gradients(
+        functools.partial(recomputed, **options),
+        functools.partial(kept, **options),
+        inputs(options.get('groups', 1)),
+    )
 
 
 def test_gradients(samples_at_once):

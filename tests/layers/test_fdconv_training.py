@@ -234,9 +234,13 @@ def test_from_meta_to_memory(how):
         with torch.device('meta'):
             layer = FDConv(**ARGS)
     layer = layer.to_empty(device='cpu').eval()
-    # Memory is not initialised now; what follows must do all of it.
-    for buffer in layer.buffers():
-        buffer.zero_()
+    # The order of the frequencies, which layers share, is there again. Other
+    # memory is not initialised; what follows must do all of it.
+    identity = layer.rank[layer.order.long()]
+    assert torch.equal(identity, torch.arange(len(identity)).int())
+    for name, buffer in layer.named_buffers():
+        if name not in ('order', 'rank'):
+            buffer.zero_()
     layer.reset_parameters()
     layer.load_state_dict(source.state_dict())
     x = example()

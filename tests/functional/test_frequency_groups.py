@@ -1,0 +1,116 @@
+"""The order of frequencies, their groups, and the gates of these."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from mmfdconv.functional import (
+    group_sizes,
+    radius_order,
+    spread_over_groups,
+)
+from mmfdconv.functional.frequency_groups import gate_groups
+
+from ..reference import fdw as slow_fdw
+from .helpers import assert_same_with_gradients
+
+IMAGES = [(1, 1), (1, 6), (7, 1), (6, 4), (9, 5), (12, 11), (48, 48)]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('size', IMAGES, ids=str)
+def test_radius_order(size):
+    rows, cols = size
+    order, rank = radius_order(*size)
+    number = rows * (cols // 2 + 1)
+    assert order.shape == rank.shape == (number,)
+    assert torch.equal(order[rank.long()], torch.arange(number).int())
+    assert torch.equal(rank[order.long()], torch.arange(number).int())
+    # By radius, up to float32 rounding ...
+    fy, fx = np.fft.fftfreq(rows), np.fft.rfftfreq(cols)
+    radius = np.hypot(fy[:, None], fx).ravel()[order.numpy()]
+    assert np.all(np.diff(radius) > -1e-6)
+    # ... and in the published order among equals.
+    assert order.tolist() == slow_fdw.sorted_frequencies(*size)
+
+
+def test_radius_order_is_the_same_wherever_it_is_asked_for():
+    expected = radius_order(10, 14)[0].clone()
+    radius_order.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device('meta'):
+            order, rank = radius_order(10, 14)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert order.device.type == rank.device.type == 'cpu'
+    assert torch.equal(order, expected)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('number', [1, 5, 12, 64, 1000])
+@pytest.mark.parametrize('groups', [1, 2, 3, 5, 7, 64])
+def test_groups_are_those_of_tensor_split(number, groups):
+    parts = [len(p) for p in torch.arange(number).tensor_split(groups)]
+    size, num_large = group_sizes(number, groups)
+    assert parts == [size + 1] * num_large + [size] * (groups - num_large)
+    if groups > number:
+        return
+    gate = torch.randn(2, groups)
+    spread = spread_over_groups(gate, number)
+    expected = [
+        [gate[b, g].item() for g, n in enumerate(parts) for _ in range(n)]
+        for b in range(2)
+    ]
+    assert torch.equal(spread, torch.tensor(expected))
+
+
+def gated_by_definition(spectrum, gate, size):
+    """Every frequency times the gate of its group, one after the other."""
+    order, _ = radius_order(*size)
+    parts = order.tensor_split(gate.shape[2])
+    gated = torch.zeros(len(gate), order.numel(), 2, dtype=gate.dtype)
+    for g, part in enumerate(parts):
+        pairs = spectrum.flatten(1, 2)[:, part.long()]  # (R, n, 2)
+        terms = gate[:, :, g, None, None] * pairs
+        gated = gated.index_add(1, part, terms.sum(1))
+    return gated.view(-1, *spectrum.shape[1:])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('num_groups', [1, 4])
+@pytest.mark.parametrize('num_spectra', [1, 2])
+@pytest.mark.parametrize('batch', [0, 1, 3])
+def test_gates_of_groups(batch, num_spectra, num_groups):
+    size = (6, 7)
+    spectrum = torch.randn(num_spectra, 6, 4, 2, dtype=torch.double)
+    gate = torch.rand(batch, num_spectra, num_groups, dtype=torch.double)
+    order, rank = radius_order(*size)
+    tensors = [spectrum.requires_grad_(), gate.requires_grad_()]
+
+    def weigh(spectrum, gate):
+        return gate_groups(spectrum, gate, order, rank, size)
+
+    assert_same_with_gradients(
+        weigh, functools.partial(gated_by_definition, size=size), tensors
+    )
+    if batch:
+        assert torch.autograd.gradgradcheck(weigh, tensors)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('alive', range(2))
+def test_one_gradient_alone(alive):
+    size = (6, 8)
+    tensors = torch.randn(2, 6, 5, 2).double(), torch.rand(3, 2, 5).double()
+    tensors[alive].requires_grad_()
+    results = []
+    for function in (
+        lambda *t: gate_groups(*t, *radius_order(*size), size),
+        lambda *t: gated_by_definition(*t, size),
+    ):
+        y = function(*tensors)
+        results.append(torch.autograd.grad(y.sin().sum(), tensors[alive]))
+    torch.testing.assert_close(*results)
