@@ -91,4 +91,4 @@ def test_a_name_without_a_format_is_refused():
     with pytest.raises(
         ValueError, match=r"out: 'a.xyz' must end with .*\.png"
     ):
-        canvas.check_out('a.xyz')
+        canvas.check_picture('a.xyz')

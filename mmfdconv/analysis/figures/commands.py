@@ -19,9 +19,9 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from .. import attention, gates, kernels, spectra, subject
+from .. import attention, config_data, gates, kernels, spectra, subject
 from ..attention import frequency_attention
-from ..canvas import PathLike
+from ..outputs import PathLike
 from .attention import draw_attention, kept_share
 from .bands import band_energies, draw_bands
 from .frequency import Change, draw_frequency
@@ -64,11 +64,11 @@ class Model(NamedTuple):
 
     def see(self, image: str, names: Sequence[str]) -> Any:
         """Run on an image; what the layers took and gave, and the image."""
-        batch, picture = subject.read_image(self.cfg, image)
+        batch, picture = config_data.read_image(self.cfg, image)
         modules = dict(self.module.named_modules())
         with subject.watch({name: modules[name] for name in names}) as seen:
             data = subject.extract(self.module, batch, names)
-        return seen, subject.pad_picture(picture, data['inputs'].shape[2:])
+        return seen, config_data.pad_picture(picture, data['inputs'].shape[2:])
 
 
 def responses(
@@ -154,7 +154,7 @@ def gates_over_data(
     if layer is not None:
         layer, _ = subject.pick_layer(model.module, layer, gates.gates_misfit)
     subject.dynamic_layers(model.module)  # before the data are read
-    data = gates.build_data(model.cfg, split)
+    data = config_data.build_data(model.cfg, split)
     study = gates.study_gates(model.module, data, number, progress)
     draw_gates(study, out, f'Gates on {split}, {model.state}', layer, below)
     width = max(map(len, study.layers))

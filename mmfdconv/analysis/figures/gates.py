@@ -7,13 +7,13 @@ import numpy as np
 
 from ..canvas import (
     OKABE_ITO,
-    PathLike,
     new_figure,
     save_figure,
     show_map,
     unit_colour,
 )
 from ..gates import GateStudy, class_means, moving_layer
+from ..outputs import PathLike
 
 __all__ = ['draw_gates']
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..canvas import (
     SEQUENTIAL,
-    PathLike,
     new_figure,
     save_figure,
     series_colours,
@@ -23,6 +22,7 @@ from ..kernels import (
     radial_profile,
     similarity,
 )
+from ..outputs import PathLike
 
 __all__ = ['draw_responses', 'draw_similarity']
 
