@@ -24,6 +24,7 @@ __all__ = [
     'GateStudy',
     'LayerGates',
     'class_means',
+    'frequent_classes',
     'gate_shares',
     'gates_misfit',
     'moving_layer',
@@ -142,6 +143,15 @@ def class_means(study: GateStudy, name: str) -> Tensor:
     weight = study.present.float()  # (images, classes)
     means = weight.t() @ shares / weight.sum(dim=0)[:, None]
     return means / shares.mean(dim=0).clamp_min(1e-30)
+
+
+def frequent_classes(study: GateStudy, most: int = 12) -> List[int]:
+    """The most frequent classes of at least one image, by number."""
+    if not len(study.classes):
+        return []
+    counts = study.present.sum(dim=0)
+    order = counts.argsort(descending=True, stable=True)[:most]
+    return sorted(c for c in order.tolist() if counts[c])
 
 
 def moving_layer(study: GateStudy) -> str:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..hooks.dynamic_log import PREFIXES
 from .outputs import PathLike
 
 __all__ = [
@@ -72,7 +73,8 @@ def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
 
     Returns:
         The lines of training, each with its ``iter``, and the lines of
-        validation, each with the ``iter`` of the training before it.
+        validation, each with the ``iter`` of the training before it. Those
+        of :class:`~mmfdconv.hooks.DynamicConvLogHook` are neither.
     """
     train: List[dict] = []
     val: List[dict] = []
@@ -88,7 +90,7 @@ def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
             ) from error
         if 'iter' in values:
             train.append(values)
-        else:
+        elif not any(key.startswith(PREFIXES) for key in values):
             iteration = train[-1]['iter'] if train else 0
             val.append(dict(values, iter=iteration))
     return train, val

@@ -18,7 +18,10 @@ from ..layers.recording import Bands
 from .dynamic_figures import draw_bands, draw_gates
 from .unwrapped import unwrapped
 
-__all__ = ['DynamicConvLogHook']
+__all__ = ['PREFIXES', 'DynamicConvLogHook']
+
+PREFIXES = ('gates/', 'bands/')
+"""What the names of all scalars of the hook begin with."""
 
 
 @HOOKS.register_module()

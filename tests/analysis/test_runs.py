@@ -44,6 +44,15 @@ def test_a_run_begun_anew_replaces_all(resumed):
     assert [p['mIoU'] for p in run.val] == [1.0]
 
 
+def test_gates_and_bands_are_no_metrics(tmp_path):
+    lines = epoch(1, 1.0, mIoU=10.0)
+    lines.insert(1, {'gates/entropy/a': 1.0, 'bands/map0/a': 1.0, 'step': 6})
+    write_log(tmp_path, '1', lines)
+    run = runs.read_run(tmp_path)
+    assert (len(run.train), len(run.val)) == (2, 1)
+    assert run.metrics() == ['mIoU']
+
+
 def test_iterations(by_iter):
     run = runs.read_run(by_iter, 'other name')
     assert run.name == 'other name' and not run.by_epoch

@@ -7,8 +7,7 @@ from functools import partial
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
-from mmfdconv.analysis.canvas import check_picture
-from mmfdconv.analysis.figures.commands import Model, commands
+from mmfdconv.analysis.figures.commands import Model, check_out, commands
 from mmfdconv.engine import launch
 from mmfdconv.engine.options import add_config_options
 
@@ -29,7 +28,12 @@ def parse_args() -> argparse.Namespace:
     common.add_argument(
         'checkpoint', nargs='?', help='its weights; without: untrained'
     )
-    common.add_argument('--out', required=True, help='picture to write (.png)')
+    common.add_argument(
+        '--out',
+        required=True,
+        help='picture to write (.png, .svg, .pdf); similarity and gates: also '
+        'an interactive page (.html)',
+    )
     common.add_argument(
         '--layer',
         help='name of the layer, as tools/print_layers.py prints it; '
@@ -55,7 +59,9 @@ def parse_args() -> argparse.Namespace:
         help='plane of all filters; tsne needs scikit-learn (default: pca)',
     )
     sub['similarity'].add_argument(
-        '--all', action='store_true', help='print the numbers of all layers'
+        '--all',
+        action='store_true',
+        help='the numbers of all layers; on a page, all to choose from',
     )
     for name in ('bands', 'attention'):
         sub[name].add_argument('--image', required=True, help='image file')
@@ -83,7 +89,7 @@ def parse_args() -> argparse.Namespace:
 
 def options(args: argparse.Namespace) -> dict:
     """The figure's own options, by its function's names."""
-    check_picture(args.out)
+    check_out(args.figure, args.out)
     found = dict(out=args.out, layer=args.layer)
     if args.figure == 'frequency':
         found['images'] = args.image
