@@ -53,7 +53,7 @@ def measure_hook(model: nn.Module, x: Tensor, rounds: int = 10) -> HookCost:
         rounds: Turns that count, after one that warms up.
 
     Raises:
-        ValueError: There are no rounds.
+        ValueError: There are no rounds, or nothing that the hook could log.
     """
     if rounds < 1:
         raise ValueError(f'rounds must be at least 1, got {rounds}')
@@ -65,6 +65,7 @@ def measure_hook(model: nn.Module, x: Tensor, rounds: int = 10) -> HookCost:
         pictures=hook.figure_interval - 1,
     )
     training = _Training(model)
+    hook.before_train(training)
     times: Dict[str, List[float]] = {name: [] for name in iterations}
     for turn in range(rounds + 1):
         for name, training.iter in iterations.items():

@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from mmfdconv.analysis import run_curves, run_table, runs
+from mmfdconv.analysis.canvas import check_picture
 from mmfdconv.analysis.outputs import check_suffix
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     """Draw and print, or say what is wrong."""
     args = parse_args()
     try:
+        check_picture(args.out)
         if args.table:
             check_suffix(args.table, run_table.SUFFIXES, 'table')
         names = args.names or [None] * len(args.work_dirs)
