@@ -1,13 +1,14 @@
 """From a config, a checkpoint and an image to each figure.
 
-What ``tools/analysis/figures.py`` calls. Each function writes a picture and
-returns what it shows in numbers, as lines of text.
+What ``tools/analysis/figures.py`` calls. Each function writes a picture, or
+a page, and returns what it shows in numbers, as lines of text.
 """
 
 from pathlib import Path
 from typing import (
     Any,
     Callable,
+    Dict,
     Iterable,
     List,
     NamedTuple,
@@ -121,20 +122,26 @@ def similarity(
         for key, other in subject.dynamic_layers(model.module).items():
             if kernels.kernels_misfit(other) is None:
                 layers.setdefault(key, other)
+    page = is_page(out)
     shown, entries = {}, []
     for key, other in layers.items():
         parallel = kernels.parallel_kernels(other).cpu()
         alike = shown[key] = kernels.similarity(parallel)
-        if key != name and not is_page(out):
-            continue
+        if not page and key != name:
+            continue  # a picture shows one layer
         plane = kernels.principal_plane(parallel, embedding)
         title, noun = model.title(key, other), kernels.kernel_noun(other)
-        if is_page(out):
+        if page:
             entries.append(similarity_entry(title, alike, plane, noun))
         else:
             draw_similarity(alike, plane, out, title, noun)
-    if is_page(out):
+    if page:
         write_page(out, 'How alike the parallel kernels are', entries)
+    return _similarity_table(shown)
+
+
+def _similarity_table(shown: Dict[str, kernels.Similarity]) -> Lines:
+    """Mean and largest cosines by layer."""
     width = max(map(len, shown))
     lines = [
         f'{"cosines off the diagonal":{width}}  {"responses":>16}  '
