@@ -88,6 +88,8 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    # The template of the interactive figures.
+    package_data={PACKAGE: ['analysis/figures/page.html']},
     python_requires='>=3.8',
     # Empty on purpose: installing mmfdconv must never replace someone's torch,
     # mmcv or toolbox. requirements/ holds the two tested sets of versions.

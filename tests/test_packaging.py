@@ -96,6 +96,7 @@ def test_wheel_carries_modules_configs_and_tools(wheel):
         for path in (REPO / 'mmfdconv').rglob('*.py')
         if '.mim' not in path.parts
     }
+    expected.add('mmfdconv/analysis/figures/page.html')
     expected.add('mmfdconv/.mim/model-index.yml')
     for folder in ('configs', 'tools'):
         expected |= {

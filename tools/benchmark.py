@@ -14,6 +14,7 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmfdconv.analysis import benchmark, workloads
+from mmfdconv.analysis.outputs import check_folder, check_suffix
 from mmfdconv.engine import launch
 
 DTYPES = dict(
@@ -22,8 +23,6 @@ DTYPES = dict(
 LAYERS = ('64-64-3-56', '256-256-3-28', '512-512-3-14', '256-1024-1-28')
 IMAGES = ('224x224', '256x416')
 METHODS = ('FDConv', 'FADConv', 'ODConv', 'DYConv', 'CondConv', 'DCDConv')
-# FDConv as its authors use it; the others' defaults are their authors'.
-OPTIONS = dict(FDConv=dict(kernel_num=64))
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,7 +97,7 @@ def cases(args: argparse.Namespace):
     """Yield the name, the modules and the input's shape of every case."""
     others = load_others(args.other)
     methods = args.methods or METHODS
-    options = {**OPTIONS, **args.options}
+    options = {**workloads.OPTIONS, **args.options}
     if args.model is None:
         for text in args.shapes or LAYERS:
             shape = workloads.LayerShape.parse(text)
@@ -122,7 +121,9 @@ def main() -> None:
     args = parse_args()
     results = []
     try:
-        benchmark.check_out(args.out)
+        if args.out:
+            check_suffix(args.out, benchmark.SUFFIXES)
+            check_folder(args.out)
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
             for key, module in modules.items():

@@ -3,26 +3,19 @@
 import argparse
 import sys
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmfdconv.analysis import conversion
+from mmfdconv.analysis.outputs import check_folder
 from mmfdconv.engine import launch
+from mmfdconv.engine.options import add_config_options
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
     parser.add_argument('--out', help='write the rows to this CSV file too')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='replace values of the config, as in '
-        'model.backbone.conv_cfg.kernel_num=16',
-    )
     return parser.parse_args()
 
 
@@ -30,6 +23,8 @@ def main() -> None:
     """Print a table per dynamic backbone, or say what is wrong."""
     args = parse_args()
     try:
+        if args.out:
+            check_folder(args.out)
         cfg = launch.load_config(args.config, args.cfg_options)
         init_default_scope(cfg.default_scope)
         reports = conversion.conversion_reports(cfg)

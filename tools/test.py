@@ -4,15 +4,16 @@ import argparse
 import os
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmfdconv.engine import launch, testing
+from mmfdconv.engine.options import add_config_options, add_launcher_options
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config_options(parser, 'test_dataloader.batch_size=4')
     parser.add_argument('checkpoint', help='checkpoint file or address')
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument(
@@ -37,28 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='replace values of the config, as in '
-        'test_dataloader.batch_size=4 or key="[(a,b),(c,d)]" (no blanks '
-        'inside)',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='who started the processes',
-    )
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help='set by launchers that do not set the variable LOCAL_RANK',
-    )
+    add_launcher_options(parser)
     return parser.parse_args()
 
 

@@ -1,5 +1,7 @@
 """Looks at models and at runs, and never changes them."""
 
-from .plots import plot_detections, plot_training, read_scalars
+from .detections import plot_detections
+from .run_curves import plot_training
+from .runs import read_scalars
 
 __all__ = ['plot_detections', 'plot_training', 'read_scalars']

@@ -17,11 +17,13 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 import torch
 from torch import Tensor, nn
 
+from .outputs import check_suffix
+from .text_table import markdown
+
 __all__ = [
     'CLOCKS',
     'Measurement',
     'Result',
-    'check_out',
     'environment',
     'measure',
     'saved_bytes',
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 STOCK = 'stock'
+SUFFIXES = ('.csv', '.json')
 
 #: Functions of ``time``. ``'wall'``: what one waits for. ``'cpu'``: what the
 #: process computes, all its threads together, on a machine with other users.
@@ -260,9 +263,9 @@ _HEAD = (
 
 def to_text(results: List[Result]) -> str:
     """A table for the screen, in Markdown."""
-    lines = [_HEAD, ['--'] * len(_HEAD)]
+    rows = [_HEAD]
     for r in results:
-        lines.append(
+        rows.append(
             (
                 r.case,
                 r.method,
@@ -275,17 +278,7 @@ def to_text(results: List[Result]) -> str:
                 f'{r.memory_ratio:.2f}',
             )
         )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
-    return '\n'.join(
-        '| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths)) + ' |'
-        for line in lines
-    )
-
-
-def check_out(path: Optional[str]) -> None:
-    """Refuse a file that :func:`write_results` would, before the work."""
-    if path is not None and Path(path).suffix not in ('.csv', '.json'):
-        raise ValueError(f'out must end with .csv or .json, got {path!r}')
+    return markdown(rows, ['--'] * len(_HEAD))
 
 
 def write_results(
@@ -296,7 +289,7 @@ def write_results(
     Raises:
         ValueError: The suffix is neither.
     """
-    check_out(path)
+    check_suffix(path, SUFFIXES)
     rows = [_flat(result) for result in results]
     if Path(path).suffix == '.json':
         text = json.dumps(dict(environment=dict(env), results=rows), indent=2)

@@ -5,19 +5,19 @@ Figures are made without pyplot: no display is needed, and no state of the
 caller's own figures is touched.
 """
 
-import os
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional, Tuple
 
 import numpy as np
+
+from .outputs import PathLike, check_suffix
 
 __all__ = [
     'DIVERGING',
     'OKABE_ITO',
-    'PathLike',
     'RGB',
     'SEQUENTIAL',
-    'check_out',
+    'check_picture',
     'new_figure',
     'save_figure',
     'series_colours',
@@ -26,7 +26,6 @@ __all__ = [
     'unit_colour',
 ]
 
-PathLike = Union[str, os.PathLike]
 RGB = Tuple[int, int, int]
 
 OKABE_ITO: Tuple[RGB, ...] = (
@@ -83,15 +82,10 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def check_out(out: PathLike) -> Path:
+def check_picture(out: PathLike) -> None:
     """Refuse a name that no picture can have, before the work is done."""
     kinds = _canvas().get_supported_filetypes()
-    if Path(out).suffix[1:].lower() not in kinds:
-        raise ValueError(
-            f'out: {str(out)!r} must end with one of '
-            f'{", ".join(f".{kind}" for kind in sorted(kinds))}'
-        )
-    return Path(out)
+    check_suffix(out, [f'.{kind}' for kind in sorted(kinds)])
 
 
 def save_figure(figure: Any, out: PathLike, dpi: int = 130) -> Path:

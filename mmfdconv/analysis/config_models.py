@@ -1,7 +1,7 @@
 """From a config to a model that runs once, without weights and data."""
 
 import copy
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -11,9 +11,22 @@ from torch import nn
 
 from ..registry import LAYERS
 
-__all__ = ['ModelRun', 'build_model', 'default_shape', 'stock_config']
+__all__ = [
+    'ModelRun',
+    'build_model',
+    'default_shape',
+    'one_line',
+    'parse_shape',
+    'stock_config',
+]
 
 _LEAST_SIDE = 32
+
+
+def one_line(error: Any, length: int = 400) -> str:
+    """Give a message of many lines as a short one."""
+    text = ' '.join(str(error).split())
+    return text if len(text) <= length else f'{text[:length]} ...'
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -35,7 +48,7 @@ def build_model(cfg: Config) -> nn.Module:
         model = MODELS.build(copy.deepcopy(cfg.model))
     except (AssertionError, ImportError, KeyError, TypeError) as error:
         raise ValueError(
-            f'config: its model cannot be built: {error}'
+            f'config: its model cannot be built: {one_line(error)}'
         ) from error
     return revert_sync_batchnorm(model).eval()
 
@@ -91,6 +104,22 @@ def default_shape(cfg: Config) -> Tuple[int, int]:
         if size is not None:
             return tuple(size)
     return 512, 512
+
+
+def parse_shape(sides: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+    """Read one or two sides; one stands for a square.
+
+    Raises:
+        ValueError: There are more, or they are no sides.
+    """
+    if sides is None:
+        return None
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise ValueError(
+            'shape: give height and width in pixels, as in --shape 800 1280, '
+            f'or one number for both, got {" ".join(map(str, sides))}'
+        )
+    return sides[0], sides[-1]
 
 
 class ModelRun:

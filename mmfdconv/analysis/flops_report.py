@@ -11,9 +11,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
-    Sequence,
     Tuple,
-    Union,
 )
 
 from mmengine.config import Config
@@ -26,18 +24,19 @@ from .config_models import (
 )
 from .dynamic_parts import PARTS, parts_of_parameters
 from .flops import FlopCount, count_flops
+from .outputs import PathLike, check_suffix
+from .text_table import markdown
 
 __all__ = [
     'Cost',
     'CostRow',
-    'check_out',
     'compare',
     'cost_of_config',
-    'parse_shape',
     'to_text',
     'write',
 ]
 
+SUFFIXES = ('.json', '.csv')
 #: What is computed by no module below the model.
 _ITSELF = '(model)'
 _NOTES = (
@@ -138,41 +137,6 @@ def compare(
     return cost_of_config(cfg, shape), cost_of_config(stock, shape)
 
 
-# ------------------------------------------------------------------ options
-
-
-def parse_shape(sides: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
-    """Read one or two sides; one stands for a square.
-
-    Raises:
-        ValueError: There are more, or they are no sides.
-    """
-    if sides is None:
-        return None
-    if len(sides) not in (1, 2) or min(sides) < 1:
-        raise ValueError(
-            'shape: give height and width in pixels, as in --shape 800 1280, '
-            f'or one number for both, got {" ".join(map(str, sides))}'
-        )
-    return sides[0], sides[-1]
-
-
-def check_out(path: Optional[str]) -> None:
-    """Refuse a file that :func:`write` would, before the work.
-
-    Raises:
-        ValueError: Its suffix is wrong, or its folder does not exist.
-    """
-    if path is None:
-        return
-    if Path(path).suffix not in ('.json', '.csv'):
-        raise ValueError(f'out: must end with .json or .csv, got {path!r}')
-    if not Path(path).parent.is_dir():
-        raise ValueError(
-            f'out: the folder {str(Path(path).parent)!r} does not exist'
-        )
-
-
 # ------------------------------------------------------------------- output
 
 
@@ -181,7 +145,7 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
     head = ['part', 'parameters', 'FLOPs', 'not counted']
     if stock is not None:
         head += ['stock parameters', 'difference', 'stock FLOPs', 'difference']
-    lines = [head, ['--', *['--:'] * (len(head) - 1)]]
+    rows = [head]
     others = _by_component(stock)
     for row in [*cost.rows, cost.total]:
         cells = [
@@ -192,18 +156,9 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
         ]
         if stock is not None:
             cells += _differences(row, others.get(row.component))
-        lines.append(cells)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = '\n'.join(
-        '| '
-        + ' | '.join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths))
-        )
-        + ' |'
-        for line in lines
-    )
-    return f'{text}\n\n' + '\n'.join(_notes(cost))
+        rows.append(cells)
+    table = markdown(rows, ['--', *['--:'] * (len(head) - 1)])
+    return '\n'.join([table, '', *_notes(cost)])
 
 
 def _by_component(stock: Optional[Cost]) -> Dict[str, CostRow]:
@@ -253,7 +208,7 @@ def _notes(cost: Cost) -> List[str]:
 
 
 def write(
-    path: Union[str, Path],
+    path: PathLike,
     cost: Cost,
     stock: Optional[Cost] = None,
     **about: Any,
@@ -271,7 +226,7 @@ def write(
     Raises:
         ValueError: The suffix is neither.
     """
-    check_out(str(path))
+    check_suffix(path, SUFFIXES)
     path = Path(path)
     named = [('model', cost)] + ([('stock', stock)] if stock else [])
     if path.suffix == '.json':

@@ -1,7 +1,6 @@
 """Gates over a data set: which kernels are used, for which classes."""
 
 import math
-from copy import deepcopy
 from typing import (
     Any,
     Callable,
@@ -14,28 +13,24 @@ from typing import (
 )
 
 import torch
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
 from ..layers import gate_entropy, has_gates, record_gates
-from .subject import dynamic_layers, extract, one_line, test_pipeline
+from .config_data import classes_in
+from .subject import dynamic_layers, extract
 
 __all__ = [
     'GateStudy',
     'LayerGates',
-    'build_data',
     'class_means',
-    'classes_in',
+    'frequent_classes',
     'gate_shares',
     'gates_misfit',
     'moving_layer',
     'relative_entropy',
     'study_gates',
 ]
-
-IGNORED = 255  # of a segmentation's labels
 
 
 def gates_misfit(layer: nn.Module) -> Optional[str]:
@@ -85,62 +80,6 @@ def relative_entropy(gates: Tensor) -> Tensor:
     return entropy.flatten(1).mean(dim=1) if entropy.dim() > 1 else entropy
 
 
-# -------------------------------------------------------------------- data
-
-
-def build_data(cfg: Config, split: str = 'val') -> Any:
-    """Build a data set of a config, its images prepared as for a test.
-
-    Args:
-        cfg: The config.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-
-    Raises:
-        ValueError: There is none, or it cannot be read.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    loader = cfg.get(f'{split}_dataloader')
-    if not loader or not loader.get('dataset'):
-        raise ValueError(f'split: the config has no {split}_dataloader')
-    whole = deepcopy(loader['dataset'])
-    inner = whole
-    while 'dataset' in inner:  # wrappers
-        inner = inner['dataset']
-    if split == 'train':  # without its augmentations
-        inner['pipeline'] = deepcopy(test_pipeline(cfg, annotations=True))
-    try:
-        data = DATASETS.build(whole)
-        number = len(data)
-    except (FileNotFoundError, KeyError, AssertionError) as error:
-        raise ValueError(
-            f'split: the {split} data of the config cannot be read: '
-            f'{one_line(error)}; say with --cfg-options {split}_dataloader.'
-            'dataset.data_root=... where it is'
-        ) from error
-    if not number:
-        raise ValueError(f'split: the {split} data of the config has no image')
-    return data
-
-
-def classes_in(sample: Any, least: float = 0.01) -> List[int]:
-    """Numbers of the classes that an annotated sample shows.
-
-    Args:
-        sample: Of mmdet (instances), mmseg (a label map) or mmpretrain.
-        least: Share of the labelled pixels that a segmented class needs.
-    """
-    if 'gt_sem_seg' in sample:
-        labels = sample.gt_sem_seg.data.flatten()
-        labels = labels[labels != IGNORED]
-        found, counts = labels.unique(return_counts=True)
-        return found[counts >= least * max(len(labels), 1)].tolist()
-    if 'gt_instances' in sample:
-        return sample.gt_instances.labels.unique().tolist()
-    if 'gt_label' in sample:
-        return sample.gt_label.flatten().tolist()
-    return []
-
-
 def study_gates(
     model: nn.Module,
     data: Any,
@@ -151,7 +90,7 @@ def study_gates(
 
     Args:
         model: In evaluation mode.
-        data: From :func:`build_data`.
+        data: From :func:`~mmfdconv.analysis.config_data.build_data`.
         number: At most so many images, spread evenly over the data.
         progress: Wraps the numbers of the images, such as ``tqdm``.
 
@@ -204,6 +143,15 @@ def class_means(study: GateStudy, name: str) -> Tensor:
     weight = study.present.float()  # (images, classes)
     means = weight.t() @ shares / weight.sum(dim=0)[:, None]
     return means / shares.mean(dim=0).clamp_min(1e-30)
+
+
+def frequent_classes(study: GateStudy, most: int = 12) -> List[int]:
+    """The most frequent classes of at least one image, by number."""
+    if not len(study.classes):
+        return []
+    counts = study.present.sum(dim=0)
+    order = counts.argsort(descending=True, stable=True)[:most]
+    return sorted(c for c in order.tolist() if counts[c])
 
 
 def moving_layer(study: GateStudy) -> str:

@@ -10,6 +10,7 @@ from ..layers import FDConv, KWConv
 from ..layers.expert_conv import ExpertConv2d
 
 __all__ = [
+    'Plane',
     'Similarity',
     'cosine_matrix',
     'filter_response',
@@ -201,19 +202,24 @@ def similarity(kernels: Tensor) -> Similarity:
     )
 
 
+class Plane(NamedTuple):
+    """Filters of parallel kernels as points of a plane."""
+
+    points: Tensor  # (n, 2)
+    owner: Tensor  # (n,), the number of each one's kernel
+    how: str  # what the axes are
+    filters: Tensor  # (n,), the number of each one in its kernel
+
+
 def principal_plane(
     kernels: Tensor, method: str = 'pca', limit: int = 1024
-) -> Tuple[Tensor, Tensor, str]:
+) -> Plane:
     """Place every filter of every parallel kernel in a plane.
 
     Args:
         kernels: ``(K, O, I, kh, kw)``; a filter is one of the ``O``.
         method: ``'pca'``, or ``'tsne'``, which needs scikit-learn.
         limit: Show at most so many filters, spread evenly over ``O``.
-
-    Returns:
-        Points ``(K * n, 2)``, the number of the kernel of each, and what the
-        axes are.
     """
     K, O = kernels.shape[:2]  # noqa: E741
     n = max(min(O, limit // K), 1)
@@ -221,15 +227,17 @@ def principal_plane(
     points = kernels[:, chosen].flatten(0, 1).flatten(1).double()
     points = (points - points.mean(dim=0)).cpu()
     owner = torch.arange(K).repeat_interleave(n)
+    filters = chosen.repeat(K)
     if method == 'tsne':
-        return _tsne(points), owner, 't-SNE'
+        return Plane(_tsne(points), owner, 't-SNE', filters)
     _, scale, axes = torch.linalg.svd(points, full_matrices=False)
     share = scale.square() / scale.square().sum().clamp_min(1e-300)
     shown = float(share[:2].sum())
     plane = points @ axes[:2].T
     if plane.shape[1] < 2:
         plane = torch.nn.functional.pad(plane, (0, 1))
-    return plane, owner, f'PCA, {shown:.0%} of the variance'
+    how = f'PCA, {shown:.0%} of the variance'
+    return Plane(plane, owner, how, filters)
 
 
 def _tsne(points: Tensor) -> Tensor:

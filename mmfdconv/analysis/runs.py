@@ -1,4 +1,4 @@
-"""Logs of trainings, side by side: curves, final and best metrics.
+"""Logs of trainings as histories, side by side.
 
 MMEngine writes what it logs to ``<timestamp>/vis_data/scalars.json`` in the
 work dir, a folder for every time that a training was started or resumed. Here
@@ -6,34 +6,26 @@ they become one history per run, whichever toolbox it was, and runs of one name
 (seeds, for instance) become a group.
 """
 
-import csv
-import os
-import statistics
+import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from .plots import read_scalars
+from ..hooks.dynamic_log import PREFIXES
+from .outputs import PathLike
 
 __all__ = [
     'Group',
     'RunLog',
-    'Summary',
     'common_metrics',
     'group_runs',
-    'lower_is_better',
-    'mean_and_spread',
     'read_run',
-    'summarise',
-    'summaries_to_markdown',
-    'write_summaries',
+    'read_scalars',
 ]
 
-PathLike = Union[str, os.PathLike]
 Point = Dict[str, Any]
 
 # What the log has beside metrics.
 _NO_METRICS = {'step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'lr'}
-_LOWER = ('loss', 'error', 'mae', 'mse')
 
 
 class RunLog(NamedTuple):
@@ -71,6 +63,37 @@ class Group(NamedTuple):
 
     name: str
     runs: List[RunLog]
+
+
+def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
+    """Read what MMEngine's ``LocalVisBackend`` writes: one JSON per line.
+
+    Args:
+        path: A run's ``vis_data/scalars.json``.
+
+    Returns:
+        The lines of training, each with its ``iter``, and the lines of
+        validation, each with the ``iter`` of the training before it. Those
+        of :class:`~mmfdconv.hooks.DynamicConvLogHook` are neither.
+    """
+    train: List[dict] = []
+    val: List[dict] = []
+    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise ValueError(
+                f'path={str(path)!r} must have one JSON object per line; '
+                f'line {number} is none: {error}'
+            ) from error
+        if 'iter' in values:
+            train.append(values)
+        elif not any(key.startswith(PREFIXES) for key in values):
+            iteration = train[-1]['iter'] if train else 0
+            val.append(dict(values, iter=iteration))
+    return train, val
 
 
 def read_run(work_dir: PathLike, name: Optional[str] = None) -> RunLog:
@@ -160,145 +183,3 @@ def common_metrics(
         )
         raise ValueError(f'{said}; there are\n{there}')
     return common
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric's best value is its lowest, by its name."""
-    last = metric.lower().rpartition('/')[2]
-    return any(word in last for word in _LOWER)
-
-
-class Summary(NamedTuple):
-    """One metric of one group.
-
-    Attributes:
-        name: Of the group.
-        metric: Name of the metric.
-        final: Each run's last value.
-        best: Each run's best value.
-        best_at: Each run's epoch or iteration of it.
-        last_at: Each run's epoch or iteration of the last value.
-    """
-
-    name: str
-    metric: str
-    final: List[float]
-    best: List[float]
-    best_at: List[int]
-    last_at: List[int]
-
-
-def summarise(
-    groups: Sequence[Group], metrics: Sequence[str]
-) -> List[Summary]:
-    """Take final and best values of every group's runs.
-
-    A value that is NaN counts nowhere.
-    """
-    found = []
-    for group in groups:
-        for metric in metrics:
-            summary = Summary(group.name, metric, [], [], [], [])
-            for run in group.runs:
-                points = [
-                    (p[metric], p.get('step', p['iter']))
-                    for p in run.val
-                    if p.get(metric) == p.get(metric, 0.0)  # not NaN
-                    and metric in p
-                ]
-                if not points:
-                    continue
-                sign = -1 if lower_is_better(metric) else 1
-                best = max(points, key=lambda point: sign * point[0])
-                summary.final.append(points[-1][0])
-                summary.last_at.append(points[-1][1])
-                summary.best.append(best[0])
-                summary.best_at.append(best[1])
-            found.append(summary)
-    return found
-
-
-def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """Write mean and standard deviation (n - 1), or the one value."""
-    if not values:
-        return '-'
-    text = f'{statistics.fmean(values):.{digits}f}'
-    if len(values) > 1:
-        text += f' ± {statistics.stdev(values):.{digits}f}'
-    return text
-
-
-def summaries_to_markdown(
-    summaries: Sequence[Summary], digits: int = 2
-) -> str:
-    """A table: a row for each group, final and best of each metric."""
-    metrics = list(dict.fromkeys(s.metric for s in summaries))
-    head = ['run', 'runs', 'last at']
-    for metric in metrics:
-        head += [metric, 'best', 'at']
-    rows: Dict[str, List[str]] = {}
-    for s in summaries:
-        row = rows.setdefault(
-            s.name, [s.name, str(len(s.final)), _range(s.last_at)]
-        )
-        row += [
-            mean_and_spread(s.final, digits),
-            mean_and_spread(s.best, digits),
-            _range(s.best_at),
-        ]
-    return markdown([head, *rows.values()])
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Write lines of cells, the first one the head; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    rule = [':--', *['--:'] * (len(widths) - 1)]
-    return '\n'.join(
-        '| '
-        + ' | '.join(
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths))
-        )
-        + ' |'
-        for line in (lines[0], rule, *lines[1:])
-    )
-
-
-def _range(steps: Sequence[int]) -> str:
-    if not steps:
-        return '-'
-    low, high = min(steps), max(steps)
-    return str(low) if low == high else f'{low}-{high}'
-
-
-def write_summaries(
-    summaries: Sequence[Summary], out: PathLike, digits: int = 2
-) -> Path:
-    """Write a table: ``.md`` as printed, ``.csv`` with a row for each run.
-
-    Raises:
-        ValueError: The ending is neither.
-    """
-    out = Path(out)
-    check_table(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.md':
-        text = summaries_to_markdown(summaries, digits)
-        out.write_text(text + '\n', encoding='utf-8')
-        return out
-    with out.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ('name', 'run', 'metric', 'final', 'last_at', 'best', 'best_at')
-        )
-        for s in summaries:
-            values = zip(s.final, s.last_at, s.best, s.best_at)
-            for number, row in enumerate(values):
-                writer.writerow((s.name, number, s.metric, *row))
-    return out
-
-
-def check_table(path: PathLike) -> None:
-    """Refuse a file that :func:`write_summaries` would, before the work."""
-    if Path(path).suffix not in ('.md', '.csv'):
-        raise ValueError(f'table must end with .md or .csv, got {str(path)!r}')

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from .benchmark import STOCK, Result, measure
-from .canvas import PathLike, new_figure, save_figure, series_colours
+from .canvas import new_figure, save_figure, series_colours
+from .outputs import PathLike
+from .text_table import markdown
 from .workloads import LayerShape, layers
 
 __all__ = ['AXES', 'Series', 'draw', 'exponent', 'measure_axis', 'to_text']
@@ -114,17 +116,19 @@ def _cliff(series: Series) -> Tuple[float, int]:
 
 def to_text(all_series: Sequence[Series]) -> str:
     """Exponents and the worst sizes, in Markdown."""
-    lines = [
-        '| axis | method | time grows with | slowest beside its neighbours |',
-        '| :-- | :-- | :-- | :-- |',
-    ]
+    head = 'axis', 'method', 'time grows with', 'slowest beside its neighbours'
+    rows = [head]
     for series in all_series:
         factor, size = _cliff(series)
-        lines.append(
-            f'| {series.axis} | {series.method} | {series.axis} ^ '
-            f'{exponent(series):.2f} | {factor:.2f}x at {size} |'
+        rows.append(
+            (
+                series.axis,
+                series.method,
+                f'{series.axis} ^ {exponent(series):.2f}',
+                f'{factor:.2f}x at {size}',
+            )
         )
-    return '\n'.join(lines)
+    return markdown(rows, [':--'] * len(head), pad=False)
 
 
 def draw(all_series: Sequence[Series], title: str, out: PathLike) -> None:

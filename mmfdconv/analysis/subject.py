@@ -1,14 +1,12 @@
-"""The model that a figure is about: a config, its weights, and pictures."""
+"""The model that a figure is about, its layers, and what they see."""
 
 import difflib
 from contextlib import contextmanager
-from pathlib import Path
 from typing import (
     Any,
     Callable,
     Dict,
     Iterator,
-    List,
     Mapping,
     NamedTuple,
     Optional,
@@ -16,41 +14,27 @@ from typing import (
     Tuple,
 )
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
 from ..layers.base import DynamicConv2d
 from ..layers.linear import OnTokens
+from .config_models import build_model, one_line
 
 __all__ = [
     'Seen',
     'dynamic_layers',
     'extract',
     'load_model',
-    'one_line',
-    'pad_picture',
     'pick_layer',
-    'read_image',
-    'test_pipeline',
     'watch',
 ]
 
 #: Says why a layer does not fit a figure; None where it does.
 Misfit = Callable[[nn.Module], Optional[str]]
-
-#: Transforms that a picture without annotations has no use for.
-_ANNOTATIONS = ('LoadAnnotations', 'LoadPanopticAnnotations')
-
-
-def one_line(error: Any, length: int = 400) -> str:
-    """Give a message of many lines as a short one."""
-    text = ' '.join(str(error).split())
-    return text if len(text) <= length else f'{text[:length]} ...'
 
 
 def load_model(
@@ -74,11 +58,9 @@ def load_model(
     Raises:
         ValueError: The config has no model, or the checkpoint is not its.
     """
-    if cfg.get('model') is None:
-        raise ValueError('config: it has no model')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     torch.manual_seed(seed)
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     if checkpoint is not None:
         try:
             load_checkpoint(
@@ -183,89 +165,6 @@ def _find(model: nn.Module, name: str, layers: Mapping[str, nn.Module]) -> str:
         f'layer: the model has no {name!r}; the nearest names are '
         f'{", ".join(near)}'
     )
-
-
-# --------------------------------------------------------------- pictures
-
-
-def test_pipeline(cfg: Config, annotations: bool = False) -> List[Any]:
-    """The transforms of the config's test data set.
-
-    Args:
-        cfg: The config.
-        annotations: Whether to keep those that load annotations.
-    """
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    pipeline = dataset.get('pipeline')
-    if not pipeline:
-        raise ValueError(
-            'config: it has no test_dataloader with a pipeline, which would '
-            'say how to prepare an image'
-        )
-    return [
-        step
-        for step in pipeline
-        if annotations
-        or str(step['type']).rpartition('.')[2] not in _ANNOTATIONS
-    ]
-
-
-def read_image(cfg: Config, path: str) -> Tuple[Dict[str, Any], np.ndarray]:
-    """Prepare an image as the config's test pipeline does.
-
-    Returns:
-        A batch of one for ``model.data_preprocessor``, and the same image to
-        look at, ``(H, W, 3)`` RGB of type uint8.
-
-    Raises:
-        ValueError: It cannot be read, or the pipeline does not know how.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    loader, *rest = test_pipeline(cfg)
-    if not Path(path).is_file():
-        raise ValueError(f'image: {path!r} is not a file')
-    try:
-        loaded = Compose([loader])(dict(img_path=path, img_id=0))
-        size = loaded['img'].shape[:2]
-    except Exception as error:  # readers raise many kinds for broken files
-        raise ValueError(
-            f'image: {path!r} cannot be read: {one_line(error)}'
-        ) from error
-    try:
-        packed = Compose(rest)(loaded)
-    except KeyError as error:
-        raise ValueError(
-            f'config: its test pipeline asks for {error} of an image of '
-            f'{size[1]} x {size[0]} pixels that has no annotations'
-        ) from error
-    batch = dict(
-        inputs=[packed['inputs']], data_samples=[packed['data_samples']]
-    )
-    return batch, displayable(packed['inputs'])
-
-
-def displayable(inputs: Tensor) -> np.ndarray:
-    """Give ``(C, H, W)`` as loaded, blue first, as RGB to look at."""
-    bands = inputs[[2, 1, 0]] if len(inputs) > 2 else inputs[[0, 0, 0]]
-    pixels = bands.float().cpu().numpy().transpose(1, 2, 0)
-    if inputs.dtype == torch.uint8:
-        return pixels.astype(np.uint8)
-    low, high = np.nanpercentile(pixels, (2, 98))
-    pixels = (pixels - low) / max(high - low, 1e-6)
-    return (np.nan_to_num(pixels).clip(0, 1) * 255).astype(np.uint8)
-
-
-def pad_picture(picture: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Pad an image to what the model saw, so that feature maps lie upon it.
-
-    Args:
-        picture: ``(H, W, 3)``.
-        size: Height and width of the model's input.
-    """
-    more = [max(n - m, 0) for n, m in zip(size, picture.shape)]
-    return np.pad(picture, ((0, more[0]), (0, more[1]), (0, 0)))
 
 
 # ---------------------------------------------------------------- running

@@ -5,6 +5,7 @@ import io
 from typing import Callable, Dict, List, Optional, Sequence
 
 from .tables import Row, Table
+from .text_table import markdown
 
 __all__ = ['FORMATS', 'to_csv', 'to_latex', 'to_markdown']
 
@@ -67,9 +68,8 @@ def to_markdown(rows: Sequence[Row], sign: str = '+') -> str:
         rows: Of the table.
         sign: ``'+'`` where the numbers are additions, ``''`` where not.
     """
-    lines = [list(_HEAD), ['--'] * len(_HEAD)]
-    lines += _lines(rows, sign)
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    rule = ['--'] * len(_HEAD)
+    return markdown([_HEAD, *_lines(rows, sign)], rule, pad=False)
 
 
 def _signs(table: Table) -> str:

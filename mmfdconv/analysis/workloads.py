@@ -13,12 +13,17 @@ from .benchmark import STOCK
 from .conversion import dynamic_backbones
 
 __all__ = [
+    'OPTIONS',
     'LayerShape',
     'config_backbones',
     'layers',
     'parse_side',
     'resnets',
 ]
+
+
+#: FDConv as its authors use it; the others' defaults are their authors'.
+OPTIONS: Mapping[str, Mapping[str, Any]] = {'FDConv': dict(kernel_num=64)}
 
 
 class LayerShape(NamedTuple):

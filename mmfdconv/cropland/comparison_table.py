@@ -11,8 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..analysis import benchmark, flops_report, run_curves, runs
+from ..analysis import benchmark, flops_report, run_curves, run_table, runs
 from ..analysis.config_models import build_model
+from ..analysis.text_table import markdown
 from .comparison import METHODS, Recipe, Run
 
 __all__ = [
@@ -163,14 +164,14 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
             [
                 METHODS[row.method][1],
                 str(len(row.seeds)),
-                *(runs.mean_and_spread(v) for v in row.scores.values()),
+                *(run_table.mean_and_spread(v) for v in row.scores.values()),
                 f'{row.costs.parameters / 1e6:.3f} M',
                 f'{row.costs.multiply_adds / 1e9:.3f} G',
                 f'{row.step_seconds * 1e3:.0f}',
                 '-' if ratio is None else f'{ratio:.2f}',
             ]
         )
-    return runs.markdown(lines)
+    return markdown(lines, [':--', *['--:'] * (len(head) - 1)])
 
 
 def notes(recipe: Recipe, table: Sequence[MethodRow], env: Dict) -> str:

@@ -43,7 +43,7 @@ def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
         )
     try:
         cfg = Config.fromfile(path)
-    except (OSError, ModuleNotFoundError) as error:
+    except (OSError, ModuleNotFoundError, NameError, SyntaxError) as error:
         raise ValueError(
             f'config: {path!r} cannot be read: {error}'
         ) from error

@@ -68,16 +68,10 @@ def draw_bands(bands: Dict[str, Bands]) -> np.ndarray:
             )
             energy = float(found.energy[i])
             title = f'band {i}, {100 * energy:.2g} % of energy'
-            axis.set_title(title, fontsize=8)
+            if i == 0:  # stands above the whole row
+                title = f'{name}\n{title}'
+            axis.set_title(title, fontsize=8, loc='left')
         figure.colorbar(picture, ax=list(row), label='map', format='%.4g')
-        row[0].text(
-            0,
-            -0.08,
-            name,
-            fontsize=9,
-            transform=row[0].transAxes,
-            verticalalignment='top',
-        )
     return _pixels(figure)
 
 

@@ -9,7 +9,6 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -17,8 +16,12 @@ from torch import Tensor, nn
 from ..layers import gate_entropy, has_gates, record_bands, record_gates
 from ..layers.recording import Bands
 from .dynamic_figures import draw_bands, draw_gates
+from .unwrapped import unwrapped
 
-__all__ = ['DynamicConvLogHook']
+__all__ = ['PREFIXES', 'DynamicConvLogHook']
+
+PREFIXES = ('gates/', 'bands/')
+"""What the names of all scalars of the hook begin with."""
 
 
 @HOOKS.register_module()
@@ -94,7 +97,7 @@ class DynamicConvLogHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not _can_log(_unwrapped(runner.model)):
+        if not _can_log(unwrapped(runner.model)):
             raise ValueError(
                 'DynamicConvLogHook: the model has no dynamic layer with '
                 'gates over kernels, such as FDConv, FADConv or ODConv; take '
@@ -114,7 +117,7 @@ class DynamicConvLogHook(Hook):
         self._stop()  # an iteration that failed left it
         if (runner.iter + 1) % self.interval or not is_main_process():
             return
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         with ExitStack() as recording:
             self._gates = recording.enter_context(record_gates(model))
             self._bands = recording.enter_context(record_bands(model))
@@ -205,10 +208,6 @@ def _can_log(model: nn.Module) -> bool:
         has_gates(m) or getattr(m, 'FBM', None) is not None
         for m in model.modules()
     )
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from typing import Dict, List, Optional, Sequence, Union
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ..layers import DynamicConv2d
 from ..layers.expert_conv import ExpertConv2d
+from .unwrapped import unwrapped
 
 __all__ = ['TemperatureHook']
 
@@ -108,10 +108,9 @@ class TemperatureHook(Hook):
                 f"{type(runner.train_loop).__name__}; use by='iter' and a "
                 'length in iterations'
             )
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        layers = self._select(_layers_with_temperature(model))
+        layers = self._select(
+            _layers_with_temperature(unwrapped(runner.model))
+        )
         self._check_range(layers)
         self._temperatures = [
             t for layer in layers.values() for t in _temperatures(layer)

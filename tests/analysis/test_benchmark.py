@@ -126,8 +126,8 @@ def test_files(tmp_path, monkeypatch):
     assert rows[0]['rounds'] == '2'
     first = content['results'][0]
     assert float(rows[0]['step_median_s']) == first['step_median_s']
-    with pytest.raises(ValueError, match=r"\.csv or \.json, got 'a\.txt'"):
-        benchmark.check_out('a.txt')
+    with pytest.raises(ValueError, match=r"'a\.txt' must .*\.csv or \.json"):
+        benchmark.write_results(results, {}, 'a.txt')
     text = benchmark.to_text(results).splitlines()
     assert len(text) == 4 and 'stock' in text[2] and 'other' in text[3]
 

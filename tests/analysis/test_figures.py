@@ -11,6 +11,7 @@ import cv2
 
 from mmfdconv.analysis import canvas, figures, gates, spectra
 from mmfdconv.analysis.attention import frequency_attention
+from mmfdconv.analysis.kernels import principal_plane, similarity
 from mmfdconv.layers import FDConv
 from mmfdconv.layers.descriptors import FrequencyAttention
 
@@ -56,8 +57,9 @@ def test_kernels_without_extent_and_hundreds_of_them(tmp_path):
     parallel = torch.randn(100, 4, 2, 1, 1)
     figures.draw_responses(parallel, out, 'title', 'cell', number=9)
     assert pixels(out).std() > 10
-    alike = figures.draw_similarity(parallel, out, 'title', 'cell')
+    alike, plane = similarity(parallel), principal_plane(parallel)
     assert alike.kernels.shape == (100, 100)
+    figures.draw_similarity(alike, plane, out, 'title', 'cell')
     assert pixels(out).std() > 10
 
 
@@ -82,7 +84,8 @@ def test_no_state_of_pyplot_is_touched(tmp_path):
     plt = pytest.importorskip('matplotlib.pyplot')
     before = plt.get_fignums()
     kernels = torch.randn(2, 3, 3, 3, 3)
-    figures.draw_similarity(kernels, tmp_path / 'a.svg', 'title')
+    alike, plane = similarity(kernels), principal_plane(kernels)
+    figures.draw_similarity(alike, plane, tmp_path / 'a.svg', 'title')
     assert plt.get_fignums() == before
     assert '<svg' in (tmp_path / 'a.svg').read_text()
 
@@ -91,4 +94,4 @@ def test_a_name_without_a_format_is_refused():
     with pytest.raises(
         ValueError, match=r"out: 'a.xyz' must end with .*\.png"
     ):
-        canvas.check_out('a.xyz')
+        canvas.check_picture('a.xyz')

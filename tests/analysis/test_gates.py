@@ -1,7 +1,5 @@
 """Gates over a data set: use, entropy, dead kernels, classes."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -11,12 +9,9 @@ pytest.importorskip('mmengine')
 from mmfdconv.analysis import gates
 from mmfdconv.layers import DCDConv, FADConv
 
+from .samples import Sample
+
 pytestmark = pytest.mark.core
-
-
-class Sample(SimpleNamespace):
-    def __contains__(self, name):
-        return name in self.__dict__
 
 
 class Classifier(nn.Module):
@@ -93,20 +88,6 @@ def test_uniform_gates_have_all_the_entropy():
     assert gates.gate_shares(mixtures).tolist() == [[0.5, 0.5, 0, 0]]
     shares = gates.gate_shares(torch.tensor([[1.0, -1, 2]]))
     assert shares.tolist() == [[0.25, 0.25, 0.5]]
-
-
-def test_classes_of_every_kind_of_sample():
-    labels = torch.tensor([3, 1, 3])
-    instances = Sample(gt_instances=SimpleNamespace(labels=labels))
-    assert gates.classes_in(instances) == [1, 3]
-    pixels = torch.zeros(1, 20, 20, dtype=torch.long)
-    pixels[0, 0, :2] = 4  # less than 1 %
-    pixels[0, 1] = 2
-    pixels[0, 2] = 255
-    segments = Sample(gt_sem_seg=SimpleNamespace(data=pixels))
-    assert gates.classes_in(segments) == [0, 2]
-    assert gates.classes_in(Sample(gt_label=torch.tensor([5]))) == [5]
-    assert gates.classes_in(Sample()) == []
 
 
 def test_the_layer_that_moves_is_found():

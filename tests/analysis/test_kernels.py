@@ -132,7 +132,8 @@ def test_the_plane_parts_what_differs_most():
     low, high = torch.zeros(2, 6, 3, 2, 2)
     high = high + 5
     parallel = torch.stack([low, high]) + 0.01 * torch.randn(2, 6, 3, 2, 2)
-    points, owner, how = kernels.principal_plane(parallel)
+    points, owner, how, filters = kernels.principal_plane(parallel)
+    assert filters.tolist() == [*range(6)] * 2
     assert owner.tolist() == [0] * 6 + [1] * 6
     assert points.shape == (12, 2)
     first = points[owner == 0, 0]
@@ -142,7 +143,7 @@ def test_the_plane_parts_what_differs_most():
 
 
 def test_many_filters_are_thinned_out():
-    points, owner, _ = kernels.principal_plane(
+    points, owner, *_ = kernels.principal_plane(
         torch.randn(4, 30, 2, 1, 1), limit=40
     )
     assert len(points) == 40

@@ -1,55 +1,26 @@
-"""Several runs side by side: histories, metrics, table, curves."""
-
-import csv
-import json
+"""Logs of trainings: what is read, and what runs have in common."""
 
 import pytest
 
-from mmfdconv.analysis import runs
-from mmfdconv.analysis.run_curves import _loss, plot_runs
+from mmfdconv.analysis import read_scalars, runs
+
+from .logs import epoch, write_log
 
 pytestmark = pytest.mark.core
 
 
-def write_log(work_dir, start, lines, name='vis_data/scalars.json'):
-    path = work_dir / start / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+def test_validation_stands_where_training_was(scalars):
+    train, val = read_scalars(scalars)
+    assert [line['iter'] for line in train] == [10, 20, 40]
+    assert [line['iter'] for line in val] == [20, 40]
+    assert [line['coco/bbox_mAP'] for line in val] == [0.1, 0.2]
 
 
-def epoch(number, loss, **metrics):
-    """Two logged steps of an epoch of 10, and its validation."""
-    first = 10 * (number - 1)
-    steps = [
-        dict(loss=loss + 0.5, time=0.1, iter=first + 5, epoch=number, step=0),
-        dict(loss=loss - 0.5, time=0.1, iter=first + 10, epoch=number, step=0),
-    ]
-    return [*steps, {**metrics, 'time': 0.1, 'step': number}]
-
-
-@pytest.fixture
-def resumed(tmp_path):
-    """Stopped in its third epoch, then resumed from the second one."""
-    folder = tmp_path / 'resumed'
-    first = [*epoch(1, 4.0, mIoU=10.0), *epoch(2, 3.0, mIoU=30.0)]
-    write_log(folder, '20260101_000000', [*first, *epoch(3, 9.0)[:1]])
-    again = [*epoch(3, 2.0, mIoU=20.0), *epoch(4, 1.0, mIoU=25.0)]
-    write_log(folder, '20260102_000000', again)
-    return folder
-
-
-@pytest.fixture
-def by_iter(tmp_path):
-    """Counts iterations; validated between two logged steps."""
-    folder = tmp_path / 'by_iter'
-    lines = [
-        dict(loss=2.0, iter=50, step=50),
-        dict(mIoU=40.0, aAcc=70.0, step=80),
-        dict(loss=1.0, iter=100, step=100),
-        dict(mIoU=50.0, aAcc=60.0, step=160),
-    ]
-    write_log(folder, '20260101_000000', lines)
-    return folder
+def test_a_broken_line_is_named(scalars):
+    with scalars.open('a') as file:
+        file.write('\n{"loss": \n')
+    with pytest.raises(ValueError, match='line 7 is none'):
+        read_scalars(scalars)
 
 
 def test_a_resumed_run_is_one_history(resumed):
@@ -71,6 +42,15 @@ def test_a_run_begun_anew_replaces_all(resumed):
     run = runs.read_run(resumed)
     assert [p['iter'] for p in run.train] == [5, 10]
     assert [p['mIoU'] for p in run.val] == [1.0]
+
+
+def test_gates_and_bands_are_no_metrics(tmp_path):
+    lines = epoch(1, 1.0, mIoU=10.0)
+    lines.insert(1, {'gates/entropy/a': 1.0, 'bands/map0/a': 1.0, 'step': 6})
+    write_log(tmp_path, '1', lines)
+    run = runs.read_run(tmp_path)
+    assert (len(run.train), len(run.val)) == (2, 1)
+    assert run.metrics() == ['mIoU']
 
 
 def test_iterations(by_iter):
@@ -123,83 +103,3 @@ def test_no_metric_in_common(resumed, tmp_path):
         runs.common_metrics(logs)
     for text in ('resumed: mIoU', 'box: mAP', 'none: no validation yet'):
         assert text in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ('metric', 'lower'),
-    [('val/loss', True), ('mae', True), ('loss/mIoU', False), ('P', False)],
-)
-def test_the_direction_of_a_metric(metric, lower):
-    assert runs.lower_is_better(metric) is lower
-
-
-def seeds(tmp_path, values):
-    logs = []
-    for number, value in enumerate(values):
-        folder = tmp_path / f'seed_{number}'
-        lines = [*epoch(1, 2.0, mIoU=value + 9, mae=2.0)]
-        lines += epoch(2, 1.0, mIoU=value, mae=3.0)
-        write_log(folder, '1', lines)
-        logs.append(runs.read_run(folder, 'ours'))
-    return logs
-
-
-def test_final_and_best_over_seeds(tmp_path, by_iter):
-    logs = [*seeds(tmp_path, [10.0, 14.0]), runs.read_run(by_iter)]
-    groups = runs.group_runs(logs)
-    assert [(g.name, len(g.runs)) for g in groups] == [
-        ('ours', 2),
-        ('by_iter', 1),
-    ]
-    ours, mae = runs.summarise(groups[:1], ['mIoU', 'mae'])
-    assert (ours.final, ours.last_at) == ([10.0, 14.0], [2, 2])
-    assert (ours.best, ours.best_at) == ([19.0, 23.0], [1, 1])
-    assert (mae.final, mae.best, mae.best_at) == ([3, 3], [2, 2], [1, 1])
-    table = runs.summaries_to_markdown(runs.summarise(groups, ['mIoU']))
-    # sample standard deviation of 10 and 14
-    cells = [c.strip() for c in table.splitlines()[2].split('|')[1:-1]]
-    assert cells == ['ours', '2', '2', '12.00 ± 2.83', '21.00 ± 2.83', '1']
-    cells = [c.strip() for c in table.splitlines()[3].split('|')[1:-1]]
-    assert cells == ['by_iter', '1', '160', '50.00', '50.00', '160']
-
-
-def test_nan_counts_nowhere(tmp_path):
-    lines = [*epoch(1, 1.0, P=5.0), *epoch(2, 1.0, P=float('nan'))]
-    write_log(tmp_path / 'run', '1', lines)
-    groups = runs.group_runs([runs.read_run(tmp_path / 'run')])
-    assert runs.summarise(groups, ['P'])[0].final == [5.0]
-
-
-def test_files(tmp_path):
-    groups = runs.group_runs(seeds(tmp_path, [10.0, 14.0]))
-    summaries = runs.summarise(groups, ['mIoU'])
-    path = runs.write_summaries(summaries, tmp_path / 'new' / 'runs.csv')
-    with path.open(newline='') as file:
-        rows = [*csv.DictReader(file)]
-    assert [float(row['final']) for row in rows] == [10.0, 14.0]
-    assert [row['run'] for row in rows] == ['0', '1']
-    path = runs.write_summaries(summaries, tmp_path / 'runs.md')
-    assert path.read_text() == runs.summaries_to_markdown(summaries) + '\n'
-    with pytest.raises(ValueError, match=r'\.md or \.csv'):
-        runs.write_summaries(summaries, tmp_path / 'runs.txt')
-
-
-def test_loss_by_epoch_and_by_iteration(resumed, by_iter):
-    run = runs.read_run(resumed)
-    assert _loss(run, True) == ([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0])
-    assert _loss(runs.read_run(by_iter), False) == ([50, 100], [2.0, 1.0])
-
-
-def test_curves(tmp_path, by_iter):
-    cv2 = pytest.importorskip('cv2')
-    pytest.importorskip('matplotlib')
-    logs = seeds(tmp_path, [10.0, 14.0])
-    groups = runs.group_runs(logs)
-    one = plot_runs(groups, ['mIoU'], tmp_path / 'a.png')
-    two = plot_runs(groups, ['mIoU', 'mae'], tmp_path / 'b.png')
-    # Runs that count differently meet on iterations.
-    mixed = runs.group_runs([*logs, runs.read_run(by_iter)])
-    three = plot_runs(mixed, ['mIoU'], tmp_path / 'c.png')
-    pictures = [cv2.imread(str(path)) for path in (one, two, three)]
-    assert pictures[0].shape[1] < pictures[1].shape[1]
-    assert (pictures[0] != pictures[2][: len(pictures[0])]).any()

@@ -10,7 +10,7 @@ pytest.importorskip('mmseg')
 import cv2
 from mmengine.config import Config
 
-from mmfdconv.analysis import subject
+from mmfdconv.analysis import config_data, subject
 from mmfdconv.layers import FADConv, FADLinear, FDConv
 
 from ..tools.experiments import write_mmseg
@@ -124,7 +124,7 @@ def test_wrong_weights_are_told_in_one_line(cfg, tmp_path):
 def test_an_image_goes_through(cfg, image):
     cfg.model.data_preprocessor.test_cfg = dict(size_divisor=32)
     model = subject.load_model(cfg)
-    batch, picture = subject.read_image(cfg, str(image))
+    batch, picture = config_data.read_image(cfg, str(image))
     assert picture.shape == (40, 64, 3)
     assert picture[0, 0].tolist() == [200, 0, 0]
     name = 'backbone.layer1.0.conv1'
@@ -133,7 +133,7 @@ def test_an_image_goes_through(cfg, image):
         data = subject.extract(model, batch, [name])
         subject.extract(model, batch, [name])
     assert data['inputs'].shape == (1, 3, 64, 64)
-    padded = subject.pad_picture(picture, data['inputs'].shape[2:])
+    padded = config_data.pad_picture(picture, data['inputs'].shape[2:])
     assert padded.shape == (64, 64, 3)
     assert not padded[40:].any()
     before, after = seen[name]
@@ -141,24 +141,9 @@ def test_an_image_goes_through(cfg, image):
     assert not layer._forward_hooks
 
 
-@pytest.mark.parametrize(
-    ('content', 'words'),
-    [(None, 'is not a file'), (b'no image', 'cannot be read')],
-)
-def test_wrong_images_are_told(cfg, tmp_path, content, words):
-    path = tmp_path / 'wrong.png'
-    if content:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=f'image: .*wrong.png.* {words}'):
-        subject.read_image(cfg, str(path))
-
-
-def test_a_config_without_model_or_data_is_told(cfg):
+def test_a_config_without_model_is_told():
     with pytest.raises(ValueError, match='config: it has no model'):
         subject.load_model(Config())
-    cfg.pop('test_dataloader')
-    with pytest.raises(ValueError, match='no test_dataloader'):
-        subject.read_image(cfg, 'image.png')
 
 
 def test_tokens_with_positions_are_maps():
@@ -167,12 +152,3 @@ def test_tokens_with_positions_are_maps():
         layer(torch.rand(2, 5, 7, 4))
     assert seen['a'].before.shape == (2, 4, 5, 7)
     assert seen['a'].after.shape == (2, 6, 5, 7)
-
-
-def test_pictures_of_other_bands_are_stretched():
-    inputs = torch.rand(4, 8, 8) * 4000
-    picture = subject.displayable(inputs)
-    assert picture.shape == (8, 8, 3)
-    assert picture.min() == 0
-    assert picture.max() == 255
-    assert subject.displayable(inputs[:1]).shape == (8, 8, 3)

@@ -39,6 +39,8 @@ def test_load_config_finds_the_stock_configs(write, scope):
         ('a = 1\n', "default_scope=None, which must be one of 'mmdet'"),
         ("default_scope = 'mmdog'\n", "default_scope='mmdog', which must be"),
         ("_base_ = './none.py'\n", 'cannot be read: .*none.py'),
+        ('model = dict(\n', 'cannot be read: .* was never closed'),
+        ('model = dict(type=Net)\n', "cannot be read: .*'Net' is not"),
     ],
 )
 def test_load_config_says_what_is_wrong(write, text, message):

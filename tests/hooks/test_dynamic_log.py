@@ -45,7 +45,14 @@ def hooks_in(model):
     return sum(len(m._forward_hooks) for m in model.modules())
 
 
-def train(method, folder, hook=None, iters=4, **options):
+def train(
+    method,
+    folder,
+    hook=None,
+    iters=4,
+    backends=(dict(type='LocalVisBackend'),),
+    **options,
+):
     model = classifier(method, **options)
     hooks = [] if hook is None else [hook]
     build_runner(
@@ -53,9 +60,7 @@ def train(method, folder, hook=None, iters=4, **options):
         folder,
         iters=iters,
         custom_hooks=hooks,
-        visualizer=dict(
-            type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
-        ),
+        visualizer=dict(type='Visualizer', vis_backends=list(backends)),
     ).train()
     return model
 
@@ -86,6 +91,30 @@ def test_training_is_the_same_to_the_last_bit(name, with_cp, tmp_path):
     for key, value in logged.state_dict().items():
         assert value.equal(state[key]), key
     assert hooks_in(logged) == 0
+
+
+def test_tensorboard_gets_the_same(tmp_path):
+    accumulator = pytest.importorskip(
+        'tensorboard.backend.event_processing.event_accumulator',
+        reason='tensorboard is not installed',
+    )
+    hook = dict(type='DynamicConvLogHook', interval=2, figure_interval=4)
+    backends = [
+        dict(type='LocalVisBackend'),
+        dict(type='TensorboardVisBackend'),
+    ]
+    train('FDConv', tmp_path, hook, backends=backends)
+    (folder,) = tmp_path.glob('*/vis_data')
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    local = entries(tmp_path)
+    names = [n for n in local[4] if n.startswith(('gates/', 'bands/'))]
+    assert len(names) == 16 * 8
+    for name in names:
+        points = {e.step: e.value for e in events.Scalars(name)}
+        assert points == pytest.approx({s: local[s][name] for s in (2, 4)})
+    for name in ('gates', 'bands'):
+        (image,) = events.Images(name)
+        assert (image.step, image.width > 300) == (4, True)
 
 
 @pytest.mark.parametrize('name', METHODS)

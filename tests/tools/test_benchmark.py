@@ -48,7 +48,7 @@ def test_layers_models_and_other_code(tool, tmp_path):
 @pytest.mark.parametrize(
     'options, words',
     [
-        (('--out', 'a.txt'), 'out must end with'),
+        (('--out', 'a.txt'), "out: 'a.txt' must end with"),
         (('--shapes', '8-8'), 'C-O-k-side'),
         (('--methods', 'Conv'), "got ['Conv']"),
         (('--other', 'a'), 'NAME=FILE:CLASS'),

@@ -47,7 +47,10 @@ def test_trainings_of_two_toolboxes(tool, tmp_path):
         (['absent'], "work_dir: 'absent' is not a folder"),
         (['.'], 'holds no log of a training'),
         (['.', '--names', 'a', 'b'], '--names: must be 1'),
-        (['.', '--table', 'runs.txt'], 'table must end with .md or .csv'),
+        (
+            ['.', '--table', 'runs.txt'],
+            "table: 'runs.txt' must end with .md or .csv",
+        ),
     ],
 )
 def test_what_cannot_be_compared(monkeypatch, tmp_path, args, message):

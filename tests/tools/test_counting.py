@@ -33,6 +33,8 @@ def test_get_flops(tool, tmp_path):
     [
         (('none.py',), "'none.py' is not a file"),
         (('empty.py',), 'no model=dict'),
+        (('empty.py', '--out', 'a.txt'), "out: 'a.txt' must end with"),
+        (('empty.py', '--out', 'none/a.csv'), "out: the folder 'none'"),
     ],
 )
 def test_what_is_wrong_is_told(tool, tmp_path, options, words):

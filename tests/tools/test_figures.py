@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,6 +101,19 @@ def test_kernels(figures, experiments):
     assert len(rows) == 16
     assert rows[0][0] == 'backbone.layer2.0.conv1'
     assert all(abs(float(row[1])) < 0.01 for row in rows)
+
+
+def test_pages(figures, experiments):
+    config = experiments['mmdet']
+    figures('similarity', config, '--all', '--out', 'a.html')
+    page = Path('a.html').read_text()
+    assert page.count('FDConv ') == 16
+    assert 'wrote b.html' in figures('gates', config, '--out', 'b.html')
+    page = Path('b.html').read_text()
+    assert page.count(': entropy 1.0000 of log K, 0 dead') == 16
+    told = figures('responses', config, '--out', 'c.html')
+    assert told.startswith('figures.py: error: out: ')
+    assert 'pages are similarity and gates' in told
 
 
 def test_experts_begin_nearly_alike(figures, experiments, tmp_path):

@@ -6,7 +6,9 @@ Takes work dirs of mmdet, mmseg and mmpretrain; resumed runs count as one.
 import argparse
 import sys
 
-from mmfdconv.analysis import run_curves, runs
+from mmfdconv.analysis import run_curves, run_table, runs
+from mmfdconv.analysis.canvas import check_picture
+from mmfdconv.analysis.outputs import check_suffix
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,8 +52,9 @@ def main() -> None:
     """Draw and print, or say what is wrong."""
     args = parse_args()
     try:
+        check_picture(args.out)
         if args.table:
-            runs.check_table(args.table)
+            check_suffix(args.table, run_table.SUFFIXES, 'table')
         names = args.names or [None] * len(args.work_dirs)
         if len(names) != len(args.work_dirs):
             raise ValueError(
@@ -69,13 +72,12 @@ def main() -> None:
         )
     except (ValueError, OSError) as error:
         sys.exit(f'compare_runs.py: error: {error}')
-    summaries = runs.summarise(groups, metrics)
-    print(runs.summaries_to_markdown(summaries, args.digits))
+    summaries = run_table.summarise(groups, metrics)
+    print(run_table.summaries_to_markdown(summaries, args.digits))
     print(f'wrote {picture}')
     if args.table:
-        print(
-            f'wrote {runs.write_summaries(summaries, args.table, args.digits)}'
-        )
+        run_table.write_summaries(summaries, args.table, args.digits)
+        print(f'wrote {args.table}')
 
 
 if __name__ == '__main__':

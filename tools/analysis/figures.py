@@ -4,13 +4,12 @@ import argparse
 import sys
 from functools import partial
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
-from mmfdconv.analysis.canvas import check_out
-from mmfdconv.analysis.figures.commands import Model, commands
+from mmfdconv.analysis.figures.commands import Model, check_out, commands
 from mmfdconv.engine import launch
+from mmfdconv.engine.options import add_config_options
 
 FIGURES = {
     'responses': 'frequency responses of the parallel kernels of a layer',
@@ -25,11 +24,16 @@ FIGURES = {
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument('config', help='of mmdet, mmseg or mmpretrain')
+    add_config_options(common, 'val_dataloader.dataset.data_root=data/coco')
     common.add_argument(
         'checkpoint', nargs='?', help='its weights; without: untrained'
     )
-    common.add_argument('--out', required=True, help='picture to write (.png)')
+    common.add_argument(
+        '--out',
+        required=True,
+        help='picture to write (.png, .svg, .pdf); similarity and gates: also '
+        'an interactive page (.html)',
+    )
     common.add_argument(
         '--layer',
         help='name of the layer, as tools/print_layers.py prints it; '
@@ -37,14 +41,6 @@ def parse_args() -> argparse.Namespace:
         'most with the class',
     )
     common.add_argument('--device', default='cpu', help='cpu or cuda')
-    common.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='replace values of the config, as in '
-        'val_dataloader.dataset.data_root=data/coco',
-    )
     parser = argparse.ArgumentParser(description=__doc__)
     figures = parser.add_subparsers(dest='figure', required=True)
     sub = {
@@ -63,7 +59,9 @@ def parse_args() -> argparse.Namespace:
         help='plane of all filters; tsne needs scikit-learn (default: pca)',
     )
     sub['similarity'].add_argument(
-        '--all', action='store_true', help='print the numbers of all layers'
+        '--all',
+        action='store_true',
+        help='the numbers of all layers; on a page, all to choose from',
     )
     for name in ('bands', 'attention'):
         sub[name].add_argument('--image', required=True, help='image file')
@@ -91,7 +89,8 @@ def parse_args() -> argparse.Namespace:
 
 def options(args: argparse.Namespace) -> dict:
     """The figure's own options, by its function's names."""
-    found = dict(out=check_out(args.out), layer=args.layer)
+    check_out(args.figure, args.out)
+    found = dict(out=args.out, layer=args.layer)
     if args.figure == 'frequency':
         found['images'] = args.image
     elif args.figure in ('bands', 'attention'):

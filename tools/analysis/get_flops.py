@@ -7,18 +7,20 @@ import argparse
 import sys
 
 import torch
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from mmfdconv.analysis import flops_report
+from mmfdconv.analysis.config_models import parse_shape
+from mmfdconv.analysis.outputs import check_folder, check_suffix
 from mmfdconv.engine import launch
+from mmfdconv.engine.options import add_config_options
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
     parser.add_argument(
         '--shape',
         type=int,
@@ -36,14 +38,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', help='also write the numbers to this .json or .csv file'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='replace values of the config, as in '
-        'model.backbone.conv_cfg.kernel_num=16',
-    )
     return parser.parse_args()
 
 
@@ -53,8 +47,10 @@ def main() -> None:
     # Quiet about what is converted; tools/print_layers.py tells.
     MMLogger.get_instance('get_flops', log_level='ERROR')
     try:
-        shape = flops_report.parse_shape(args.shape)
-        flops_report.check_out(args.out)
+        shape = parse_shape(args.shape)
+        if args.out:
+            check_suffix(args.out, flops_report.SUFFIXES)
+            check_folder(args.out)
         cfg = launch.load_config(args.config, args.cfg_options)
         init_default_scope(cfg.default_scope)
         stock = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from mmfdconv.analysis import table_text, tables
+from mmfdconv.analysis.outputs import check_folder
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,11 +27,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Print or write all tables."""
     args = parse_args()
-    if args.out and not Path(args.out).resolve().parent.is_dir():
-        sys.exit(
-            'paper_tables.py: error: out: the folder '
-            f'{str(Path(args.out).parent)!r} does not exist'
-        )
+    try:
+        if args.out:
+            check_folder(args.out)
+    except ValueError as error:
+        sys.exit(f'paper_tables.py: error: {error}')
     MMLogger.get_instance('paper_tables', log_level='ERROR')
     text = table_text.FORMATS[args.format](tables.paper_tables())
     if args.out:

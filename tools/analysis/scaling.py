@@ -6,11 +6,8 @@ import sys
 from tqdm import tqdm
 
 from mmfdconv.analysis import benchmark, scaling
-from mmfdconv.analysis.canvas import check_out
-from mmfdconv.analysis.workloads import LayerShape
-
-# FDConv as its authors use it.
-OPTIONS = dict(FDConv=dict(kernel_num=64))
+from mmfdconv.analysis.canvas import check_picture
+from mmfdconv.analysis.workloads import OPTIONS, LayerShape
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +42,7 @@ def main() -> None:
     args = parse_args()
     found = []
     try:
-        check_out(args.out)
+        check_picture(args.out)
         shape = LayerShape.parse(args.layer)
         for axis in tqdm(args.axes, unit='axis'):
             found += scaling.measure_axis(

@@ -11,13 +11,13 @@ from ...layers.descriptors import FrequencyAttention
 from ..attention import Attention, kept_coefficients
 from ..canvas import (
     OKABE_ITO,
-    PathLike,
     new_figure,
     save_figure,
     show_map,
     show_picture,
     unit_colour,
 )
+from ..outputs import PathLike
 
 __all__ = ['draw_attention', 'kept_share']
 

@@ -6,12 +6,12 @@ from typing import List, Sequence
 import numpy as np
 
 from ..canvas import (
-    PathLike,
     new_figure,
     save_figure,
     show_map,
     show_picture,
 )
+from ..outputs import PathLike
 from ..spectra import Bands
 
 __all__ = ['band_energies', 'draw_bands']

@@ -1,13 +1,14 @@
 """From a config, a checkpoint and an image to each figure.
 
-What ``tools/analysis/figures.py`` calls. Each function writes a picture and
-returns what it shows in numbers, as lines of text.
+What ``tools/analysis/figures.py`` calls. Each function writes a picture, or
+a page, and returns what it shows in numbers, as lines of text.
 """
 
 from pathlib import Path
 from typing import (
     Any,
     Callable,
+    Dict,
     Iterable,
     List,
     NamedTuple,
@@ -19,16 +20,18 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from .. import attention, gates, kernels, spectra, subject
+from .. import attention, config_data, gates, kernels, spectra, subject
 from ..attention import frequency_attention
-from ..canvas import PathLike
+from ..canvas import check_picture
+from ..outputs import PathLike
 from .attention import draw_attention, kept_share
 from .bands import band_energies, draw_bands
 from .frequency import Change, draw_frequency
 from .gates import draw_gates
 from .kernels import draw_responses, draw_similarity
+from .pages import gate_entries, is_page, similarity_entry, write_page
 
-__all__ = ['Model', 'commands']
+__all__ = ['PAGES', 'Model', 'check_out', 'commands']
 
 Lines = List[str]
 
@@ -64,11 +67,27 @@ class Model(NamedTuple):
 
     def see(self, image: str, names: Sequence[str]) -> Any:
         """Run on an image; what the layers took and gave, and the image."""
-        batch, picture = subject.read_image(self.cfg, image)
+        batch, picture = config_data.read_image(self.cfg, image)
         modules = dict(self.module.named_modules())
         with subject.watch({name: modules[name] for name in names}) as seen:
             data = subject.extract(self.module, batch, names)
-        return seen, subject.pad_picture(picture, data['inputs'].shape[2:])
+        return seen, config_data.pad_picture(picture, data['inputs'].shape[2:])
+
+
+def check_out(figure: str, out: PathLike) -> None:
+    """Refuse a name that this figure cannot have, before the work is done.
+
+    Raises:
+        ValueError: It ends with no format of pictures, or it is a page's and
+            the figure has none.
+    """
+    if not is_page(out):
+        check_picture(out)
+    elif figure not in PAGES:
+        raise ValueError(
+            f'out: {str(out)!r}: {figure} is a picture only (.png, .svg); '
+            f'pages are {" and ".join(PAGES)}'
+        )
 
 
 def responses(
@@ -91,23 +110,38 @@ def similarity(
     embedding: str = 'pca',
     every: bool = False,
 ) -> Lines:
-    """How similar a layer's parallel kernels are; with a table of all."""
+    """How similar a layer's parallel kernels are; with a table of all.
+
+    A page (``.html``) has all layers of the table to choose from.
+    """
     name, found = subject.pick_layer(
         model.module, layer, kernels.kernels_misfit
     )
-    drawn = draw_similarity(
-        kernels.parallel_kernels(found).cpu(),
-        out,
-        model.title(name, found),
-        kernels.kernel_noun(found),
-        embedding,
-    )
-    shown = {name: drawn}
+    layers = {name: found}
     if every:
         for key, other in subject.dynamic_layers(model.module).items():
-            if kernels.kernels_misfit(other) is None and key != name:
-                parallel = kernels.parallel_kernels(other)
-                shown[key] = kernels.similarity(parallel)
+            if kernels.kernels_misfit(other) is None:
+                layers.setdefault(key, other)
+    page = is_page(out)
+    shown, entries = {}, []
+    for key, other in layers.items():
+        parallel = kernels.parallel_kernels(other).cpu()
+        alike = shown[key] = kernels.similarity(parallel)
+        if not page and key != name:
+            continue  # a picture shows one layer
+        plane = kernels.principal_plane(parallel, embedding)
+        title, noun = model.title(key, other), kernels.kernel_noun(other)
+        if page:
+            entries.append(similarity_entry(title, alike, plane, noun))
+        else:
+            draw_similarity(alike, plane, out, title, noun)
+    if page:
+        write_page(out, 'How alike the parallel kernels are', entries)
+    return _similarity_table(shown)
+
+
+def _similarity_table(shown: Dict[str, kernels.Similarity]) -> Lines:
+    """Mean and largest cosines by layer."""
     width = max(map(len, shown))
     lines = [
         f'{"cosines off the diagonal":{width}}  {"responses":>16}  '
@@ -154,9 +188,13 @@ def gates_over_data(
     if layer is not None:
         layer, _ = subject.pick_layer(model.module, layer, gates.gates_misfit)
     subject.dynamic_layers(model.module)  # before the data are read
-    data = gates.build_data(model.cfg, split)
+    data = config_data.build_data(model.cfg, split)
     study = gates.study_gates(model.module, data, number, progress)
-    draw_gates(study, out, f'Gates on {split}, {model.state}', layer, below)
+    title = f'Gates on {split}, {model.state}'
+    if is_page(out):
+        write_page(out, title, gate_entries(study, below))
+    else:
+        draw_gates(study, out, title, layer, below)
     width = max(map(len, study.layers))
     lines = [
         f'{"":{width}}    K  entropy/log K  sd over images  least used  '
@@ -282,3 +320,6 @@ commands = {
     'frequency': frequency,
 }
 """The figures by the names under which the command line makes them."""
+
+PAGES = ('similarity', 'gates')
+"""Those that may also be interactive pages (``.html``)."""

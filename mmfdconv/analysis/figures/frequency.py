@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..canvas import (
     OKABE_ITO,
-    PathLike,
     new_figure,
     save_figure,
     unit_colour,
 )
+from ..outputs import PathLike
 
 __all__ = ['Change', 'draw_frequency']
 

@@ -7,17 +7,15 @@ import numpy as np
 
 from ..canvas import (
     OKABE_ITO,
-    PathLike,
     new_figure,
     save_figure,
     show_map,
     unit_colour,
 )
-from ..gates import GateStudy, class_means, moving_layer
+from ..gates import GateStudy, class_means, frequent_classes, moving_layer
+from ..outputs import PathLike
 
 __all__ = ['draw_gates']
-
-_MAX_CLASSES = 12
 
 
 def draw_gates(
@@ -39,7 +37,7 @@ def draw_gates(
     """
     names = list(study.layers)
     images = len(study.present)
-    shown = _frequent_classes(study)
+    shown = frequent_classes(study)
     height = max(0.24 * len(names) + 1.7, 2.6)
     lower = 0.3 * len(shown) + 1.5 if shown else 0
     figure = new_figure(10.4, height + lower)
@@ -121,15 +119,6 @@ def _number_kernels(axes: Any, number: int) -> None:
     ticks = list(range(0, number, step))
     axes.set_xticks(ticks, [str(t + 1) for t in ticks])
     axes.set_xlabel('kernel')
-
-
-def _frequent_classes(study: GateStudy) -> List[int]:
-    """Classes of at least one image, the most frequent ones, by number."""
-    if not len(study.classes):
-        return []
-    counts = study.present.sum(dim=0)
-    order = counts.argsort(descending=True, stable=True)[:_MAX_CLASSES]
-    return sorted(c for c in order.tolist() if counts[c])
 
 
 def _by_class(

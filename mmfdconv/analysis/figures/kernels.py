@@ -9,20 +9,19 @@ from torch import Tensor
 
 from ..canvas import (
     SEQUENTIAL,
-    PathLike,
     new_figure,
     save_figure,
     series_colours,
     show_map,
 )
 from ..kernels import (
+    Plane,
     Similarity,
     filter_response,
     image_spectrum,
-    principal_plane,
     radial_profile,
-    similarity,
 )
+from ..outputs import PathLike
 
 __all__ = ['draw_responses', 'draw_similarity']
 
@@ -147,26 +146,21 @@ def _profiles(
 
 
 def draw_similarity(
-    kernels: Tensor,
+    alike: Similarity,
+    plane: Plane,
     out: PathLike,
     title: str,
     noun: str = 'kernel',
-    method: str = 'pca',
-) -> Similarity:
+) -> Path:
     """Draw how alike the parallel kernels of a layer are.
 
     Args:
-        kernels: ``(K, O, I, kh, kw)``.
+        alike: The cosines.
+        plane: Every filter of every kernel.
         out: The picture to write.
         title: Heading.
         noun: What a kernel is called.
-        method: ``'pca'`` or ``'tsne'``, for the plane of all filters.
-
-    Returns:
-        The two matrices that are drawn.
     """
-    alike = similarity(kernels)
-    points, owner, how = principal_plane(kernels, method)
     figure = new_figure(11.4, 4.2)
     figure.suptitle(title)
     axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
@@ -197,9 +191,8 @@ def draw_similarity(
             **scale,
         )
         _number(ax, values, noun)
-    _scatter(axes[2], points.numpy(), owner.numpy(), how, noun)
-    save_figure(figure, out)
-    return alike
+    _scatter(axes[2], plane, noun)
+    return save_figure(figure, out)
 
 
 def _number(axes: Any, values: np.ndarray, noun: str) -> None:
@@ -228,11 +221,10 @@ def _number(axes: Any, values: np.ndarray, noun: str) -> None:
             )
 
 
-def _scatter(
-    axes: Any, points: np.ndarray, owner: np.ndarray, how: str, noun: str
-) -> None:
+def _scatter(axes: Any, plane: Plane, noun: str) -> None:
+    points, owner = plane.points.numpy(), plane.owner.numpy()
     K = int(owner.max()) + 1
-    axes.set_title(f'every filter of every {noun}\n{how}')
+    axes.set_title(f'every filter of every {noun}\n{plane.how}')
     markers = 'osD^vPX*'
     if K <= _NUMBERED:
         for k, colour in enumerate(series_colours(K)):

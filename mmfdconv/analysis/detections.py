@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, and its detections beside the truth.
+"""Detections of a model, drawn beside the truth.
 
 matplotlib and pycocotools are imported where they are used, so that nothing
 else needs them.
@@ -10,111 +10,16 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from .canvas import OKABE_ITO, RGB, PathLike
-from .canvas import new_figure as _figure
-from .canvas import save_figure as _save
-from .canvas import unit_colour as _unit
+from .canvas import (
+    OKABE_ITO,
+    RGB,
+    new_figure,
+    save_figure,
+    unit_colour,
+)
+from .outputs import PathLike
 
-COCO_METRICS = {
-    'coco/bbox_mAP_50': 'box AP50',
-    'coco/segm_mAP_50': 'mask AP50',
-    'coco/bbox_mAP': 'box AP',
-    'coco/segm_mAP': 'mask AP',
-}
-"""MMEngine's names of the metrics that a curve shows, with plain names."""
-
-
-def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
-    """Read what MMEngine's ``LocalVisBackend`` writes: one JSON per line.
-
-    Args:
-        path: A run's ``vis_data/scalars.json``.
-
-    Returns:
-        The lines of training, each with its ``iter``, and the lines of
-        validation, each with the ``iter`` of the training before it.
-    """
-    train: List[dict] = []
-    val: List[dict] = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except ValueError as error:
-            raise ValueError(
-                f'path={str(path)!r} must have one JSON object per line; '
-                f'line {number} is none: {error}'
-            ) from error
-        if 'iter' in values:
-            train.append(values)
-        else:
-            iteration = train[-1]['iter'] if train else 0
-            val.append(dict(values, iter=iteration))
-    return train, val
-
-
-def plot_training(
-    scalars: PathLike,
-    out: PathLike,
-    *,
-    metrics: Mapping[str, str] = COCO_METRICS,
-    title: str = 'Training',
-) -> Path:
-    """Draw the losses of a run beside its metrics on validation data.
-
-    Args:
-        scalars: A run's ``vis_data/scalars.json``.
-        out: The picture to write; its ending names the format.
-        metrics: Which metrics to draw: MMEngine's name to plain name.
-        title: Heading of the picture.
-
-    Returns:
-        ``out`` as a path.
-    """
-    train, val = read_scalars(scalars)
-    losses = _series(train, [k for k in _keys(train) if 'loss' in k])
-    if not losses:
-        raise ValueError(
-            f'scalars={str(scalars)!r} has no line with an iteration and a '
-            'loss; it must come from a training run'
-        )
-    found = _series(val, [name for name in metrics if name in _keys(val)])
-
-    figure = _figure(9.6, 4.0)
-    left, right = figure.subplots(1, 2)
-    figure.suptitle(title)
-    # The sum first, and above its parts.
-    for number, name in enumerate(sorted(losses, key=lambda k: k != 'loss')):
-        whole = name == 'loss'
-        left.plot(
-            *losses[name],
-            label='total' if whole else name.replace('loss_', ''),
-            color=_unit(OKABE_ITO[-1 if whole else (number - 1) % 7]),
-            linewidth=2.2 if whole else 1.3,
-            zorder=3 if whole else 2,
-        )
-    left.set(title='Loss on train', ylabel='loss', ylim=(0, None))
-
-    for number, name in enumerate(found):
-        colour = _unit(OKABE_ITO[number % 8])
-        right.plot(*found[name], color=colour, marker='o', label=metrics[name])
-    right.set(title='Average precision on val', ylabel='AP', ylim=(0, 1))
-    if not found:
-        right.text(
-            *(0.5, 0.5),
-            'no validation yet',
-            ha='center',
-            va='center',
-            transform=right.transAxes,
-        )
-    for axes in (left, right):
-        axes.set(xlabel='iteration', xlim=(0, train[-1]['iter'] * 1.02))
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
-    return _save(figure, out)
+__all__ = ['plot_detections']
 
 
 def plot_detections(
@@ -195,7 +100,7 @@ def plot_detections(
                 guess.append((label, f'{names[label]} {score:.2f}', mask))
         rows.append((Path(images) / image['file_name'], truth, guess))
 
-    figure = _figure(9.6, 3.05 * len(rows) + 0.7)
+    figure = new_figure(9.6, 3.05 * len(rows) + 0.7)
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for axes, (path, truth, guess) in zip(grid, rows):
         pixels = _read_image(path)
@@ -212,14 +117,16 @@ def plot_detections(
     )
     for ax, head in zip(grid[0], heads):
         ax.set_title(head)
-    colours = [_unit(palette[k % len(palette)]) for k in range(len(names))]
+    colours = [
+        unit_colour(palette[k % len(palette)]) for k in range(len(names))
+    ]
     figure.legend(
         handles=[Patch(color=c, label=n) for c, n in zip(colours, names)],
         loc='outside lower center',
         ncols=min(len(names), 8),
         frameon=False,
     )
-    return _save(figure, out)
+    return save_figure(figure, out)
 
 
 _Instance = Tuple[int, str, np.ndarray]  # class, caption, (H, W) bool
@@ -331,19 +238,3 @@ def _read_image(path: Path) -> np.ndarray:
 def _numbers(values: Any) -> List[Any]:
     """Give a tensor or an array as a list of plain numbers."""
     return values.tolist() if hasattr(values, 'tolist') else list(values)
-
-
-def _keys(lines: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Give all keys in the order of their first appearance."""
-    return list(dict.fromkeys(key for line in lines for key in line))
-
-
-def _series(
-    lines: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> Dict[str, Tuple[List[int], List[float]]]:
-    """Give for each name the iterations and the values logged at them."""
-    series = {}
-    for name in names:
-        points = [(d['iter'], d[name]) for d in lines if name in d]
-        series[name] = tuple(map(list, zip(*points)))
-    return series

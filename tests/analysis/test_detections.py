@@ -1,30 +1,14 @@
-"""Pictures of a run: what is read, what is drawn, what is refused."""
+"""Detections beside the truth: what is drawn, what is refused."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from mmfdconv.analysis import plot_detections, plot_training, read_scalars
-from mmfdconv.analysis.plots import _place_caption
+from mmfdconv.analysis import plot_detections
+from mmfdconv.analysis.detections import _place_caption
 from mmfdconv.datasets import make_shapes
-
-LINES = [
-    dict(loss=2.0, loss_cls=1.5, loss_mask=0.5, lr=0.1, iter=10, epoch=1),
-    dict(loss=1.5, loss_cls=1.1, loss_mask=0.4, lr=0.1, iter=20, epoch=1),
-    {'coco/bbox_mAP': 0.1, 'coco/bbox_mAP_50': 0.3, 'step': 1},
-    dict(loss=1.0, loss_cls=0.8, loss_mask=0.2, lr=0.1, iter=40, epoch=2),
-    {'coco/bbox_mAP': 0.2, 'coco/bbox_mAP_50': 0.5, 'step': 2},
-]
-
-
-@pytest.fixture
-def scalars(tmp_path):
-    path = tmp_path / 'scalars.json'
-    path.write_text(''.join(json.dumps(line) + '\n' for line in LINES))
-    return path
 
 
 @pytest.fixture(scope='module')
@@ -56,45 +40,6 @@ def picture(path):
     pixels = cv2.imread(str(path))
     assert pixels is not None
     return pixels
-
-
-@pytest.mark.core
-def test_validation_stands_where_training_was(scalars):
-    train, val = read_scalars(scalars)
-    assert [line['iter'] for line in train] == [10, 20, 40]
-    assert [line['iter'] for line in val] == [20, 40]
-    assert [line['coco/bbox_mAP'] for line in val] == [0.1, 0.2]
-
-
-@pytest.mark.core
-def test_a_broken_line_is_named(scalars):
-    with scalars.open('a') as file:
-        file.write('\n{"loss": \n')
-    with pytest.raises(ValueError, match='line 7 is none'):
-        read_scalars(scalars)
-
-
-@pytest.mark.core
-def test_curves_are_drawn(scalars, tmp_path):
-    pytest.importorskip('matplotlib')
-    out = plot_training(scalars, tmp_path / 'new' / 'curves.png')
-    assert out == tmp_path / 'new' / 'curves.png'
-    assert picture(out).std() > 0
-
-
-@pytest.mark.core
-def test_a_run_without_validation_still_has_its_losses(scalars, tmp_path):
-    pytest.importorskip('matplotlib')
-    scalars.write_text(json.dumps(LINES[0]) + '\n')
-    plot_training(scalars, tmp_path / 'curves.png')
-    assert (tmp_path / 'curves.png').is_file()
-
-
-@pytest.mark.core
-def test_a_file_without_losses_is_refused(scalars, tmp_path):
-    scalars.write_text(json.dumps(LINES[2]) + '\n')
-    with pytest.raises(ValueError, match='scalars=.*must come from a train'):
-        plot_training(scalars, tmp_path / 'curves.png')
 
 
 @pytest.mark.core

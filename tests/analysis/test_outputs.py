@@ -1,0 +1,24 @@
+"""Names of files that cannot be written are refused."""
+
+import pytest
+
+from mmfdconv.analysis.outputs import check_folder, check_suffix
+
+pytestmark = pytest.mark.core
+
+
+def test_suffixes():
+    check_suffix('a.CSV', ('.csv', '.json'))
+    with pytest.raises(
+        ValueError, match=r"^table: 'a\.txt' must end with \.md or \.csv$"
+    ):
+        check_suffix('a.txt', ('.md', '.csv'), 'table')
+    with pytest.raises(ValueError, match=r"^out: 'a' must end with \.md$"):
+        check_suffix('a', ['.md'])
+
+
+def test_folders(tmp_path):
+    check_folder('a.csv')
+    check_folder(tmp_path / 'a.csv')
+    with pytest.raises(ValueError, match='out: the folder .* does not exist'):
+        check_folder(tmp_path / 'none' / 'a.csv')
