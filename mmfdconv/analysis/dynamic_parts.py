@@ -6,9 +6,15 @@ from torch import nn
 
 from ..layers import DCDConv, DynamicConv2d, Warehouse
 from ..layers.descriptors import FrequencyAttention
+from ..layers.fdconv_parts import FrequencyBandModulation
 from .flop_formulas import FFT_OPS, POOLING_OPS
 
-__all__ = ['PARTS', 'part_of_operation', 'parts_of_parameters']
+__all__ = [
+    'PARTS',
+    'part_of_operation',
+    'parts_of_methods',
+    'parts_of_parameters',
+]
 
 #: In the order of a layer's computation. What stands outside of any dynamic
 #: layer has the part ``''``.
@@ -24,8 +30,17 @@ PARTS = (
 )
 
 
+def parts_of_methods(module: nn.Module) -> Dict[str, str]:
+    """Methods of a module that compute one part each, all that they do."""
+    if isinstance(module, DynamicConv2d):
+        return dict(convolve='convolution', convolve_static='convolution')
+    if isinstance(module, FrequencyBandModulation):
+        return dict(maps='band maps')
+    return {}
+
+
 def part_of_operation(layer: DynamicConv2d, path: str, op: str) -> str:
-    """Which part of a layer is at work, outside of its ``convolve``.
+    """Which part of a layer is at work, outside of :func:`parts_of_methods`.
 
     Args:
         layer: A dynamic layer.
@@ -35,8 +50,6 @@ def part_of_operation(layer: DynamicConv2d, path: str, op: str) -> str:
     """
     child = path.partition('.')[0]
     if child == 'FBM':
-        if op == 'convolution':  # the one that predicts them
-            return 'band maps'
         return 'band FFT' if op in FFT_OPS else 'bands'
     if isinstance(layer.get_submodule(path), FrequencyAttention):
         return 'DCT'

@@ -7,6 +7,7 @@ that code which looks at values (proposals, masks) finds some.
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..layers import DynamicConv2d
-from .dynamic_parts import part_of_operation
+from .dynamic_parts import part_of_operation, parts_of_methods
 from .flop_formulas import FORMULAS, PRODUCT_OPS
 
 __all__ = ['FlopCount', 'count_flops']
@@ -88,10 +89,9 @@ def count_flops(model: nn.Module, run: Callable[[], Any]) -> FlopCount:
             watches.enter_context(_around(module, 'forward', inside))
             if isinstance(module, DynamicConv2d):
                 watches.enter_context(_kernels_apart(module))
-                for method in ('convolve', 'convolve_static'):
-                    watches.enter_context(
-                        _around(module, method, counter.convolving)
-                    )
+            for method, part in parts_of_methods(module).items():
+                at_work = partial(counter.at_work_on, part)
+                watches.enter_context(_around(module, method, at_work))
         with torch.no_grad(), counter:
             run()
     return counter.count
@@ -138,7 +138,7 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.count = FlopCount()
         self._running: List[Tuple[str, nn.Module]] = []
-        self._convolving = 0
+        self._parts: List[str] = []
 
     def inside(self, name: str, module: nn.Module) -> Callable[[], Any]:
         """Context of a module that runs."""
@@ -156,13 +156,13 @@ class _Counter(TorchDispatchMode):
         return context
 
     @contextmanager
-    def convolving(self) -> Iterator[None]:
-        """Context of a dynamic layer that has its kernel."""
-        self._convolving += 1
+    def at_work_on(self, part: str) -> Iterator[None]:
+        """Context of a method that computes one part of a dynamic layer."""
+        self._parts.append(part)
         try:
             yield
         finally:
-            self._convolving -= 1
+            self._parts.pop()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -184,8 +184,8 @@ class _Counter(TorchDispatchMode):
 
     def _part(self, op: str) -> str:
         """The part of a dynamic layer that is running, ``''`` outside."""
-        if self._convolving:
-            return 'convolution'
+        if self._parts:
+            return self._parts[-1]
         innermost = self._running[-1][0] if self._running else ''
         for name, module in reversed(self._running):
             if isinstance(module, DynamicConv2d):

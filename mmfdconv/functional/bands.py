@@ -34,9 +34,9 @@ def convolve_to_few(
     """A convolution that keeps the size and has few output channels.
 
     Such as the one that predicts the maps, whose three channels are a small
-    part of what CPUs compute at once. So each input channel is multiplied
-    with all taps of all outputs in one matrix product, and what belongs to
-    the same output pixel is added up.
+    part of what CPUs compute at once. So there each input channel is
+    multiplied with all taps of all outputs in one matrix product, and what
+    belongs to the same output pixel is added up.
 
     Args:
         x: ``(B, C, H, W)``.
@@ -51,7 +51,8 @@ def convolve_to_few(
     O, I, k, _ = weight.shape  # noqa: E741
     num_products = O * k * k
     padding = int(k) // 2  # under a tracer sizes are tensors
-    if is_traced() or B == 0 or num_products > C:
+    plain = is_traced() or x.device.type != 'cpu' or B == 0
+    if plain or num_products > C:
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
     # (O, I, k, k) -> (G, O/G * k * k, I). Sums run over where a pixel goes
     # to, not where it comes from: the taps are turned round.
