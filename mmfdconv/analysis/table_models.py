@@ -1,11 +1,14 @@
 """The networks of the papers' tables, from torchvision."""
 
-from typing import Callable
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
 
+from ..convert import ConversionReport, LayerRule, convert_dynamic_
+
 __all__ = [
+    'convert',
     'cropland_resnet',
     'deeplab',
     'mobilenet_v2',
@@ -18,6 +21,16 @@ def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Build without memory for the weights."""
     with torch.device('meta'):
         return build()
+
+
+def convert(
+    build: Callable[[], nn.Module],
+    conv_cfg: Mapping[str, Any],
+    rule: Optional[LayerRule] = None,
+) -> Tuple[nn.Module, ConversionReport]:
+    """Build without memory, and make the convolutions dynamic."""
+    model = on_meta(build)
+    return model, convert_dynamic_(model, conv_cfg, rule)
 
 
 def resnet(depth: int) -> nn.Module:
@@ -44,7 +57,10 @@ def cropland_resnet(depth: int, width: int = 64) -> nn.Module:
     encoder = Encoder(BasicBlock, blocks)
     del encoder.fc
     return nn.ModuleDict(
-        dict(stem=nn.Conv2d(64, 64, 3, padding=1), encoder=encoder)
+        dict(
+            stem=nn.Conv2d(64, 64, 3, padding=1, bias=False),
+            encoder=encoder,
+        )
     )
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Callable, Dict, List, Optional, Sequence
 
-from .tables import Row, Table
+from .table_rows import Row, Table
 from .text_table import markdown
 
 __all__ = ['FORMATS', 'to_csv', 'to_latex', 'to_markdown']
@@ -73,7 +73,7 @@ def to_markdown(rows: Sequence[Row], sign: str = '+') -> str:
 
 
 def _signs(table: Table) -> str:
-    return '' if any(row.paper_params is None for row in table.rows) else '+'
+    return '+' if table.added else ''
 
 
 def _markdown(tables: Sequence[Table]) -> str:

@@ -5,40 +5,20 @@ or values. What the papers say stands beside as the papers'.
 """
 
 from importlib.util import find_spec
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import nn
 
-from ..convert import ConversionReport, LayerRule, convert_dynamic_
-from ..layers import DynamicConv2d, FADConv
+from .fadconv_tables import fadconv_table, rivals_table
 from .flop_formulas import POOLING_OPS
 from .flops import FlopCount, count_flops
-from .table_models import (
-    cropland_resnet,
-    deeplab,
-    mobilenet_v2,
-    on_meta,
-    resnet,
-)
+from .table_models import convert, on_meta, resnet
+from .table_rows import Row, Table
 
 __all__ = [
-    'Row',
-    'Table',
     'base_table',
     'detector_table',
-    'fadconv_multiply_adds',
-    'fadconv_table',
     'paper_tables',
 ]
 
@@ -46,53 +26,6 @@ __all__ = [
 _IMAGE = (800, 1280)
 #: A difference from the paper above this has its reason beside it.
 _TOLERANCE = 0.02
-
-
-class Row(NamedTuple):
-    """One line of a table, in millions; a dash in print for None."""
-
-    model: str
-    method: str
-    params: Optional[float]
-    paper_params: Optional[float]
-    madds: Optional[float] = None
-    paper_madds: Optional[float] = None
-    note: str = ''
-
-
-class Table(NamedTuple):
-    """Rows under one title, and what holds for all of them."""
-
-    title: str
-    rows: Sequence[Row]
-    notes: Sequence[str] = ()
-
-
-def fadconv_multiply_adds(layer: FADConv) -> int:
-    """Multiply-adds that a FADConv has beyond its convolution, Eq. (5).
-
-    ``2 C P^3`` for the DCT, the router's two layers, and ``K C O k^2 / G``
-    for the mixture. The shared fusion net enters once, not once per channel:
-    with that the paper's figures come out. Only the coefficients that are
-    used are computed here, and the net runs for every channel.
-    """
-    descriptor = layer.descriptor
-    dct = 2 * layer.in_channels * descriptor.pool_size**3
-    router = sum(m.weight.numel() for m in layer.routing if hasattr(m, 'bias'))
-    fusion = sum(
-        m.weight.numel() for m in descriptor.fusion or () if hasattr(m, 'bias')
-    )
-    return dct + router + fusion + layer.experts.numel()
-
-
-def _convert(
-    build: Callable[[], nn.Module],
-    conv_cfg: Mapping[str, Any],
-    rule: Optional[LayerRule] = None,
-):
-    model = on_meta(build)
-    report: ConversionReport = convert_dynamic_(model, conv_cfg, rule)
-    return model, report
 
 
 def _dcd_classifier(classes: int = 1000, channels: int = 2048) -> int:
@@ -178,7 +111,7 @@ def detector_table() -> List[Row]:
     stock = _resnet_flops(on_meta(lambda: resnet(50)))
     rows = []
     for method, (conv_cfg, paper, paper_flops) in methods.items():
-        model, report = _convert(lambda: resnet(50), conv_cfg)
+        model, report = convert(lambda: resnet(50), conv_cfg)
         count = _resnet_flops(model)
         added, notes = report.added_params, []
         if method == 'DCD':
@@ -253,105 +186,6 @@ def _explain(
     return f'{text}; {reason}'
 
 
-def fadconv_table() -> List[Row]:
-    """FADConv: parameters and multiply-adds that it adds to encoders.
-
-    The papers' columns are Tables 1, 2 and 4 of FADConv.
-    """
-    # 3x3 convolutions of the four stages but the very last, and the stem's.
-    last = {18: r'encoder\.layer4\.1\.conv2', 34: r'encoder\.layer4\.2\.conv2'}
-
-    def unet(depth: int) -> LayerRule:
-        return LayerRule(
-            patterns={
-                last[depth]: False,
-                r'stem|encoder\.layer\d+\.\d+\.conv\d+': True,
-            },
-            otherwise=False,
-        )
-
-    # Blocks, depthwise and pointwise, and the last convolution; not the stem.
-    not_stem = LayerRule(patterns={r'0\.0': False})
-    # All but the image pooling branch, which sees one pixel.
-    aspp = LayerRule(patterns={r'aspp\.convs\.4\..*': False})
-
-    def narrow():
-        return cropland_resnet(18, 16)
-
-    cases = [
-        ('ResNet-18', lambda: cropland_resnet(18), unet(18), {}, 26.1, 58.87),
-        (
-            'ResNet-34',
-            lambda: cropland_resnet(34),
-            unet(34),
-            {},
-            56.54,
-            129.81,
-        ),
-        *(
-            (
-                'ResNet-18, quarter width',
-                narrow,
-                unet(18),
-                dict(num_experts=experts),
-                paper,
-                None,
-            )
-            for experts, paper in ((2, 0.62), (4, 1.78), (6, 2.95), (8, 4.12))
-        ),
-        ('DeepLabV3+ ResNet-18', deeplab, aspp, {}, 45.8, 119.71),
-        (
-            'DeepLabV3+ ResNet-18',
-            deeplab,
-            aspp,
-            dict(pool_size=32),
-            45.8,
-            530.92,
-        ),
-        ('MobileNetV2', mobilenet_v2, not_stem, {}, 7.28, 138.7),
-    ]
-    rows = []
-    for name, build, rule, options, params, madds in cases:
-        options = dict(dict(num_experts=4, pool_size=16), **options)
-        model, report = _convert(build, dict(type='FADConv', **options), rule)
-        counted = sum(
-            fadconv_multiply_adds(layer)
-            for layer in model.modules()
-            if isinstance(layer, DynamicConv2d)
-        )
-        runs = sum(
-            _added_by_fadconv(layer)
-            for layer in model.modules()
-            if isinstance(layer, FADConv)
-        )
-        method = f'FADConv {options["num_experts"]}x, P={options["pool_size"]}'
-        rows.append(
-            Row(
-                name,
-                method,
-                report.added_params / 1e6,
-                params,
-                counted / 1e6,
-                madds,
-                f'as it runs {runs / 1e6:.2f} M',
-            )
-        )
-    return rows
-
-
-def _added_by_fadconv(layer: FADConv) -> int:
-    """FLOPs of a layer as it runs, its convolution and pooling left out.
-
-    These two depend on the size of the input, all others do not.
-    """
-    x = torch.empty(1, layer.in_channels, 8, 8, device='meta')
-    count = count_flops(layer.eval(), lambda: layer(x))
-    sums = count.by(
-        lambda name, part, op: part != 'convolution' and op not in POOLING_OPS
-    )
-    return sums[True]
-
-
 def paper_tables() -> List[Table]:
     """All tables; the stock detectors' only where there is mmdet."""
     tables = []
@@ -360,6 +194,7 @@ def paper_tables() -> List[Table]:
             Table(
                 "FDConv's Table 1: stock detectors at 1280x800",
                 base_table(),
+                added=False,
             )
         )
     tables.append(
@@ -381,9 +216,18 @@ def paper_tables() -> List[Table]:
                 "FLOPs: the paper's Eq. (5), one multiply-add as one. As it "
                 'runs, only the DCT coefficients that are used are computed, '
                 'the fusion net runs for every channel, and the averages '
-                'before the DCT, which depend on the image, are left out. '
-                "The papers' other columns could not be read and are not "
-                'here.',
+                'before the DCT, which depend on the image, are left out.',
+            ),
+        )
+    )
+    tables.append(
+        Table(
+            "FADConv's rivals, and other P: what they add to ResNet-18",
+            rivals_table(),
+            (
+                'FLOPs as they run, one image, averages of the input left '
+                "out. The paper's columns (its Tables 3 and 5) could not be "
+                'read.',
             ),
         )
     )

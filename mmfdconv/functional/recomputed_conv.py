@@ -163,10 +163,10 @@ def recomputed_conv2d(
         per_sample: Tensors whose first dimension is ``B``; None is handed on.
         shared: Tensors that are the same for all samples, or None.
         kernel_shape: ``(O, C/G, kh, kw)``.
-        stride: As in ``per_sample_conv2d``, like all the following.
-        padding: ...
-        dilation: ...
-        groups: ...
+        stride: As in :func:`~mmfdconv.functional.per_sample_conv2d`.
+        padding: Likewise.
+        dilation: Likewise.
+        groups: Likewise.
 
     Returns:
         Feature maps ``(B, O, H', W')``.

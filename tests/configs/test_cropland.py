@@ -18,7 +18,10 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from PIL import Image
 
-from mmfdconv.analysis.tables import fadconv_multiply_adds
+from mmfdconv.analysis.fadconv_tables import (
+    fadconv_multiply_adds,
+    rivals_table,
+)
 from mmfdconv.convert import build_dynamic
 from mmfdconv.layers import DynamicConv2d
 
@@ -95,6 +98,34 @@ def test_added_parameters_and_multiply_adds_are_the_papers(model):
     assert report.added_params / 1e6 == pytest.approx(params, abs=0.013)
     if madds is not None:
         assert counted / 1e6 == pytest.approx(madds, abs=0.01)
+
+
+@pytest.mark.core
+def test_rivals_add_what_the_table_says():
+    encoders = {
+        'ResNet-18': 'unet_r18',
+        'ResNet-18, quarter width': 'unet_r18-quarter',
+    }
+    methods = {
+        'DY-Conv 4x': 'dyconv',
+        'ODConv 4x': 'odconv',
+        'FODConv 4x': 'fodconv',
+        'KW 1x': 'kw1x',
+        'FKW 1x': 'fkw1x',
+        'FADConv 4x, P=8': 'fadconv-p16',  # P has no parameters
+        'FADConv 4x, P=16': 'fadconv-p16',
+        'FADConv 4x, P=32': 'fadconv-p32',
+    }
+    rows = rivals_table()
+    assert len(rows) == len(encoders) * len(methods)
+    for row in rows:
+        name = GID.format(f'{encoders[row.model]}-{methods[row.method]}')
+        cfg = _read(name).model.backbone
+        with torch.device('meta'):
+            _, report = build_dynamic(cfg.backbone, cfg.conv_cfg, cfg.rule)
+        assert row.params == report.added_params / 1e6, row
+        # Kernels are mixed out of more than is added, and routers run.
+        assert row.madds > row.params
 
 
 # ----------------------------------------------------------------- recipes
