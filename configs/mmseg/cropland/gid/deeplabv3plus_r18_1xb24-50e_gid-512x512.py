@@ -1,12 +1,7 @@
 _base_ = [
-    '../../../_base_/import_mmfdconv.py',
+    '../../../_base_/recipes/cropland_gid.py',
     '../../../_base_/models/deeplabv3plus_r18.py',
-    '../../../_base_/datasets/gid.py',
-    '../../../_base_/schedules/cropland_50e.py',
-    'mmseg::_base_/default_runtime.py',
 ]
-custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
-log_processor = dict(by_epoch=True)
 
 model = dict(
     data_preprocessor=dict(
@@ -17,4 +12,3 @@ model = dict(
     ),
     decode_head=dict(num_classes=6),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=24)

@@ -1,14 +1,10 @@
 _base_ = [
-    '../../../_base_/import_mmfdconv.py',
+    '../../../_base_/recipes/cropland_hi_cna.py',
     '../../../_base_/models/unet_mobilenetv2.py',
-    '../../../_base_/datasets/hi_cna.py',
-    '../../../_base_/schedules/cropland_50e.py',
-    'mmseg::_base_/default_runtime.py',
 ]
 custom_imports = dict(
     imports=['mmpretrain.models', 'mmfdconv'], allow_failed_imports=False
 )
-log_processor = dict(by_epoch=True)
 
 # The pipeline has normalised the four bands.
 model = dict(
@@ -21,5 +17,3 @@ model = dict(
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True),
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=3e-4))
-auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,0 +1,11 @@
+# All of a Hi-CNA experiment but its model.
+_base_ = [
+    '../import_mmfdconv.py',
+    '../datasets/hi_cna.py',
+    '../schedules/cropland_50e.py',
+    'mmseg::_base_/default_runtime.py',
+]
+custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
+log_processor = dict(by_epoch=True)
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+auto_scale_lr = dict(enable=False, base_batch_size=16)
