@@ -1,9 +1,10 @@
 """Pure tensor functions: torch only, no state, no configuration."""
 
-from .bands import convolve_to_few, low_pass_bases, modulate_bands
-from .batched_conv import pad_input, per_sample_conv2d
+from .bands import low_pass_bases, modulate_bands, weighs_by_products
+from .batched_conv import pad_input, pad_zeros, per_sample_conv2d
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
+from .few_outputs import convolve_to_few
 from .frequency import (
     MASK_RULES,
     fourier_disjoint_weight,
@@ -16,12 +17,15 @@ from .frequency import (
 )
 from .frequency_groups import (
     group_sizes,
+    half_plane_of_lowest,
     radius_order,
     spread_over_groups,
 )
-from .kernel_gates import gate_image
 from .modes import is_traced, no_autocast
+from .modulated_input import BandOptions, ModulatedInput, band_maps
+from .modulated_kernel import ModulatedKernel
 from .recomputed_conv import recomputed_conv2d
+from .stages import Stage, Tensors, apply_stage
 from .warehouse import (
     CellShape,
     assign_cells,
@@ -33,8 +37,15 @@ from .warehouse import (
 
 __all__ = [
     'MASK_RULES',
+    'BandOptions',
     'CellShape',
+    'ModulatedInput',
+    'ModulatedKernel',
+    'Stage',
+    'Tensors',
+    'apply_stage',
     'assign_cells',
+    'band_maps',
     'cell_shape',
     'cells_to_kernels',
     'convolve_to_few',
@@ -42,8 +53,8 @@ __all__ = [
     'dct_descriptor',
     'fourier_disjoint_weight',
     'frequency_bands',
-    'gate_image',
     'group_sizes',
+    'half_plane_of_lowest',
     'image_to_weight',
     'is_traced',
     'kernel_to_cells',
@@ -55,10 +66,12 @@ __all__ = [
     'no_autocast',
     'num_mixtures',
     'pad_input',
+    'pad_zeros',
     'per_sample_conv2d',
     'radius_order',
     'recomputed_conv2d',
     'spectrum_to_kernel',
     'spread_over_groups',
     'weight_to_image',
+    'weighs_by_products',
 ]

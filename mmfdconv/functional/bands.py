@@ -1,66 +1,41 @@
-"""Frequency Band Modulation (FBM) of FDConv, arXiv:2503.18783, Sec. 3.4.
+"""The octave bands of FDConv's Frequency Band Modulation, weighed by maps.
 
-The bands are differences of nested low-passes, and an ideal low-pass is a
-projection onto the lowest cosines and sines of either axis. So all bands come
-from one set of coefficients, a quarter of the input in size, by matrix
-products; the backward pass makes them anew instead of keeping them.
+arXiv:2503.18783, Sec. 3.4. The bands are differences of nested low-passes, and
+an ideal low-pass is a projection onto the lowest cosines and sines of either
+axis. So all bands come from one set of coefficients by matrix products.
 """
 
 import math
 from functools import lru_cache
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .frequency import frequency_bands, low_pass_mask
 from .modes import is_traced, no_autocast, plain_backward
 
-__all__ = ['convolve_to_few', 'low_pass_bases', 'modulate_bands']
+__all__ = [
+    'low_pass_bases',
+    'low_pass_coefficients',
+    'modulate_bands',
+    'weigh_bands',
+    'weigh_bands_backward',
+    'weighs_by_products',
+]
 
 #: Above this side FFTs are used, whose cost grows with the logarithm only. On
-#: a CPU they are as fast from about 200 on, but keep all bands.
+#: a CPU they are as fast from about 200 on, but keep all bands; a GPU has
+#: more products to spare for each byte that it moves.
 _MAX_SIDE = 256
-
-#: Features that a CPU modulates at once, if a sample has fewer; there are
-#: some ten passes over them, which had better stay in its caches.
-_CHUNK = 2**18
+_MAX_SIDE_OF_GPUS = 512
 
 
-def convolve_to_few(
-    x: Tensor, weight: Tensor, bias: Tensor, groups: int = 1
-) -> Tensor:
-    """A convolution that keeps the size and has few output channels.
-
-    Such as the one that predicts the maps, whose three channels are a small
-    part of what CPUs compute at once. So there each input channel is
-    multiplied with all taps of all outputs in one matrix product, and what
-    belongs to the same output pixel is added up.
-
-    Args:
-        x: ``(B, C, H, W)``.
-        weight: ``(O, C/G, k, k)``, ``k`` odd.
-        bias: ``(O,)``.
-        groups: ``G``.
-
-    Returns:
-        ``(B, O, H, W)``.
-    """
-    B, C, H, W = x.shape
-    O, I, k, _ = weight.shape  # noqa: E741
-    num_products = O * k * k
-    padding = int(k) // 2  # under a tracer sizes are tensors
-    plain = is_traced() or x.device.type != 'cpu' or B == 0
-    if plain or num_products > C:
-        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
-    # (O, I, k, k) -> (G, O/G * k * k, I). Sums run over where a pixel goes
-    # to, not where it comes from: the taps are turned round.
-    taps = weight.flip(2, 3).permute(0, 2, 3, 1).reshape(groups, -1, I)
-    products = taps @ x.reshape(B, groups, I, H * W)
-    products = products.view(B, num_products, H * W)
-    y = F.fold(products, (H, W), k, padding=padding)
-    return y + bias.view(-1, 1, 1)
+def weighs_by_products(x: Tensor, rule: str) -> bool:
+    """Whether :func:`weigh_bands` is for a feature map ``(B, C, H, W)``."""
+    most = _MAX_SIDE if x.device.type == 'cpu' else _MAX_SIDE_OF_GPUS
+    fits = len(x) > 0 and max(x.shape[2:]) <= most
+    return rule == 'exact' and fits and not is_traced()
 
 
 @lru_cache(maxsize=64)
@@ -108,114 +83,6 @@ def low_pass_bases(
         return bases
 
 
-class _ModulateBands(torch.autograd.Function):
-    r"""``sum_b A_b * X_b`` as ``A_0 x + sum_i (A_{i+1} - A_i) P_i x``.
-
-    ``P_i`` are the nested low-passes; a projection is its own adjoint.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, maps: Tensor, rows, cols) -> Tensor:
-        # (B, S, C/S, H, W) and (B, S, bands, H, W)
-        ctx.rows, ctx.cols = rows, cols
-        y = torch.empty_like(x)
-        low_size = (rows[0].shape[1], cols[0].shape[1])
-        coefficients = x.new_empty(*x.shape[:3], *low_size)
-        for part in _parts(x):
-            maps_, kept, out = maps[part], coefficients[part], y[part]
-            torch.matmul(rows[0].T, x[part] @ cols[0], out=kept)
-            torch.mul(x[part], maps_[:, :, :1], out=out)
-            for i, low in enumerate(_low_passes(kept, rows, cols)):
-                out.addcmul_(low, _step(maps_, i))
-        ctx.save_for_backward(x, maps, coefficients)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Any, ...]:
-        inputs, rows, cols = ctx.saved_tensors, ctx.rows, ctx.cols
-        x, maps, _ = inputs
-        with no_autocast(grad):
-            if torch.is_grad_enabled():  # gradients of gradients are wanted
-                grads = plain_backward(
-                    lambda x, maps: _modulate(x, maps, rows, cols),
-                    (x, maps),
-                    ctx.needs_input_grad,
-                    grad,
-                )
-                return (*grads, None, None)
-            grad_x, grad_maps = torch.empty_like(x), torch.empty_like(maps)
-            for part in _parts(x):
-                _modulate_backward(
-                    grad[part],
-                    *(t[part] for t in inputs),
-                    rows,
-                    cols,
-                    grad_x[part],
-                    grad_maps[part],
-                )
-        return grad_x, grad_maps, None, None
-
-
-def _parts(x: Tensor) -> Iterator[slice]:
-    """Samples that are modulated together; on a CPU they fit its caches."""
-    step = B = len(x)
-    if x.device.type == 'cpu':
-        step = max(_CHUNK // max(x[0].numel(), 1), 1)
-    return (slice(b, b + step) for b in range(0, B, step))
-
-
-def _modulate_backward(
-    grad: Tensor,
-    x: Tensor,
-    maps: Tensor,
-    coefficients: Tensor,
-    rows: Sequence[Tensor],
-    cols: Sequence[Tensor],
-    grad_x: Tensor,
-    grad_maps: Tensor,
-) -> None:
-    """Write the gradients of some samples' ``x`` and ``maps``."""
-    product = grad * x
-    inner = product.sum(2)  # <grad, P_i x> over the channels
-    torch.mul(grad, maps[:, :, :1], out=grad_x)
-    total = torch.zeros_like(coefficients)
-    for i, low in enumerate(_low_passes(coefficients, rows, cols)):
-        lower = torch.mul(grad, low, out=product).sum(2)
-        if i < maps.shape[2]:
-            torch.sub(inner, lower, out=grad_maps[:, :, i])
-        inner = lower
-        torch.mul(grad, _step(maps, i), out=low)
-        part = rows[i].T @ (low @ cols[i])
-        total[..., : part.shape[-2], : part.shape[-1]] += part
-    if maps.shape[2] > len(rows):
-        grad_maps[:, :, -1] = inner  # of the lowest band
-    grad_x += rows[0] @ (total @ cols[0].T)
-
-
-def _modulate(x: Tensor, maps: Tensor, rows, cols) -> Tensor:
-    """The same by plain operations, which autograd records."""
-    y = x * maps[:, :, :1]
-    lows = _low_passes(rows[0].T @ (x @ cols[0]), rows, cols)
-    for i, low in enumerate(lows):
-        y = y + low * _step(maps, i)
-    return y
-
-
-def _low_passes(coefficients: Tensor, rows, cols):
-    for Qy, Qx in zip(rows, cols):
-        kept = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
-        yield Qy @ (kept @ Qx.T)
-
-
-def _step(maps: Tensor, i: int) -> Tensor:
-    """Map of band ``i + 1`` minus that of band ``i``; 1 where there is none.
-
-    ``(B, S, 1, H, W)``.
-    """
-    lower = maps[:, :, i + 1 : i + 2] if i + 1 < maps.shape[2] else 1.0
-    return lower - maps[:, :, i : i + 1]
-
-
 def modulate_bands(
     x: Tensor, maps: Tensor, k_list: Sequence[float], rule: str = 'exact'
 ) -> Tensor:
@@ -235,21 +102,20 @@ def modulate_bands(
     Returns:
         ``(B, C, H, W)``.
     """
+    if not weighs_by_products(x, rule):
+        return _modulate(x, maps, k_list, rule)
+    B, C, H, W = x.shape
+    S = maps.shape[1]
+    grouped = x.reshape(B, S, C // S, H, W)
+    return _ModulateBands.apply(grouped, maps, k_list).view(x.shape)
+
+
+def _modulate(
+    x: Tensor, maps: Tensor, k_list: Sequence[float], rule: str
+) -> Tensor:
+    """:func:`modulate_bands` as the equation stands."""
     B, C, H, W = x.shape
     S, bands = maps.shape[1:3]
-    by_products = (
-        rule == 'exact' and B > 0 and max(H, W) <= _MAX_SIDE
-    ) and not is_traced()
-    if by_products:
-        with no_autocast(x):
-            key = (tuple(k_list), x.device, x.dtype)
-            y = _ModulateBands.apply(
-                x.reshape(B, S, C // S, H, W),
-                maps,
-                low_pass_bases(H, *key),
-                low_pass_bases(W, *key),
-            )
-        return y.view(B, C, H, W)
     y = None
     for i, band in enumerate(frequency_bands(x, k_list, rule)):
         band = band.reshape(B, S, C // S, H, W)
@@ -257,3 +123,153 @@ def modulate_bands(
             band = maps[:, :, i, None] * band
         y = band if y is None else y + band
     return y.reshape(B, C, H, W)
+
+
+class _ModulateBands(torch.autograd.Function):
+    """:func:`weigh_bands`; its low-passes are computed anew, not kept."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, maps: Tensor, k_list) -> Tensor:
+        ctx.k_list = k_list
+        ctx.save_for_backward(x, maps)
+        with no_autocast(x):
+            coefficients = low_pass_coefficients(x, k_list)
+            return weigh_bands(x, maps, coefficients, k_list)[0]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        (x, maps), k_list = ctx.saved_tensors, ctx.k_list
+        with no_autocast(grad):
+            if torch.is_grad_enabled():  # gradients of gradients are wanted
+                grads = plain_backward(
+                    lambda x, maps: _modulate(
+                        x.flatten(1, 2), maps, k_list, 'exact'
+                    ).view(x.shape),
+                    (x, maps),
+                    ctx.needs_input_grad,
+                    grad,
+                )
+            else:
+                coefficients = low_pass_coefficients(x, k_list)
+                _, lows = weigh_bands(x, maps, coefficients, k_list, keep=True)
+                grads = weigh_bands_backward(grad, x, maps, lows, k_list)
+        return (*grads, None)
+
+
+def low_pass_coefficients(x: Tensor, k_list: Sequence[float]) -> Tensor:
+    """Of the lowest cosines and sines of either axis.
+
+    Args:
+        x: ``(B, S, C/S, H, W)``, float32 or float64.
+        k_list: Divisors of the Nyquist frequency, growing; the first says how
+            many.
+
+    Returns:
+        ``(B, S, C/S, h, w)``, about ``H / k`` by ``W / k``.
+    """
+    rows, cols = _bases(x, k_list)
+    return rows[0].T @ (x @ cols[0])
+
+
+def weigh_bands(
+    x: Tensor,
+    maps: Tensor,
+    coefficients: Tensor,
+    k_list: Sequence[float],
+    keep: bool = False,
+) -> Tuple[Tensor, List[Tensor]]:
+    """:func:`modulate_bands` by matrix products, without a graph.
+
+    With the nested low-passes ``P_i``, it is
+    ``A_0 x + sum_i (A_{i+1} - A_i) P_i x``.
+
+    Args:
+        x: ``(B, S, C/S, H, W)``, float32 or float64.
+        maps: ``(B, S, bands, H, W)``, the same dtype.
+        coefficients: From :func:`low_pass_coefficients`.
+        k_list: Divisors of the Nyquist frequency, growing.
+        keep: Whether :func:`weigh_bands_backward` follows.
+
+    Returns:
+        The weighed sum, like ``x``, and what the low-passes leave of ``x`` if
+        they are to be kept.
+    """
+    rows, cols = _bases(x, k_list)
+    y = x * maps[:, :, :1]
+    lows = []
+    steps = _steps(maps, len(k_list))
+    for low, step in zip(_low_passes(coefficients, rows, cols), steps):
+        y.addcmul_(low, step)
+        if keep:
+            lows.append(low)
+    return y, lows
+
+
+def weigh_bands_backward(
+    grad: Tensor,
+    x: Tensor,
+    maps: Tensor,
+    lows: Sequence[Tensor],
+    k_list: Sequence[float],
+) -> Tuple[Tensor, Tensor]:
+    """Gradients of :func:`weigh_bands`; a projection is its own adjoint.
+
+    Args:
+        grad: Like ``x``.
+        x: As in the forward pass.
+        maps: As in the forward pass.
+        lows: From the forward pass; they are overwritten.
+        k_list: As in the forward pass.
+
+    Returns:
+        The gradients of ``x`` and ``maps``.
+    """
+    rows, cols = _bases(x, k_list)
+    product = grad * x
+    inner = [product.sum(2)]  # <grad, P_i x> over the channels
+    total = None  # of the coefficients
+    steps = _steps(maps, len(k_list))
+    for low, step, Qy, Qx in zip(lows, steps, rows, cols):
+        inner.append(torch.mul(grad, low, out=product).sum(2))
+        part = Qy.T @ (torch.mul(grad, step, out=low) @ Qx)
+        if total is None:  # the largest
+            total = part
+        else:
+            total[..., : part.shape[-2], : part.shape[-1]] += part
+    # A map weighs the difference of two low-passes, the last its all.
+    inner.append(torch.zeros_like(inner[0]))
+    sums = torch.stack(inner[: maps.shape[2] + 1], dim=2)
+    grad_maps = sums[:, :, :-1] - sums[:, :, 1:]
+    grad_x = torch.mul(grad, maps[:, :, :1], out=product)
+    return grad_x.add_(rows[0] @ (total @ cols[0].T)), grad_maps
+
+
+def _bases(
+    x: Tensor, k_list: Sequence[float]
+) -> Tuple[List[Tensor], List[Tensor]]:
+    """Of the low-passes along the rows' and the columns' axis."""
+    key = (tuple(k_list), x.device, x.dtype)
+    H, W = x.shape[-2:]
+    return low_pass_bases(H, *key), low_pass_bases(W, *key)
+
+
+def _low_passes(
+    coefficients: Tensor, rows: Sequence[Tensor], cols: Sequence[Tensor]
+) -> Iterator[Tensor]:
+    """What each of the nested low-passes leaves."""
+    for Qy, Qx in zip(rows, cols):
+        kept = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
+        yield Qy @ (kept @ Qx.T)
+
+
+def _steps(maps: Tensor, num_low_passes: int) -> Sequence[Tensor]:
+    """From the map of each band to that of the next lower one.
+
+    The lowest band's is 1 where there is none.
+
+    Returns:
+        ``num_low_passes`` of ``(B, S, 1, H, W)``.
+    """
+    if maps.shape[2] == num_low_passes:
+        maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], dim=2)
+    return (maps[:, :, 1:] - maps[:, :, :-1]).split(1, dim=2)

@@ -239,7 +239,8 @@ def _one_by_one(x: Tensor, weight: Tensor, options: ConvOptions) -> bool:
     CPUs have no fast grouped convolution; with a graph of its own for every
     sample the advantage would be gone.
     """
-    return x.device.type == 'cpu' and not _is_product(weight, options)
+    several = len(x) > 1 and not _is_product(weight, options)
+    return several and x.device.type == 'cpu'
 
 
 def _convolution_backward(

@@ -8,13 +8,13 @@ sorted by radius and cut into ``K`` disjoint groups.
 Feature maps: the octave bands of Frequency Band Modulation (FBM), Sec. 3.4.
 """
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frequency_groups import gate_groups, gate_lowest_groups
+from .frequency_groups import gate_groups, half_plane_of_lowest
 
 __all__ = [
     'MASK_RULES',
@@ -96,6 +96,7 @@ def fourier_disjoint_weight(
     order: Tensor,
     rank: Tensor,
     image_size: Tuple[int, int],
+    num_kept: Optional[int] = None,
 ) -> Tensor:
     r"""Weigh the disjoint frequency groups and go back to space.
 
@@ -112,6 +113,8 @@ def fourier_disjoint_weight(
         order: From :func:`radius_order`.
         rank: From :func:`radius_order`.
         image_size: ``(rows, cols) = (O*kh, I*kw)``; ``cols`` may be odd.
+        num_kept: How many frequencies of a half plane, the lowest, are cut
+            into groups, those above being 0. Defaults to all.
 
     Returns:
         Kernels laid out as images, ``(B, rows, cols)``.
@@ -119,10 +122,10 @@ def fourier_disjoint_weight(
     B = gate.shape[0]
     rows, cols = image_size
     if spectrum.dim() == 3:
-        gated = gate_lowest_groups(spectrum, gate, order, rank)
-    else:
-        gated = gate_groups(spectrum, gate, order, rank, image_size)
-    gated = gated.view(B, rows, cols // 2 + 1, 2)
+        num_kept = spectrum.shape[1]
+        spectrum = half_plane_of_lowest(spectrum, order, rank)
+    spectrum = spectrum.view(-1, rows, cols // 2 + 1, 2)
+    gated = gate_groups(spectrum, gate, order, rank, num_kept or order.numel())
     if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, rows, cols) + gated.sum()

@@ -6,20 +6,20 @@ groups.
 """
 
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .modes import is_traced, plain_backward
-
 __all__ = [
     'gate_groups',
-    'gate_lowest_groups',
     'group_sizes',
+    'groups_of_frequencies',
+    'half_plane_of_lowest',
     'radius_order',
     'spread_over_groups',
+    'sum_groups',
 ]
 
 
@@ -107,84 +107,35 @@ def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _group_of_frequency(
-    rows: int, cols: int, num_groups: int, device: torch.device
+def groups_of_frequencies(
+    rows: int,
+    cols: int,
+    num_groups: int,
+    num_kept: int,
+    device: torch.device,
 ) -> Tensor:
-    """Group of every frequency of the half plane, ``(N,)``, int32."""
+    """Group of every frequency of the half plane.
+
+    Args:
+        rows: Height of the image.
+        cols: Width of the image.
+        num_groups: ``K``.
+        num_kept: How many frequencies, the lowest, are cut into groups; those
+            above are put into the last one.
+        device: Where to put them.
+
+    Returns:
+        ``(N,)``, int32. It is cached and shared: do not write to it.
+    """
     with torch.inference_mode(False):  # as in radius_order
         _, rank = radius_order(rows, cols)
         groups = torch.arange(num_groups, dtype=torch.int32, device='cpu')
-        groups = spread_over_groups(groups[None], rank.numel())[0]
-        return groups[rank.long()].to(device)
+        groups = spread_over_groups(groups[None], num_kept)[0]
+        above = groups[-1:].expand(rank.numel() - num_kept)
+        return torch.cat([groups, above])[rank.long()].to(device)
 
 
-class _GateGroups(torch.autograd.Function):
-    """:func:`_gate_groups` in few passes over the spectra.
-
-    To look the group of a frequency up in a small table is faster than to
-    move all gates to their places; and pairs are multiplied as what they are
-    in memory, twice as many numbers.
-    """
-
-    @staticmethod
-    def forward(ctx, spectrum: Tensor, gate: Tensor, order, rank, groups):
-        ctx.save_for_backward(spectrum, gate, order, rank, groups)
-        gated = _spread_pairs(gate[:, 0], groups)
-        gated.mul_(spectrum[0].reshape(-1, 2))
-        for r in range(1, len(spectrum)):
-            term = _spread_pairs(gate[:, r], groups)
-            gated.addcmul_(term, spectrum[r].reshape(-1, 2))
-        return gated.view(-1, *spectrum.shape[1:])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        spectrum, gate, order, rank, groups = ctx.saved_tensors
-        needed = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():  # gradients of gradients are wanted
-            grads = plain_backward(
-                lambda *inputs: _gate_groups(*inputs, order, rank),
-                (spectrum, gate),
-                needed,
-                grad,
-            )
-            return (*grads, None, None, None)
-        grad = grad.reshape(len(grad), -1, 2)
-        grad_spectrum = grad_gate = None
-        if needed[0]:
-            terms = [
-                _sum_samples(_spread_pairs(gate[:, r], groups).mul_(grad))
-                for r in range(len(spectrum))
-            ]
-            grad_spectrum = terms[0] if len(terms) == 1 else torch.stack(terms)
-            grad_spectrum = grad_spectrum.view(spectrum.shape)
-        if needed[1]:
-            of_gates = []
-            for pairs in spectrum:
-                term = grad * pairs.reshape(-1, 2)
-                term = (term[..., 0] + term[..., 1]).index_select(1, order)
-                of_gates.append(_sum_groups(term, gate.shape[2]))
-            grad_gate = torch.stack(of_gates, dim=1)
-        return grad_spectrum, grad_gate, None, None, None
-
-
-def _spread_pairs(gate: Tensor, groups: Tensor) -> Tensor:
-    """Gates ``(B, K)`` of groups, for real and imaginary parts, (B, N, 2)."""
-    table = torch.complex(gate, gate)
-    if table.device.type != 'cpu':
-        return torch.view_as_real(table.index_select(1, groups))
-    # One sample after the other: CPUs are slow where there are rows.
-    pairs = table.new_empty(len(table), len(groups))
-    for row, out in zip(table, pairs):
-        torch.index_select(row, 0, groups, out=out)
-    return torch.view_as_real(pairs)
-
-
-def _sum_samples(x: Tensor) -> Tensor:
-    """Sum over the first dimension, for nothing where there is one sample."""
-    return x[0] if len(x) == 1 else x.sum(0)
-
-
-def _sum_groups(x: Tensor, num_groups: int) -> Tensor:
+def sum_groups(x: Tensor, num_groups: int) -> Tensor:
     """Adjoint of :func:`spread_over_groups`, ``(B, N) -> (B, K)``."""
     size, num_large = group_sizes(x.shape[1], num_groups)
     border = num_large * (size + 1)
@@ -193,24 +144,12 @@ def _sum_groups(x: Tensor, num_groups: int) -> Tensor:
     return torch.cat([large, small], dim=1)
 
 
-def _gate_groups(
-    spectrum: Tensor, gate: Tensor, order: Tensor, rank: Tensor
-) -> Tensor:
-    """:func:`gate_groups` by plain operations."""
-    gated = 0
-    for r, pairs in enumerate(spectrum):
-        per_frequency = spread_over_groups(gate[:, r], order.numel())
-        per_frequency = _Permute.apply(per_frequency, rank, order)
-        gated = gated + per_frequency.view(-1, *pairs.shape[:2], 1) * pairs
-    return gated
-
-
 def gate_groups(
     spectrum: Tensor,
     gate: Tensor,
     order: Tensor,
     rank: Tensor,
-    image_size: Tuple[int, int],
+    num_kept: int,
 ) -> Tensor:
     """Weigh the groups of whole spectra, and add the spectra up.
 
@@ -219,36 +158,33 @@ def gate_groups(
         gate: ``(B, R, K)``.
         order: From :func:`radius_order`.
         rank: From :func:`radius_order`.
-        image_size: ``(rows, cols)``.
+        num_kept: How many frequencies, the lowest, are cut into groups; those
+            above become 0.
 
     Returns:
         ``(B, rows, cols//2 + 1, 2)``.
     """
-    if is_traced() or len(gate) == 0:
-        return _gate_groups(spectrum, gate, order, rank)
-    groups = _group_of_frequency(*image_size, gate.shape[2], gate.device)
-    gate = gate.to(spectrum.dtype)
-    return _GateGroups.apply(spectrum, gate, order, rank, groups)
+    gated = 0
+    for r, pairs in enumerate(spectrum):
+        per_frequency = spread_over_groups(gate[:, r], num_kept)
+        per_frequency = F.pad(per_frequency, (0, order.numel() - num_kept))
+        per_frequency = _Permute.apply(per_frequency, rank, order)
+        gated = gated + per_frequency.view(-1, *pairs.shape[:2], 1) * pairs
+    return gated
 
 
-def gate_lowest_groups(
-    spectrum: Tensor, gate: Tensor, order: Tensor, rank: Tensor
+def half_plane_of_lowest(
+    lowest: Tensor, order: Tensor, rank: Tensor
 ) -> Tensor:
-    """:func:`gate_groups` where only the lowest frequencies are kept.
+    """Put the lowest frequencies in their places and 0 in all others.
 
     Args:
-        spectrum: The ``n`` lowest in order of rank, ``(R, n, 2)``; they alone
-            are cut into groups.
-        gate: ``(B, R, K)``.
-        order: From :func:`radius_order`.
+        lowest: Pairs in order of rank, ``(R, n, 2)``.
+        order: From :func:`radius_order`, ``(N,)``.
         rank: From :func:`radius_order`.
 
     Returns:
-        ``(B, N, 2)``; the frequencies left out are 0.
+        ``(R, N, 2)``.
     """
-    n = spectrum.shape[1]
-    gated = 0
-    for r, pairs in enumerate(spectrum):
-        gated = gated + spread_over_groups(gate[:, r], n)[..., None] * pairs
-    gated = F.pad(gated, (0, 0, 0, order.numel() - n))
-    return _Permute.apply(gated, rank, order)
+    missing = order.numel() - lowest.shape[1]
+    return _Permute.apply(F.pad(lowest, (0, 0, 0, missing)), rank, order)

@@ -1,184 +1,280 @@
-"""Convolution with kernels that are assembled anew in the backward pass.
+"""Convolution whose kernels and input are made anew in the backward pass.
 
 A kernel of its own for every sample is large: with the intermediate results
 of its assembly, more than all features that a layer keeps. Here none of it
-outlives its use; the backward pass assembles the kernels again.
+outlives its use; the backward pass makes it again.
 """
 
 import math
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from functools import lru_cache
+from typing import Any, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
-from .batched_conv import (
-    ConvOptions,
-    convolve_samples,
-    convolve_samples_backward,
-    pad_zeros,
-    per_sample_conv2d,
-)
+from .batched_conv import ConvOptions, per_sample_conv2d
+from .frequency import image_to_weight
+from .image_conv import convolve_images, convolve_images_backward
 from .modes import is_traced, no_autocast, plain_backward
+from .stages import Grads, Stage, Tensors
 
 __all__ = ['recomputed_conv2d']
 
 #: Elements of the kernels that a CPU assembles at once. Buffers of this size
 #: stay in the caches, and the allocator gives them out again; larger ones
-#: come as new pages from the system each time, which costs more than to fill
-#: them.
+#: come as new pages from the system, which costs more than to fill them.
 _CHUNK = 2**20
+
+#: Likewise of what is convolved, over which there are some ten passes.
+_CHUNK_OF_FEATURES = 2**18
+
+
+@lru_cache(maxsize=None)
+def _keep_freed_memory() -> None:
+    """Once: let a CPU's allocator keep the buffers that it is given back.
+
+    Of the memory that is free at the end of its heap, glibc keeps twice the
+    largest buffer that it saw freed, up to 64 MiB for one of 32; the rest it
+    returns, and faults in again, page by page, when the next kernels are
+    assembled. Training on large images makes it keep as much by itself.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8, device='cpu')
 
 
 class _Plan(NamedTuple):
     """What :func:`recomputed_conv2d` is to do, apart from the tensors."""
 
-    assemble: Callable[..., Tensor]
-    num_per_sample: int
-    step: int  # samples whose kernels are assembled together
+    input: Stage
+    kernel: Stage
+    num_input: int  # of the tensors, how many are the input's
+    kernel_shape: Sequence[int]
     options: ConvOptions
 
-    def parts(self, batch: int) -> List[slice]:
-        """Samples whose kernels are assembled together."""
-        return [slice(b, b + self.step) for b in range(0, batch, self.step)]
+    def split(self, tensors: Sequence) -> Tuple[Sequence, Sequence]:
+        """What is the input's and what the kernels'."""
+        return tensors[: self.num_input], tensors[self.num_input :]
 
-    def share(
-        self, part: slice, tensors: Sequence[Optional[Tensor]]
-    ) -> List[Optional[Tensor]]:
-        """What of the tensors concerns a part of the batch."""
-        n = self.num_per_sample
-        per_sample = [None if t is None else t[part] for t in tensors[:n]]
-        return per_sample + list(tensors[n:])
+    def parts(self, x: Tensor) -> Iterator[slice]:
+        """Samples whose kernels are assembled together."""
+        step = len(x)
+        if x.device.type == 'cpu':
+            step = max(_CHUNK // math.prod(self.kernel_shape), 1)
+        return _slices(0, len(x), step)
+
+    def samples(self, x: Tensor, part: slice) -> Iterator[slice]:
+        """Samples of a part whose input is made together."""
+        step = len(x)
+        if x.device.type == 'cpu':
+            step = max(_CHUNK_OF_FEATURES // max(x[0].numel(), 1), 1)
+        return _slices(part.start, part.stop, step)
+
+    def plain(self, *tensors: Optional[Tensor]) -> Tensor:
+        """The whole in operations that autograd and tracers know."""
+        input, kernel = self.split(tensors)
+        with no_autocast(input[0]):
+            x = self.input.plain(*input)
+            images = self.kernel.plain(*kernel)
+            weight = image_to_weight(images, self.kernel_shape[2:])
+        return per_sample_conv2d(x, weight.to(x.dtype), None, *self.options)
+
+
+def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
+    return (slice(i, min(i + step, stop)) for i in range(start, stop, step))
+
+
+def _within(part: slice, some: slice) -> slice:
+    """Where samples of a part stand in it."""
+    return slice(some.start - part.start, some.stop - part.start)
+
+
+def _of(part: slice, tensor: Tensor) -> Tensor:
+    """Some samples; no new view where they are all."""
+    whole = part.stop - part.start == len(tensor)
+    return tensor if whole else tensor[part]
+
+
+def _share(stage: Stage, tensors: Tensors, part: slice) -> Tensors:
+    """What of a stage's tensors concerns some samples."""
+    n = stage.num_per_sample
+    per_sample = [None if t is None else _of(part, t) for t in tensors[:n]]
+    return [*per_sample, *tensors[n:]]
+
+
+class _Batch:
+    """Collects what is computed of some samples at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.whole: Optional[Tensor] = None
+
+    def put(self, part: slice, value: Tensor) -> None:
+        """Put the values of some samples in their place."""
+        if len(value) == self.size:
+            self.whole = value
+            return
+        if self.whole is None:
+            self.whole = value.new_empty(self.size, *value.shape[1:])
+        self.whole[part] = value
+
+
+class _Grads:
+    """Gradients of a stage's tensors, gathered over the batch."""
+
+    def __init__(
+        self, stage: Stage, batch: int, needed: Sequence[bool]
+    ) -> None:
+        self.stage, self.needed = stage, needed
+        self.per_sample = [_Batch(batch) for _ in range(stage.num_per_sample)]
+        self.sums: Grads = [None] * len(needed)
+
+    def add(
+        self, part: slice, tensors: Tensors, kept: Any, grad: Tensor
+    ) -> None:
+        """Run the backward pass of some samples."""
+        grads = self.stage.backward(
+            tensors, kept, grad, self.needed, self.sums
+        )
+        for batch, value in zip(self.per_sample, grads):
+            if value is not None:
+                batch.put(part, value)
+        n = len(self.per_sample)
+        self.sums[n:] = grads[n:]
+
+    def result(self) -> Grads:
+        """One gradient, or None, for each tensor."""
+        grads = [batch.whole for batch in self.per_sample]
+        grads += self.sums[len(grads) :]
+        return [g if need else None for g, need in zip(grads, self.needed)]
 
 
 class _RecomputedConv(torch.autograd.Function):
     """Part by part of the batch, forward and backward."""
 
     @staticmethod
-    def forward(ctx, plan: _Plan, x: Tensor, *tensors: Optional[Tensor]):
-        ctx.plan = plan
-        ctx.save_for_backward(x, *tensors)
-        y = []
-        for part in plan.parts(len(x)):
+    def forward(ctx, plan: _Plan, *tensors: Optional[Tensor]) -> Tensor:
+        input, kernel = plan.split(tensors)
+        x = input[0]
+        y, memo = _Batch(len(x)), []
+        for part in plan.parts(x):
             with no_autocast(x):
-                kernels = plan.assemble(*plan.share(part, tensors))
-            y.append(
-                convolve_samples(x[part], kernels.to(x.dtype), plan.options)
-            )
-        return _join(y)
+                images, *_ = plan.kernel.forward(
+                    _share(plan.kernel, kernel, part)
+                )
+            images = images.to(x.dtype)
+            for some in plan.samples(x, part):
+                with no_autocast(x):
+                    seen, small, _ = plan.input.forward(
+                        _share(plan.input, input, some)
+                    )
+                memo = memo or [_Batch(len(x)) for _ in small]
+                for whole, share in zip(memo, small):
+                    whole.put(some, share)
+                value = convolve_images(
+                    seen,
+                    _of(_within(part, some), images),
+                    plan.kernel_shape,
+                    plan.options,
+                )
+                y.put(some, value)
+        ctx.plan = plan
+        ctx.save_for_backward(*tensors, *(batch.whole for batch in memo))
+        return y.whole
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        plan, inputs = ctx.plan, ctx.saved_tensors
-        needed = ctx.needs_input_grad[1:]
+        plan, needed = ctx.plan, ctx.needs_input_grad[1:]
+        saved = ctx.saved_tensors
+        tensors, memo = saved[: len(needed)], saved[len(needed) :]
         with no_autocast(grad):
             if torch.is_grad_enabled():  # gradients of gradients are wanted
                 grads = plain_backward(
-                    lambda x, *tensors: _plain(
-                        plan, x.to(grad.dtype), *tensors
-                    ),
-                    inputs,
+                    lambda x, *others: plan.plain(x.to(grad.dtype), *others),
+                    tensors,
                     needed,
                     grad,
                 )
             else:
-                grads = _backward(plan, grad, inputs, needed)
+                grads = _backward(plan, grad, tensors, memo, needed)
         return (None, *grads)
 
 
 def _backward(
     plan: _Plan,
     grad: Tensor,
-    inputs: Sequence[Optional[Tensor]],
+    tensors: Tensors,
+    memo: Sequence[Tensor],
     needed: Sequence[bool],
-) -> List[Optional[Tensor]]:
-    """Gradients of ``x`` and every tensor, part by part of the batch."""
-    x, *tensors = inputs
-    wanted = [i for i, need in enumerate(needed[1:]) if need]
-    grads_x = []
-    shares = {i: [] for i in wanted}  # of every part
-    for part in plan.parts(len(x)):
-        leaves = plan.share(part, tensors)
-        with torch.enable_grad():
-            for i in wanted:
-                leaves[i] = leaves[i].detach().requires_grad_()
-            kernels = plan.assemble(*leaves)
-        grad_x, grad_kernels = convolve_samples_backward(
-            grad[part],
-            # As autocast had cast them, if it did.
-            x[part].to(grad.dtype),
-            kernels.detach().to(grad.dtype),
-            plan.options,
-            needed[0],
-        )
-        grads_x.append(grad_x)
-        if not wanted:
-            continue
-        grads = torch.autograd.grad(
-            kernels,
-            [leaves[i] for i in wanted],
-            grad_kernels.to(kernels.dtype),
-        )
-        for i, share in zip(wanted, grads):
-            if i >= plan.num_per_sample and shares[i]:
-                # Of all samples. Not in place: it may be no buffer.
-                share = shares[i].pop() + share
-            shares[i].append(share)
-    grads = {i: _join(parts) for i, parts in shares.items()}
-    return [
-        _join(grads_x).to(x.dtype) if needed[0] else None,
-        *(grads.get(i) for i in range(len(tensors))),
-    ]
-
-
-def _plain(plan: _Plan, x: Tensor, *tensors: Optional[Tensor]) -> Tensor:
-    """The whole in operations that autograd and tracers know."""
-    with no_autocast(x):
-        kernels = plan.assemble(*tensors).to(x.dtype)
-    return per_sample_conv2d(x, kernels, None, *plan.options)
-
-
-def _join(parts: List[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+) -> Grads:
+    """Gradients of all tensors, part by part of the batch."""
+    input, kernel = plan.split(tensors)
+    x = input[0]
+    of_input, of_kernel = (
+        _Grads(stage, len(x), own)
+        for stage, own in zip((plan.input, plan.kernel), plan.split(needed))
+    )
+    need_input = any(of_input.needed)
+    for part in plan.parts(x):
+        share = _share(plan.kernel, kernel, part)
+        images, _, kept = plan.kernel.forward(share, keep=True)
+        wide = images.dtype
+        # As autocast had cast them, if it did.
+        images = images.to(grad.dtype)
+        of_images = _Batch(len(images))
+        for some in plan.samples(x, part):
+            place, own = _within(part, some), _share(plan.input, input, some)
+            seen, _, kept_input = plan.input.forward(
+                own, [_of(some, whole) for whole in memo], keep=need_input
+            )
+            of_seen, of_some = convolve_images_backward(
+                _of(some, grad),
+                seen.to(grad.dtype),
+                _of(place, images),
+                plan.kernel_shape,
+                plan.options,
+                need_input,
+            )
+            of_images.put(place, of_some)
+            del of_some  # or it would be kept for the next sample
+            if need_input:
+                of_input.add(some, own, kept_input, of_seen)
+        if any(of_kernel.needed):
+            of_kernel.add(part, share, kept, of_images.whole.to(wide))
+        del images, kept, of_images
+    return [*of_input.result(), *of_kernel.result()]
 
 
 def recomputed_conv2d(
-    x: Tensor,
-    assemble: Callable[..., Tensor],
-    per_sample: Sequence[Optional[Tensor]],
-    shared: Sequence[Optional[Tensor]],
+    input: Stage,
+    kernel: Stage,
+    input_tensors: Tensors,
+    kernel_tensors: Tensors,
     kernel_shape: Sequence[int],
     stride: Tuple[int, int] = (1, 1),
-    padding: Union[str, Tuple[int, int]] = (0, 0),
+    padding: Tuple[int, int] = (0, 0),
     dilation: Tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """Convolve every sample with a kernel that is not kept.
+    """Convolve every sample with a kernel, neither of which is kept.
 
     Args:
-        x: Feature maps ``(B, C, H, W)``.
-        assemble: Kernels ``(b, O, C/G, kh, kw)`` from ``per_sample`` tensors
-            of ``b`` samples and the ``shared`` ones, by operations that
-            autograd knows. It is called again in the backward pass, and must
-            depend on no other tensor that needs a gradient.
-        per_sample: Tensors whose first dimension is ``B``; None is handed on.
-        shared: Tensors that are the same for all samples, or None.
+        input: Makes what is convolved, ``(B, C, H, W)``.
+        kernel: Makes the kernels, laid out as images, ``(B, O*kh, C/G*kw)``.
+        input_tensors: The first stage's, feature maps first.
+        kernel_tensors: The second stage's.
         kernel_shape: ``(O, C/G, kh, kw)``.
         stride: As in :func:`~mmfdconv.functional.per_sample_conv2d`.
-        padding: Likewise.
+        padding: Likewise, in numbers.
         dilation: Likewise.
         groups: Likewise.
 
     Returns:
         Feature maps ``(B, O, H', W')``.
     """
-    if isinstance(padding, str):
-        x, padding = pad_zeros(x, padding, kernel_shape[2:], dilation)
     options = ConvOptions(stride, padding, dilation, groups)
-    tensors = (*per_sample, *shared)
-    step = B = x.shape[0]
-    if x.device.type == 'cpu':
-        step = max(_CHUNK // math.prod(kernel_shape), 1)
-    plan = _Plan(assemble, len(per_sample), step, options)
-    if B == 0 or is_traced():
-        return _plain(plan, x, *tensors)
-    return _RecomputedConv.apply(plan, x, *tensors)
+    plan = _Plan(input, kernel, len(input_tensors), kernel_shape, options)
+    tensors = (*input_tensors, *kernel_tensors)
+    if len(input_tensors[0]) == 0 or is_traced():
+        return plan.plain(*tensors)
+    if input_tensors[0].device.type == 'cpu':
+        _keep_freed_memory()
+    return _RecomputedConv.apply(plan, *tensors)

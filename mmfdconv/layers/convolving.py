@@ -1,16 +1,11 @@
 """How a layer convolves, once its kernels are known."""
 
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Optional, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functional import (
-    no_autocast,
-    pad_input,
-    per_sample_conv2d,
-    recomputed_conv2d,
-)
+from ..functional import pad_input, per_sample_conv2d
 
 __all__ = ['Convolving']
 
@@ -40,42 +35,6 @@ class Convolving:
             x,
             weight.to(x.dtype),
             bias,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
-
-    def convolve_recomputed(
-        self,
-        x: Tensor,
-        assemble: Callable[..., Tensor],
-        per_sample: Sequence[Optional[Tensor]],
-        shared: Sequence[Optional[Tensor]],
-    ) -> Tensor:
-        """Convolve each sample with a kernel that is not kept for backward.
-
-        Args:
-            x: ``(B, C, H, W)``.
-            assemble: Makes the kernels; it and the tensors it takes are as in
-                :func:`~mmfdconv.functional.recomputed_conv2d`.
-            per_sample: Its tensors with a first dimension ``B``.
-            shared: Its other tensors.
-
-        Returns:
-            ``(B, O, H', W')``, without bias.
-        """
-        if self.keeps_kernels:
-            with no_autocast(x):
-                weight = assemble(*per_sample, *shared)
-            return self.convolve(x, weight, None)
-        x, padding = self._pad(x)
-        return recomputed_conv2d(
-            x,
-            assemble,
-            per_sample,
-            shared,
-            self.weight_shape,
             self.stride,
             padding,
             self.dilation,

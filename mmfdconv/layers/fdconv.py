@@ -25,7 +25,16 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from ..functional import gate_image, no_autocast
+from ..functional import (
+    ModulatedInput,
+    ModulatedKernel,
+    apply_stage,
+    image_to_weight,
+    no_autocast,
+    pad_zeros,
+    recomputed_conv2d,
+    weighs_by_products,
+)
 from .base import IntOrPair
 from .checks import check_numbers
 from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
@@ -36,9 +45,9 @@ from .fdconv_options import (
 )
 from .fdconv_parts import (
     FrequencyBandModulation,
+    GlobalGates,
     KernelSpatialModulationGlobal,
     KernelSpatialModulationLocal,
-    apply_gate_activation,
 )
 from .fourier_weight import FourierWeightConv2d
 
@@ -275,67 +284,67 @@ class FDConv(FourierWeightConv2d):
         Returns:
             ``(B, O, C/G, kh, kw)``, float32 at least.
         """
-        return self._assemble(*self._predict(x), *self._shared())
+        gates, neighbours = self._predict(x)
+        images = apply_stage(*self._kernel_stage(gates, neighbours))
+        return image_to_weight(images, self.kernel_size)
 
-    def _predict(self, x: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
         """Both branches of KSM; the local one always sees the mean.
 
         Returns:
-            The global gates, then the local branch's neighbours.
+            The global gates, and the local branch's neighbours.
         """
         descriptor = self.descriptor(x)  # (B, C)
         gates = self.KSM_Global(descriptor)
         if self.KSM_Local is None:
-            return (*gates, None)
+            return gates, None
         if not isinstance(self.descriptor, GlobalAveragePool):
             descriptor = GlobalAveragePool()(x)
-        return (*gates, self.KSM_Local.neighbours(descriptor))
+        return gates, self.KSM_Local.neighbours(descriptor)
 
-    def _shared(self) -> Tuple[Tensor, Optional[Tensor]]:
-        """What the kernels of all samples are made of."""
-        local = self.KSM_Local
-        return self.spectra(), None if local is None else local.conv.weight
-
-    def _assemble(
-        self,
-        channel: Optional[Tensor],
-        filter: Optional[Tensor],
-        spatial: Optional[Tensor],
-        kernel: Tensor,
-        neighbours: Optional[Tensor],
-        spectra: Tensor,
-        taps: Optional[Tensor],
-    ) -> Tensor:
-        """FDW, then the gates that are there; see :meth:`dynamic_weight`."""
+    def _kernel_stage(
+        self, gates: GlobalGates, neighbours: Optional[Tensor]
+    ) -> Tuple[Any, ...]:
+        """How the kernels come about, and of which tensors."""
         O, I, kh, kw = self.weight_shape  # noqa: E741
-        B, G = kernel.shape[0], self.groups
-        image = self.spectral_image(kernel, spectra)  # (B, O * kh, I * kw)
-        image = image.view(B, G, O // G, kh, I * kw)
-        # Small gates multiply each other first, as whole rows of the image.
-        row = image.new_ones(1, 1, 1, 1, 1, 1)
+        channel, filter, spatial, kernel = gates
+        B, G, local = len(kernel), self.groups, self.KSM_Local
+        spectra = self.spectra()
+        # Small gates multiply each other first, as rows of the kernel.
+        row = None
         if channel is not None:
-            row = channel.view(B, G, 1, 1, I, 1)
+            row = channel.view(B, G, 1, 1, I, 1).expand(-1, -1, -1, -1, I, kw)
         if spatial is not None:
-            row = row * spatial.view(B, 1, 1, kh, 1, kw)
-        row = row.expand(-1, -1, -1, -1, I, kw).flatten(4)
-        local = self.KSM_Local
-        if local is None:
-            image = image * row
-        else:
-            logit = local.logit(neighbours, taps).view(image.shape)
-            if local.act == 'sigmoid':
-                image = gate_image(image, logit, row * local.att_multi)
-            else:
-                gate = apply_gate_activation(logit, local.act, local.att_multi)
-                image = image * gate * row
+            spatial = spatial.view(B, 1, 1, kh, 1, kw)
+            spatial = spatial.expand(-1, -1, -1, -1, I, -1)
+            row = spatial if row is None else row * spatial
+        if row is not None:
+            row = row.flatten(4).to(spectra.dtype)
         if filter is not None:
-            image = image * filter.view(B, G, O // G, 1, 1)
-        image = image.view(B, O, kh, I, kw)
-        if kh > 1:
-            # (B, O, kh, I, kw) -> (B, O, I, kh, kw), row by row of the
-            # kernel: faster than to permute the elements.
-            image = torch.cat(image.unbind(2), dim=3)
-        return image.view(B, O, I, kh, kw)
+            filter = filter.view(B, G, O // G, 1, 1).to(spectra.dtype)
+        taps = None
+        if local is not None:
+            taps = local.taps(spectra.dtype)
+            neighbours = neighbours.to(spectra.dtype)
+        scale = 1.0 if local is None else local.scale
+        stage = ModulatedKernel(
+            self._image_size, kh, G, self.order, self.rank, self._num_kept
+        )
+        gate = self.group_gates(kernel, scale).to(spectra.dtype)
+        return stage, gate, row, filter, neighbours, spectra, taps
+
+    def _input_stage(
+        self, x: Tensor, channel: Optional[Tensor]
+    ) -> Tuple[Any, ...]:
+        """How the convolution's input comes about, and of which tensors."""
+        if channel is not None:
+            channel = channel[..., None, None]
+        if self.FBM is None:
+            return ModulatedInput(None), x, channel, None, None
+        if not weighs_by_products(x, self.FBM.mask):
+            return ModulatedInput(None), self.FBM(x), channel, None, None
+        weight, bias = self.FBM.weight_and_bias()
+        return ModulatedInput(self.FBM.bands), x, channel, weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
@@ -343,25 +352,61 @@ class FDConv(FourierWeightConv2d):
             return self.convolve_static(x, self.weight, self.bias)
         # The router costs next to nothing, and no FFT knows bfloat16.
         with no_autocast(x):
-            channel, filter, *others = self._predict(x)
-            shared = self._shared()
-            on_features = self._features_are_smaller(x)
-        if self.FBM is not None:
-            x = self.FBM(x)
-        gates = (channel, filter)
-        # A gate of whole channels may as well act on the features.
-        if on_features:
-            gates = (None, None)
+            gates, neighbours = self._predict(x)
+            channel = filter = None
+            # A gate of whole channels may as well act on the features.
+            if self._features_are_smaller(x):
+                channel, filter = gates.channel, gates.filter
+                gates = gates._replace(channel=None, filter=None)
+            kernel, *kernel_tensors = self._kernel_stage(gates, neighbours)
+        if self.keeps_kernels:
+            with no_autocast(x):
+                images = apply_stage(kernel, *kernel_tensors)
+            if self.FBM is not None:
+                x = self.FBM(x)
             if channel is not None:
                 x = x * channel.to(x.dtype)[..., None, None]
-        y = self.convolve_recomputed(
-            x, self._assemble, (*gates, *others), shared
-        )
-        if on_features and filter is not None:
+            weight = image_to_weight(images, self.kernel_size)
+            y = self.convolve(x, weight, None)
+        else:
+            y = self._convolve_recomputed(x, channel, kernel, kernel_tensors)
+        if filter is not None:
             y = y * filter.to(y.dtype)[..., None, None]
         if self.bias is not None:
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y
+
+    def _convolve_recomputed(
+        self,
+        x: Tensor,
+        channel: Optional[Tensor],
+        kernel: ModulatedKernel,
+        kernel_tensors: Sequence[Optional[Tensor]],
+    ) -> Tensor:
+        """Convolve, neither kernels nor modulated input kept."""
+        with no_autocast(x):
+            input, *input_tensors = self._input_stage(x, channel)
+        padding = self.padding
+        if self.padding_mode != 'zeros' or isinstance(padding, str):
+            # It stands between FBM and the convolution.
+            x = apply_stage(input, *input_tensors)
+            x, padding = self._pad(x)
+            if isinstance(padding, str):
+                x, padding = pad_zeros(
+                    x, padding, self.kernel_size, self.dilation
+                )
+            input, input_tensors = ModulatedInput(None), (x, None, None, None)
+        return recomputed_conv2d(
+            input,
+            kernel,
+            input_tensors,
+            kernel_tensors,
+            self.weight_shape,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
 
     def _features_are_smaller(self, x: Tensor) -> bool:
         """Whether there are fewer features than elements of a kernel."""

@@ -11,7 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import MASK_RULES, convolve_to_few, modulate_bands
+from ..functional import (
+    MASK_RULES,
+    BandOptions,
+    band_maps,
+    modulate_bands,
+)
 from .checks import check_choice, check_numbers, check_positive_int
 from .precision import wide
 from .routers import (
@@ -151,7 +156,7 @@ class KernelSpatialModulationGlobal(nn.Module):
         def gate(head: Optional[RouterConv]) -> Optional[Tensor]:
             if head is None:
                 return None
-            logit = head(hidden) / self.temperature
+            logit = _divide(head(hidden), self.temperature)
             return apply_gate_activation(logit, self.act, self.att_multi)
 
         return GlobalGates(
@@ -165,12 +170,18 @@ class KernelSpatialModulationGlobal(nn.Module):
         """Gates of the frequency groups, 1 / (R K) each at the start."""
         if self.kernel_fc is None:
             return hidden.new_ones(hidden.shape[0], 1)
-        logit = self.kernel_fc(hidden) / self.kernel_temperature
+        logit = _divide(self.kernel_fc(hidden), self.kernel_temperature)
         if self.act == 'softmax':
             return logit.softmax(dim=1)
         # att_multi is not for these: 2 * sigmoid, as published.
-        gate = apply_gate_activation(logit, self.act, 2.0)
-        return gate / self.num_kernel_gates
+        scale = 2.0 / self.num_kernel_gates
+        if self.act == 'sigmoid':
+            return logit.sigmoid() * scale
+        return (1 + logit.tanh()) / self.num_kernel_gates
+
+
+def _divide(logit: Tensor, temperature: float) -> Tensor:
+    return logit if temperature == 1 else logit / temperature
 
 
 class KernelSpatialModulationLocal(nn.Module):
@@ -221,12 +232,29 @@ class KernelSpatialModulationLocal(nn.Module):
 
     def start_gain(self) -> float:
         """The neutral gate."""
-        return self.att_multi / 2 if self.act == 'sigmoid' else 1.0
+        return self.scale / 2
+
+    @property
+    def scale(self) -> float:
+        """Of the gate, ``scale * sigmoid(taps @ neighbours)``."""
+        return self.att_multi if self.act == 'sigmoid' else 2.0
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """Predict ``(B, O*kh, C/G*kw)``, laid out as FDW, from ``(B, C)``."""
-        logit = self.logit(self.neighbours(descriptor), self.conv.weight)
-        return apply_gate_activation(logit, self.act, self.att_multi)
+        neighbours = self.neighbours(descriptor)
+        logit = self.taps(descriptor.dtype) @ neighbours
+        return self.scale * logit.sigmoid().flatten(1, 2)
+
+    def taps(self, dtype: torch.dtype) -> Tensor:
+        """Weights of the convolution, for a product with the neighbours.
+
+        Returns:
+            ``(G, O/G*kh, kw * n)`` for a window of ``n`` channels.
+        """
+        weight = self.conv.weight.to(dtype)  # (O * kh * kw, 1, n)
+        if self.act == 'tanh':
+            weight = 2 * weight  # 1 + tanh(z) = 2 sigmoid(2 z)
+        return weight.view(self.groups, -1, self.kernel_size[1] * self.window)
 
     def neighbours(self, descriptor: Tensor) -> Tensor:
         """What the 1-D convolution sees, laid out for a matrix product.
@@ -257,21 +285,6 @@ class KernelSpatialModulationLocal(nn.Module):
         eye = torch.eye(kw, dtype=dtype, device=x.device)
         x = x[:, :, None, :, :, None] * eye[:, None, None, :]
         return x.reshape(B, G, kw * n, I * kw)
-
-    def logit(self, neighbours: Tensor, weight: Tensor) -> Tensor:
-        """Of the gate of every element of the kernel.
-
-        Args:
-            neighbours: From :meth:`neighbours`.
-            weight: Of the convolution, ``(O * kh * kw, 1, n)``.
-
-        Returns:
-            ``(B, O*kh, C/G*kw)``.
-        """
-        B, G, depth, cols = neighbours.shape
-        # (O * kh * kw, 1, n) -> (G, O/G * kh, kw * n)
-        taps = weight.to(neighbours.dtype).view(G, -1, depth)
-        return (taps @ neighbours).view(B, G * taps.shape[1], cols)
 
 
 class FrequencyBandModulation(nn.Module):
@@ -358,19 +371,28 @@ class FrequencyBandModulation(nn.Module):
     def maps(self, x: Tensor) -> Tensor:
         """Spatial maps of all bands, ``(B, C, H, W) -> (B, S, bands, H, W)``.
 
-        ``S`` is ``spatial_group``.
+        ``S`` is ``spatial_group``; float32 at least.
+        """
+        return band_maps(
+            x, *self.weight_and_bias(), self.act, self.spatial_group
+        )
+
+    def weight_and_bias(self) -> Tuple[Tensor, Tensor]:
+        """Of one convolution that predicts the maps of all bands.
+
+        Returns:
+            ``(S * bands, C/S, k, k)`` and ``(S * bands,)``.
         """
         convs = self.freq_weight_conv_list
-        # All bands in one convolution: (S, bands, C/S, k, k) -> (S * bands,
-        # C/S, k, k), grouped by S.
+        # (S, bands, C/S, k, k) -> (S * bands, C/S, k, k), grouped by S
         weight = torch.stack([c.weight for c in convs], dim=1).flatten(0, 1)
         bias = torch.stack([c.bias for c in convs], dim=1).flatten()
-        logit = convolve_to_few(
-            x, weight.to(x.dtype), bias.to(x.dtype), self.spatial_group
-        ).unflatten(1, (self.spatial_group, len(convs)))
-        if self.act == 'softmax':
-            return logit.softmax(dim=1) * self.spatial_group
-        return apply_gate_activation(logit, self.act, 2.0)
+        return weight, bias
+
+    @property
+    def bands(self) -> BandOptions:
+        """What the functions of the bands need to know."""
+        return BandOptions(tuple(self.k_list), self.act, self.spatial_group)
 
     def forward(self, x: Tensor) -> Tensor:
         """Modulate, ``(B, C, H, W) -> (B, C, H, W)``, in the input's dtype.
@@ -379,8 +401,7 @@ class FrequencyBandModulation(nn.Module):
         knows powers of two only.
         """
         signal = x.to(wide(x.dtype))
-        maps = self.maps(x).to(signal.dtype)
-        y = modulate_bands(signal, maps, self.k_list, self.mask)
+        y = modulate_bands(signal, self.maps(x), self.k_list, self.mask)
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:

@@ -4,13 +4,14 @@ Paper: arXiv:2503.18783, Sec. 3.2. Storage, units and names are those of the
 published code, so that its checkpoints load as they are.
 """
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import torch
 from torch import Tensor, nn
 
 from ..functional import (
     fourier_disjoint_weight,
+    half_plane_of_lowest,
     kernel_to_spectrum,
     radius_order,
     spectrum_to_kernel,
@@ -107,40 +108,54 @@ class FourierWeightConv2d(DynamicConv2d):
             return 1 / (self.kernel_num * self.param_ratio)
         return max(min(self.in_channels, self.out_channels) // 2, 1)
 
-    def spectral_image(
-        self, gate: Tensor, spectra: Optional[Tensor] = None
-    ) -> Tensor:
+    def spectral_image(self, gate: Tensor) -> Tensor:
         """Weigh the frequency groups of the spectra, Sec. 3.2.
 
         Args:
             gate: ``(B, R * K)``, 1 / (R K) each where it is neutral.
-            spectra: From :meth:`spectra`, which is called if they are not
-                given.
 
         Returns:
             Kernels laid out as images, ``(B, O*kh, C/G*kw)``, float32 at
             least.
         """
-        if self._all_kept:
-            # The published alpha: back from the unit, and against 1 / (R K).
-            # The gates are fewer than the frequencies.
-            gate = gate * (self._unit * self.kernel_num * self.param_ratio)
         return fourier_disjoint_weight(
-            self.spectra() if spectra is None else spectra,
-            gate.view(-1, self.param_ratio, self.kernel_num),
+            self.spectra(),
+            self.group_gates(gate),
             self.order,
             self.rank,
             self._image_size,
+            self._num_kept,
         )
 
+    def group_gates(self, gate: Tensor, scale: float = 1.0) -> Tensor:
+        """What the stored spectra are multiplied with.
+
+        Args:
+            gate: ``(B, R * K)``, 1 / (R K) each where it is neutral.
+            scale: A factor of the kernel.
+
+        Returns:
+            ``(B, R, K)``.
+        """
+        if self._all_kept:
+            # The published alpha: back from the unit, and against 1 / (R K).
+            # The gates are fewer than the frequencies.
+            scale *= self._unit * self.kernel_num * self.param_ratio
+        if scale != 1:
+            gate = gate * scale
+        return gate.view(-1, self.param_ratio, self.kernel_num)
+
     def spectra(self) -> Tensor:
-        """The spectra, float32 at least, ``(R, ..., 2)`` as stored."""
+        """The spectra, float32 at least, ``(R, O*kh, C/G*kw//2 + 1, 2)``."""
         stored = getattr(self, self._own_key)
         spectra = stored.to(wide(stored.dtype))
         if not self.convert_param:
             spectra = self._to_spectrum(spectra)
             spectra = spectra.expand(self.param_ratio, *spectra.shape)
-        return spectra
+        if not self._all_kept:
+            spectra = half_plane_of_lowest(spectra, self.order, self.rank)
+        rows, cols = self._image_size
+        return spectra.view(self.param_ratio, rows, cols // 2 + 1, 2)
 
     def store_kernel_(self, kernel: Tensor) -> None:
         """Put a kernel ``(O, C/G, kh, kw)`` into every spectrum, in place."""

@@ -96,14 +96,20 @@ def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
         A dict that every forward pass fills: name of the layer that FBM is
         part of to :class:`Bands`, detached, on the device of the layer.
     """
-    parts = {
+    modulations = {
         name: layer.FBM
         for name, layer in model.named_modules()
         if isinstance(getattr(layer, 'FBM', None), FrequencyBandModulation)
     }
+    # FBM sees what its layer sees; a layer that makes its input anew in the
+    # backward pass does not call it as a module, one on tokens does.
+    parts = {}
+    for name, fbm in modulations.items():
+        layer = model.get_submodule(name)
+        parts[name] = fbm if layer.keeps_kernels else layer
 
     def read(name: str, args: Any, output: Any) -> Optional[Bands]:
-        fbm, x = parts[name], args[0][:1].detach()
+        fbm, x = modulations[name], args[0][:1].detach()
         if not x.numel():  # FFT libraries refuse an empty batch
             return None
         x = x.to(wide(x.dtype))

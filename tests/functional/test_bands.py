@@ -7,14 +7,11 @@ import torch
 
 from mmfdconv.analysis.benchmark import saved_bytes
 from mmfdconv.functional import (
-    convolve_to_few,
     frequency_bands,
     low_pass_bases,
     low_pass_mask,
     modulate_bands,
 )
-
-from .helpers import assert_same_with_gradients
 
 pytestmark = pytest.mark.core
 
@@ -32,12 +29,6 @@ def by_definition(x, maps, k_list, rule='exact'):
             band = band * weight
         y = y + band
     return y
-
-
-@pytest.fixture(params=['together', 'one_by_one'])
-def samples(request, monkeypatch):
-    if request.param == 'one_by_one':
-        monkeypatch.setattr('mmfdconv.functional.bands._CHUNK', 1)
 
 
 def inputs(size, bands=3, groups=1, batch=2, dtype=torch.double):
@@ -64,7 +55,7 @@ def test_bases_span_what_the_masks_keep(length):
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
 @pytest.mark.parametrize('bands, groups', [(3, 1), (4, 2), (1, 4)])
-def test_it_is_the_sum_of_weighted_bands(size, bands, groups, samples):
+def test_it_is_the_sum_of_weighted_bands(size, bands, groups):
     k_list = [2] if bands == 1 else OCTAVES
     x, maps = inputs(size, bands, groups)
     results = []
@@ -76,7 +67,7 @@ def test_it_is_the_sum_of_weighted_bands(size, bands, groups, samples):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_gradients(samples):
+def test_gradients():
     x, maps = inputs((6, 9), bands=4, groups=2)
     assert torch.autograd.gradcheck(
         lambda x, maps: modulate_bands(x, maps, OCTAVES), (x, maps)
@@ -115,8 +106,7 @@ def test_single_precision_is_kept_under_autocast():
 def test_bands_are_not_kept_for_backward():
     x, maps = inputs((32, 32), dtype=torch.float32)
     kept = saved_bytes(lambda: modulate_bands(x, maps, OCTAVES))
-    # the input, the maps, and a quarter of the input in coefficients
-    assert kept <= 4 * (1.25 * x.numel() + maps.numel())
+    assert kept == 4 * (x.numel() + maps.numel())
 
 
 def test_empty_and_strided_maps():
@@ -128,52 +118,3 @@ def test_empty_and_strided_maps():
         modulate_bands(strided, maps, OCTAVES),
         modulate_bands(x, maps, OCTAVES),
     )
-
-
-@pytest.mark.parametrize('size', [(7, 9), (1, 4), (2, 1)], ids=str)
-@pytest.mark.parametrize('k, groups', [(1, 1), (3, 1), (3, 2), (5, 1)])
-def test_few_outputs_are_the_same_convolution(size, k, groups):
-    few, channels = 2 * groups, 2 * groups * k * k  # as many as products
-    tensors = [
-        torch.randn(shape, dtype=torch.double).requires_grad_()
-        for shape in (
-            (2, channels, *size),
-            (few, channels // groups, k, k),
-            (few,),
-        )
-    ]
-    assert_same_with_gradients(
-        functools.partial(convolve_to_few, groups=groups),
-        functools.partial(
-            torch.nn.functional.conv2d, padding=k // 2, groups=groups
-        ),
-        tensors,
-    )
-
-
-@pytest.mark.parametrize('batch, channels', [(2, 26), (0, 27)])
-def test_many_outputs_or_no_sample(batch, channels):
-    x = torch.randn(batch, channels, 5, 6)
-    weight, bias = torch.randn(3, channels, 3, 3), torch.randn(3)
-    torch.testing.assert_close(
-        convolve_to_few(x, weight, bias),
-        torch.nn.functional.conv2d(x, weight, bias, padding=1),
-    )
-
-
-@pytest.mark.parametrize('layout', ['contiguous_format', 'channels_last'])
-def test_few_outputs_under_autocast(layout):
-    layout = getattr(torch, layout)
-    x = torch.randn(2, 32, 6, 5).contiguous(memory_format=layout)
-    weight, bias = torch.randn(3, 32, 3, 3), torch.randn(3)
-    tensors = [t.requires_grad_() for t in (x, weight, bias)]
-    expected = torch.nn.functional.conv2d(*tensors, padding=1)
-    wanted = torch.autograd.grad(expected.square().sum(), tensors)
-    with torch.autocast('cpu', torch.bfloat16):
-        y = convolve_to_few(*tensors)
-    grads = torch.autograd.grad(y.float().square().sum(), tensors)
-    for found, other in zip((y.float(), *grads), (expected, *wanted)):
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(
-            found, other, rtol=0.05, atol=0.03 * other.abs().max().item()
-        )

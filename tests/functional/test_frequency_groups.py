@@ -11,7 +11,12 @@ from mmfdconv.functional import (
     radius_order,
     spread_over_groups,
 )
-from mmfdconv.functional.frequency_groups import gate_groups
+from mmfdconv.functional.frequency_groups import (
+    gate_groups,
+    groups_of_frequencies,
+    half_plane_of_lowest,
+    sum_groups,
+)
 
 from ..reference import fdw as slow_fdw
 from .helpers import assert_same_with_gradients
@@ -91,7 +96,7 @@ def test_gates_of_groups(batch, num_spectra, num_groups):
     tensors = [spectrum.requires_grad_(), gate.requires_grad_()]
 
     def weigh(spectrum, gate):
-        return gate_groups(spectrum, gate, order, rank, size)
+        return gate_groups(spectrum, gate, order, rank, order.numel())
 
     assert_same_with_gradients(
         weigh, functools.partial(gated_by_definition, size=size), tensors
@@ -101,16 +106,40 @@ def test_gates_of_groups(batch, num_spectra, num_groups):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('alive', range(2))
-def test_one_gradient_alone(alive):
-    size = (6, 8)
-    tensors = torch.randn(2, 6, 5, 2).double(), torch.rand(3, 2, 5).double()
-    tensors[alive].requires_grad_()
-    results = []
-    for function in (
-        lambda *t: gate_groups(*t, *radius_order(*size), size),
-        lambda *t: gated_by_definition(*t, size),
-    ):
-        y = function(*tensors)
-        results.append(torch.autograd.grad(y.sin().sum(), tensors[alive]))
-    torch.testing.assert_close(*results)
+@pytest.mark.parametrize('num_kept', [5, 12, 24])
+@pytest.mark.parametrize('num_groups', [1, 3, 5])
+def test_table_of_groups(num_groups, num_kept):
+    rows, cols = 6, 7
+    order, _ = radius_order(rows, cols)
+    table = groups_of_frequencies(
+        rows, cols, num_groups, num_kept, torch.device('cpu')
+    )
+    assert table.dtype == torch.int32
+    parts = order[:num_kept].tensor_split(num_groups)
+    for g, part in enumerate(parts):
+        assert set(table[part.long()].tolist()) == {g}
+    above = table[order[num_kept:].long()]
+    assert set(above.tolist()) <= {num_groups - 1}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('number, groups', [(12, 5), (64, 64), (7, 1)])
+def test_sums_are_the_adjoint_of_the_spread(number, groups):
+    gate = torch.randn(3, groups).double().requires_grad_()
+    x = torch.randn(3, number).double()
+    spread = spread_over_groups(gate, number)
+    (expected,) = torch.autograd.grad(spread, gate, x)
+    torch.testing.assert_close(sum_groups(x, groups), expected)
+
+
+@pytest.mark.core
+def test_lowest_frequencies_find_their_places():
+    order, rank = radius_order(6, 5)
+    lowest = torch.randn(2, 7, 2).double().requires_grad_()
+    whole = half_plane_of_lowest(lowest, order, rank)
+    assert whole.shape == (2, 18, 2)
+    assert torch.equal(whole[:, order[:7].long()], lowest)
+    assert not whole[:, order[7:].long()].any()
+    assert torch.autograd.gradcheck(
+        lambda low: half_plane_of_lowest(low, order, rank), lowest
+    )
