@@ -50,6 +50,15 @@ class ModulatedInput(NamedTuple):
 
     num_per_sample = 2
 
+    @property
+    def chunk(self) -> int:
+        """See :class:`~mmfdconv.functional.stages.Stage`.
+
+        A gate makes one buffer, or none where there is no gate; of such
+        samples a single product is best.
+        """
+        return 2**62 if self.bands is None else 2**20
+
     def plain(
         self,
         x: Tensor,

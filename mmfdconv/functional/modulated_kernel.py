@@ -58,6 +58,7 @@ class ModulatedKernel(NamedTuple):
     num_kept: int  # the lowest frequencies; in those above spectra are 0
 
     num_per_sample = 4
+    chunk = 2**20
 
     def plain(self, *tensors: Optional[Tensor]) -> Tensor:
         """See :class:`~mmfdconv.functional.stages.Stage`."""

@@ -20,14 +20,6 @@ from .stages import Grads, Stage, Tensors
 
 __all__ = ['recomputed_conv2d']
 
-#: Elements of the kernels that a CPU assembles at once. Buffers of this size
-#: stay in the caches, and the allocator gives them out again; larger ones
-#: come as new pages from the system, which costs more than to fill them.
-_CHUNK = 2**20
-
-#: Likewise of what is convolved, over which there are some ten passes.
-_CHUNK_OF_FEATURES = 2**18
-
 
 @lru_cache(maxsize=None)
 def _keep_freed_memory() -> None:
@@ -56,17 +48,12 @@ class _Plan(NamedTuple):
 
     def parts(self, x: Tensor) -> Iterator[slice]:
         """Samples whose kernels are assembled together."""
-        step = len(x)
-        if x.device.type == 'cpu':
-            step = max(_CHUNK // math.prod(self.kernel_shape), 1)
-        return _slices(0, len(x), step)
+        size = math.prod(self.kernel_shape)
+        return _slices(slice(0, len(x)), self.kernel, size, x.device)
 
     def samples(self, x: Tensor, part: slice) -> Iterator[slice]:
         """Samples of a part whose input is made together."""
-        step = len(x)
-        if x.device.type == 'cpu':
-            step = max(_CHUNK_OF_FEATURES // max(x[0].numel(), 1), 1)
-        return _slices(part.start, part.stop, step)
+        return _slices(part, self.input, x[0].numel(), x.device)
 
     def plain(self, *tensors: Optional[Tensor]) -> Tensor:
         """The whole in operations that autograd and tracers know."""
@@ -78,8 +65,15 @@ class _Plan(NamedTuple):
         return per_sample_conv2d(x, weight.to(x.dtype), None, *self.options)
 
 
-def _slices(start: int, stop: int, step: int) -> Iterator[slice]:
-    return (slice(i, min(i + step, stop)) for i in range(start, stop, step))
+def _slices(
+    part: slice, stage: Stage, size: int, device: torch.device
+) -> Iterator[slice]:
+    """Samples of a part that a stage takes together, ``size`` values each."""
+    step = part.stop - part.start
+    if device.type == 'cpu':
+        step = max(stage.chunk // max(size, 1), 1)
+    for start in range(part.start, part.stop, step):
+        yield slice(start, min(start + step, part.stop))
 
 
 def _within(part: slice, some: slice) -> slice:

@@ -26,6 +26,12 @@ class Stage(Protocol):
     #: How many tensors come with a first dimension ``B``; others are shared.
     num_per_sample: int
 
+    #: How many elements of the value a CPU had better have in hand at once.
+    #: Some buffers of that size stay in its caches, and the allocator gives
+    #: them out again; larger ones come as new pages from the system, which
+    #: costs more than to fill them.
+    chunk: int
+
     def plain(self, *tensors: Optional[Tensor]) -> Tensor:
         """The equation, in operations that autograd knows."""
 

@@ -9,7 +9,6 @@ from mmfdconv.analysis.benchmark import saved_bytes
 from mmfdconv.functional import (
     image_to_weight,
     per_sample_conv2d,
-    recomputed_conv,
     recomputed_conv2d,
 )
 from mmfdconv.functional.stages import add_to
@@ -30,6 +29,7 @@ class Shifted:
     """The input plus a number of each sample and one of all."""
 
     num_per_sample = 2
+    chunk = 2**20
 
     def plain(self, x, own, common):
         return x + own[:, None, None, None] + common
@@ -48,6 +48,7 @@ class Mixed:
     """Two experts and a factor that all samples have."""
 
     num_per_sample = 2
+    chunk = 2**20
 
     def plain(self, gate, absent, expert, scale):
         assert absent is None
@@ -102,10 +103,8 @@ def kept(x, own, common, gate, expert, scale, shape=SHAPE, **options):
 @pytest.fixture(params=[(1, 1), (2, 1), (2, 2), (64, 1), (64, 64)], ids=str)
 def samples_at_once(request, monkeypatch):
     kernels, features = request.param
-    monkeypatch.setattr(recomputed_conv, '_CHUNK', kernels * 4 * 18)
-    monkeypatch.setattr(
-        recomputed_conv, '_CHUNK_OF_FEATURES', features * 3 * 42
-    )
+    monkeypatch.setattr(Mixed, 'chunk', kernels * 4 * 18)
+    monkeypatch.setattr(Shifted, 'chunk', features * 3 * 42)
 
 
 @pytest.mark.core
