@@ -33,7 +33,7 @@ _MAX_SIDE_OF_GPUS = 512
 
 def weighs_by_products(x: Tensor, rule: str) -> bool:
     """Whether :func:`weigh_bands` is for a feature map ``(B, C, H, W)``."""
-    most = _MAX_SIDE if x.device.type == 'cpu' else _MAX_SIDE_OF_GPUS
+    most = _MAX_SIDE_OF_GPUS if x.is_cuda else _MAX_SIDE
     fits = len(x) > 0 and max(x.shape[2:]) <= most
     return rule == 'exact' and fits and not is_traced()
 

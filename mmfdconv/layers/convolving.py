@@ -13,8 +13,9 @@ __all__ = ['Convolving']
 class Convolving:
     """Mixed into a layer that has the attributes of ``nn.Conv2d``."""
 
-    #: Whether kernels that could be assembled anew are kept for the backward
-    #: pass after all: faster by one assembly, for a kernel's memory a sample.
+    #: Whether :meth:`convolve` is given kernels, which it keeps for the backward
+    #: pass, where they could be assembled anew. So it is on tokens, and while
+    #: the cost of each part of a layer is counted.
     keeps_kernels: bool = False
 
     def convolve(

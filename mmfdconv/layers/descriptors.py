@@ -34,9 +34,8 @@ class GlobalAveragePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W) -> (B, C)``."""
-        # The gradient of a sum is an expansion, that of a mean a map.
-        total = x.sum(dim=(2, 3), dtype=wide(x.dtype))
-        return total / (x.shape[2] * x.shape[3])
+        dtype = wide(x.dtype)
+        return x.mean(dim=(2, 3), dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Nothing to draw."""

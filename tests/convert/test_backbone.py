@@ -320,7 +320,12 @@ def test_pretrained_of_a_segmentor_reaches_the_backbone(tmp_path):
                 conv_cfg=CONV_CFG,
             ),
             decode_head=dict(
-                type='mmseg.FCNHead', in_channels=64, channels=4, num_classes=2
+                type='mmseg.FCNHead',
+                in_channels=64,
+                channels=4,
+                num_classes=2,
+                # By its scope, whatever the default one is.
+                loss_decode=dict(type='mmseg.CrossEntropyLoss'),
             ),
         )
     )
