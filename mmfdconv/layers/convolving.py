@@ -13,9 +13,9 @@ __all__ = ['Convolving']
 class Convolving:
     """Mixed into a layer that has the attributes of ``nn.Conv2d``."""
 
-    #: Whether :meth:`convolve` is given kernels, which it keeps for the backward
-    #: pass, where they could be assembled anew. So it is on tokens, and while
-    #: the cost of each part of a layer is counted.
+    #: Whether :meth:`convolve` is given kernels, which it keeps for the
+    #: backward pass, where they could be assembled anew. So it is on tokens,
+    #: and while the cost of each part of a layer is counted.
     keeps_kernels: bool = False
 
     def convolve(
