@@ -22,8 +22,13 @@ from .frequency_groups import (
     spread_over_groups,
 )
 from .modes import is_traced, no_autocast
-from .modulated_input import BandOptions, ModulatedInput, band_maps
-from .modulated_kernel import ModulatedKernel
+from .modulated_input import (
+    BandOptions,
+    InputParts,
+    ModulatedInput,
+    band_maps,
+)
+from .modulated_kernel import KernelParts, ModulatedKernel
 from .recomputed_conv import recomputed_conv2d
 from .stages import Stage, Tensors, apply_stage
 from .warehouse import (
@@ -39,6 +44,8 @@ __all__ = [
     'MASK_RULES',
     'BandOptions',
     'CellShape',
+    'InputParts',
+    'KernelParts',
     'ModulatedInput',
     'ModulatedKernel',
     'Stage',

@@ -21,7 +21,7 @@ from .bands import (
 from .few_outputs import convolve_to_few, convolve_to_few_backward
 from .stages import Grads, Tensors, add_to
 
-__all__ = ['BandOptions', 'ModulatedInput', 'band_maps']
+__all__ = ['BandOptions', 'InputParts', 'ModulatedInput', 'band_maps']
 
 
 class BandOptions(NamedTuple):
@@ -32,18 +32,24 @@ class BandOptions(NamedTuple):
     spatial_group: int  # S, groups of channels with maps of their own
 
 
+class InputParts(NamedTuple):
+    """What a modulated input is made of."""
+
+    #: Feature maps, ``(B, C, H, W)``.
+    x: Tensor
+    #: Gates of whole channels, ``(B, C, 1, 1)``.
+    channel: Optional[Tensor] = None
+    #: Of the convolution that predicts the maps of all bands, where there is
+    #: FBM, ``(S * bands, C/S, k, k)``.
+    weight: Optional[Tensor] = None
+    #: ``(S * bands,)``.
+    bias: Optional[Tensor] = None
+
+
 class ModulatedInput(NamedTuple):
-    """A :class:`~mmfdconv.functional.stages.Stage`.
+    """A stage whose tensors are :class:`InputParts`, and its value like ``x``.
 
-    Its tensors are
-
-    * ``x``: ``(B, C, H, W)``;
-    * ``channel``: gates of whole channels, ``(B, C, 1, 1)``, or None;
-    * ``weight``, ``bias``: of the convolution that predicts the maps of all
-      bands, ``(S * bands, C/S, k, k)`` and ``(S * bands,)``, or None where
-      there is no FBM.
-
-    Its value is like ``x``; the bands are computed in float32 at least.
+    The bands are computed in float32 at least.
     """
 
     bands: Optional[BandOptions]
@@ -81,7 +87,7 @@ class ModulatedInput(NamedTuple):
 
         The maps and the coefficients, a quarter of the input, spare work.
         """
-        x, channel, weight, bias = tensors
+        x, channel, weight, bias = InputParts(*tensors)
         y, maps, lows = x, None, ()
         if self.bands is not None:
             k_list, act, groups = self.bands
@@ -109,7 +115,7 @@ class ModulatedInput(NamedTuple):
         sums: Tensors,
     ) -> Grads:
         """See :class:`~mmfdconv.functional.stages.Stage`."""
-        x, channel, weight, _ = tensors
+        x, channel, weight, _ = InputParts(*tensors)
         y, maps, lows = kept
         grads: Grads = [None] * 4
         if channel is not None:

@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import (
+    InputParts,
+    KernelParts,
     ModulatedInput,
     ModulatedKernel,
     apply_stage,
@@ -285,7 +287,8 @@ class FDConv(FourierWeightConv2d):
             ``(B, O, C/G, kh, kw)``, float32 at least.
         """
         gates, neighbours = self._predict(x)
-        images = apply_stage(*self._kernel_stage(gates, neighbours))
+        stage, parts = self._kernel_stage(gates, neighbours)
+        images = apply_stage(stage, *parts)
         return image_to_weight(images, self.kernel_size)
 
     def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
@@ -304,8 +307,8 @@ class FDConv(FourierWeightConv2d):
 
     def _kernel_stage(
         self, gates: GlobalGates, neighbours: Optional[Tensor]
-    ) -> Tuple[Any, ...]:
-        """How the kernels come about, and of which tensors."""
+    ) -> Tuple[ModulatedKernel, KernelParts]:
+        """How the kernels come about, and of what."""
         O, I, kh, kw = self.weight_shape  # noqa: E741
         channel, filter, spatial, kernel = gates
         B, G, local = len(kernel), self.groups, self.KSM_Local
@@ -331,20 +334,20 @@ class FDConv(FourierWeightConv2d):
             self._image_size, kh, G, self.order, self.rank, self._num_kept
         )
         gate = self.group_gates(kernel, scale).to(spectra.dtype)
-        return stage, gate, row, filter, neighbours, spectra, taps
+        return stage, KernelParts(gate, row, filter, neighbours, spectra, taps)
 
     def _input_stage(
         self, x: Tensor, channel: Optional[Tensor]
-    ) -> Tuple[Any, ...]:
-        """How the convolution's input comes about, and of which tensors."""
+    ) -> Tuple[ModulatedInput, InputParts]:
+        """How the convolution's input comes about, and of what."""
         if channel is not None:
             channel = channel[..., None, None]
         if self.FBM is None:
-            return ModulatedInput(None), x, channel, None, None
+            return ModulatedInput(None), InputParts(x, channel)
         if not weighs_by_products(x, self.FBM.mask):
-            return ModulatedInput(None), self.FBM(x), channel, None, None
-        weight, bias = self.FBM.weight_and_bias()
-        return ModulatedInput(self.FBM.bands), x, channel, weight, bias
+            return ModulatedInput(None), InputParts(self.FBM(x), channel)
+        parts = InputParts(x, channel, *self.FBM.weight_and_bias())
+        return ModulatedInput(self.FBM.bands), parts
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
@@ -358,10 +361,10 @@ class FDConv(FourierWeightConv2d):
             if self._features_are_smaller(x):
                 channel, filter = gates.channel, gates.filter
                 gates = gates._replace(channel=None, filter=None)
-            kernel, *kernel_tensors = self._kernel_stage(gates, neighbours)
+            kernel, kernel_parts = self._kernel_stage(gates, neighbours)
         if self.keeps_kernels:
             with no_autocast(x):
-                images = apply_stage(kernel, *kernel_tensors)
+                images = apply_stage(kernel, *kernel_parts)
             if self.FBM is not None:
                 x = self.FBM(x)
             if channel is not None:
@@ -369,7 +372,7 @@ class FDConv(FourierWeightConv2d):
             weight = image_to_weight(images, self.kernel_size)
             y = self.convolve(x, weight, None)
         else:
-            y = self._convolve_recomputed(x, channel, kernel, kernel_tensors)
+            y = self._convolve_recomputed(x, channel, kernel, kernel_parts)
         if filter is not None:
             y = y * filter.to(y.dtype)[..., None, None]
         if self.bias is not None:
@@ -381,26 +384,26 @@ class FDConv(FourierWeightConv2d):
         x: Tensor,
         channel: Optional[Tensor],
         kernel: ModulatedKernel,
-        kernel_tensors: Sequence[Optional[Tensor]],
+        kernel_parts: KernelParts,
     ) -> Tensor:
         """Convolve, neither kernels nor modulated input kept."""
         with no_autocast(x):
-            input, *input_tensors = self._input_stage(x, channel)
+            input, input_parts = self._input_stage(x, channel)
         padding = self.padding
         if self.padding_mode != 'zeros' or isinstance(padding, str):
             # It stands between FBM and the convolution.
-            x = apply_stage(input, *input_tensors)
+            x = apply_stage(input, *input_parts)
             x, padding = self._pad(x)
             if isinstance(padding, str):
                 x, padding = pad_zeros(
                     x, padding, self.kernel_size, self.dilation
                 )
-            input, input_tensors = ModulatedInput(None), (x, None, None, None)
+            input, input_parts = ModulatedInput(None), InputParts(x)
         return recomputed_conv2d(
             input,
             kernel,
-            input_tensors,
-            kernel_tensors,
+            input_parts,
+            kernel_parts,
             self.weight_shape,
             self.stride,
             padding,
