@@ -339,3 +339,29 @@ def test_built_for_inference_then_for_training():
     layer = FDConv(**args)
     layer(torch.randn(2, 3, 5, 5)).sum().backward()
     assert layer.dft_weight.grad is not None
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(groups=2),
+        dict(kernel_size=1, padding=0),
+        dict(stride=2, param_ratio=2),
+        dict(param_reduction=0.5, fbm_cfg=dict(lowfreq_att=True)),
+        dict(padding_mode='reflect'),
+    ],
+    ids=str,
+)
+def test_shapes_off_the_cpu(options):
+    """What is done otherwise on other devices, as far as meta goes."""
+    args = dict(ARGS, kernel_num=4, device='meta')
+    layer = FDConv(**dict(args, **options))
+    x = torch.randn(2, 4, 8, 7, device='meta', requires_grad=True)
+    y = layer(x)
+    expected = make_layer(dict(ARGS, **options))(example(dtype=torch.float64))
+    assert y.shape == expected.shape
+    y.sum().backward()
+    for tensor in (x, *layer.parameters()):
+        assert tensor.grad.shape == tensor.shape
