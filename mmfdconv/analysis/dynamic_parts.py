@@ -5,8 +5,8 @@ from typing import Dict, Iterator, Optional, Tuple
 from torch import nn
 
 from ..layers import DCDConv, DynamicConv2d, Warehouse
+from ..layers.band_modulation import FrequencyBandModulation
 from ..layers.descriptors import FrequencyAttention
-from ..layers.fdconv_parts import FrequencyBandModulation
 from .flop_formulas import FFT_OPS, POOLING_OPS
 
 __all__ = [

@@ -5,7 +5,17 @@ from typing import Any, Optional, Tuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functional import pad_input, per_sample_conv2d
+from ..functional import (
+    InputParts,
+    ModulatedInput,
+    Stage,
+    Tensors,
+    apply_stage,
+    pad_input,
+    pad_zeros,
+    per_sample_conv2d,
+    recomputed_conv2d,
+)
 
 __all__ = ['Convolving']
 
@@ -36,6 +46,46 @@ class Convolving:
             x,
             weight.to(x.dtype),
             bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def convolve_recomputed(
+        self,
+        input: ModulatedInput,
+        input_parts: InputParts,
+        kernel: Stage,
+        kernel_parts: Tensors,
+    ) -> Tensor:
+        """Convolve each sample with its kernel, neither kept for backward.
+
+        Args:
+            input: Makes what is convolved.
+            input_parts: Of what.
+            kernel: Makes the kernels; see
+                :func:`~mmfdconv.functional.recomputed_conv2d`.
+            kernel_parts: Of what.
+
+        Returns:
+            ``(B, O, H', W')``, without bias.
+        """
+        padding = self.padding
+        if self.padding_mode != 'zeros' or isinstance(padding, str):
+            # It stands between the two, and is not among the stages.
+            x, padding = self._pad(apply_stage(input, *input_parts))
+            if isinstance(padding, str):
+                x, padding = pad_zeros(
+                    x, padding, self.kernel_size, self.dilation
+                )
+            input, input_parts = ModulatedInput(None), InputParts(x)
+        return recomputed_conv2d(
+            input,
+            kernel,
+            input_parts,
+            kernel_parts,
+            self.weight_shape,
             self.stride,
             padding,
             self.dilation,

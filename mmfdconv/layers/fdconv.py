@@ -33,10 +33,9 @@ from ..functional import (
     apply_stage,
     image_to_weight,
     no_autocast,
-    pad_zeros,
-    recomputed_conv2d,
     weighs_by_products,
 )
+from .band_modulation import FrequencyBandModulation
 from .base import IntOrPair
 from .checks import check_numbers
 from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
@@ -46,7 +45,6 @@ from .fdconv_options import (
     published_gate,
 )
 from .fdconv_parts import (
-    FrequencyBandModulation,
     GlobalGates,
     KernelSpatialModulationGlobal,
     KernelSpatialModulationLocal,
@@ -98,7 +96,7 @@ class FDConv(FourierWeightConv2d):
         linear_mode: With ``convert_param=False`` and a 1x1 kernel: ``weight``
             is ``(O, C/G)``, as in ``nn.Linear``.
         fbm_cfg: Options of
-            :class:`~mmfdconv.layers.fdconv_parts.FrequencyBandModulation`;
+            :class:`~mmfdconv.layers.band_modulation.FrequencyBandModulation`;
             what is not given keeps its default.
         descriptor: What the global branch of KSM sees of the input:
             ``'gap'``, ``'fat'``, or a dict with options, see
@@ -309,32 +307,28 @@ class FDConv(FourierWeightConv2d):
         self, gates: GlobalGates, neighbours: Optional[Tensor]
     ) -> Tuple[ModulatedKernel, KernelParts]:
         """How the kernels come about, and of what."""
-        O, I, kh, kw = self.weight_shape  # noqa: E741
-        channel, filter, spatial, kernel = gates
-        B, G, local = len(kernel), self.groups, self.KSM_Local
-        spectra = self.spectra()
-        # Small gates multiply each other first, as rows of the kernel.
-        row = None
-        if channel is not None:
-            row = channel.view(B, G, 1, 1, I, 1).expand(-1, -1, -1, -1, I, kw)
-        if spatial is not None:
-            spatial = spatial.view(B, 1, 1, kh, 1, kw)
-            spatial = spatial.expand(-1, -1, -1, -1, I, -1)
-            row = spatial if row is None else row * spatial
-        if row is not None:
-            row = row.flatten(4).to(spectra.dtype)
+        local, spectra = self.KSM_Local, self.spectra()
+        # Small gates multiply each other first.
+        row = gates.rows(self.weight_shape, self.groups)
+        filter = gates.filter
         if filter is not None:
-            filter = filter.view(B, G, O // G, 1, 1).to(spectra.dtype)
-        taps = None
-        if local is not None:
-            taps = local.taps(spectra.dtype)
-            neighbours = neighbours.to(spectra.dtype)
+            O = self.out_channels  # noqa: E741
+            filter = filter.view(-1, self.groups, O // self.groups, 1, 1)
+        taps = None if local is None else local.taps(spectra.dtype)
         scale = 1.0 if local is None else local.scale
+        gate = self.group_gates(gates.kernel, scale)
+        parts = KernelParts(gate, row, filter, neighbours, spectra, taps)
         stage = ModulatedKernel(
-            self._image_size, kh, G, self.order, self.rank, self._num_kept
+            self._image_size,
+            self.kernel_size[0],
+            self.groups,
+            self.order,
+            self.rank,
+            self._num_kept,
         )
-        gate = self.group_gates(kernel, scale).to(spectra.dtype)
-        return stage, KernelParts(gate, row, filter, neighbours, spectra, taps)
+        return stage, KernelParts(
+            *(t if t is None else t.to(spectra.dtype) for t in parts)
+        )
 
     def _input_stage(
         self, x: Tensor, channel: Optional[Tensor]
@@ -372,44 +366,16 @@ class FDConv(FourierWeightConv2d):
             weight = image_to_weight(images, self.kernel_size)
             y = self.convolve(x, weight, None)
         else:
-            y = self._convolve_recomputed(x, channel, kernel, kernel_parts)
+            with no_autocast(x):
+                input, input_parts = self._input_stage(x, channel)
+            y = self.convolve_recomputed(
+                input, input_parts, kernel, kernel_parts
+            )
         if filter is not None:
             y = y * filter.to(y.dtype)[..., None, None]
         if self.bias is not None:
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y
-
-    def _convolve_recomputed(
-        self,
-        x: Tensor,
-        channel: Optional[Tensor],
-        kernel: ModulatedKernel,
-        kernel_parts: KernelParts,
-    ) -> Tensor:
-        """Convolve, neither kernels nor modulated input kept."""
-        with no_autocast(x):
-            input, input_parts = self._input_stage(x, channel)
-        padding = self.padding
-        if self.padding_mode != 'zeros' or isinstance(padding, str):
-            # It stands between FBM and the convolution.
-            x = apply_stage(input, *input_parts)
-            x, padding = self._pad(x)
-            if isinstance(padding, str):
-                x, padding = pad_zeros(
-                    x, padding, self.kernel_size, self.dilation
-                )
-            input, input_parts = ModulatedInput(None), InputParts(x)
-        return recomputed_conv2d(
-            input,
-            kernel,
-            input_parts,
-            kernel_parts,
-            self.weight_shape,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
 
     def _features_are_smaller(self, x: Tensor) -> bool:
         """Whether there are fewer features than elements of a kernel."""

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import low_pass_mask, no_autocast
+from .band_modulation import FrequencyBandModulation
 from .base import DynamicConv2d
 from .condconv import CondConv
 from .dyconv import DYConv
 from .fadconv import FADConv
 from .fdconv import FDConv
-from .fdconv_parts import FrequencyBandModulation
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
 from .precision import wide
