@@ -218,7 +218,7 @@ def weigh_bands_backward(
         grad: Like ``x``.
         x: As in the forward pass.
         maps: As in the forward pass.
-        lows: From the forward pass; they are overwritten.
+        lows: From the forward pass.
         k_list: As in the forward pass.
 
     Returns:
@@ -231,7 +231,7 @@ def weigh_bands_backward(
     steps = _steps(maps, len(k_list))
     for low, step, Qy, Qx in zip(lows, steps, rows, cols):
         inner.append(torch.mul(grad, low, out=product).sum(2))
-        part = Qy.T @ (torch.mul(grad, step, out=low) @ Qx)
+        part = Qy.T @ (torch.mul(grad, step, out=product) @ Qx)
         if total is None:  # the largest
             total = part
         else:

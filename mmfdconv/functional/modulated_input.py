@@ -113,6 +113,7 @@ class ModulatedInput(NamedTuple):
         grad: Tensor,
         needed: Sequence[bool],
         sums: Tensors,
+        scratch: Optional[Tensor] = None,
     ) -> Grads:
         """See :class:`~mmfdconv.functional.stages.Stage`."""
         x, channel, weight, _ = InputParts(*tensors)

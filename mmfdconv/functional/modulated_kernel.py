@@ -18,8 +18,8 @@ from .stages import Grads, Tensors, add_to
 
 __all__ = ['KernelParts', 'ModulatedKernel']
 
-#: The images without gates, the local gates, and memory to write on.
-_Kept = Tuple[Tensor, Optional[Tensor], Tensor]
+#: The images without gates, and the local gates.
+_Kept = Tuple[Tensor, Optional[Tensor]]
 
 
 class KernelParts(NamedTuple):
@@ -105,7 +105,7 @@ class ModulatedKernel(NamedTuple):
             if modulation is not None:
                 kernel.mul_(modulation)
         value = kernel.view(len(kernel), *self.image_size)
-        return value, (), (image, local, kernel)
+        return value, (), (image, local)
 
     def backward(
         self,
@@ -114,9 +114,10 @@ class ModulatedKernel(NamedTuple):
         grad: Tensor,
         needed: Sequence[bool],
         sums: Tensors,
+        scratch: Optional[Tensor] = None,
     ) -> Grads:
         """See :class:`~mmfdconv.functional.stages.Stage`."""
-        image, local, buffer = kept
+        image, local = kept
         parts, sums = KernelParts(*tensors), KernelParts(*sums)
         grads = dict.fromkeys(KernelParts._fields)
         # W = l r f I for the gates l, r, f, and D = dW:
@@ -125,7 +126,9 @@ class ModulatedKernel(NamedTuple):
         size, grad = grad.shape, grad.view(image.shape)
         if local is not None:
             grad.mul_(local)
-        product = torch.mul(grad, image, out=buffer)
+        if scratch is not None:
+            scratch = scratch.view(image.shape)
+        product = torch.mul(grad, image, out=scratch)
         if parts.row is not None:
             other = product
             if parts.filter is not None:

@@ -122,11 +122,16 @@ class _Grads:
         self.sums: Grads = [None] * len(needed)
 
     def add(
-        self, part: slice, tensors: Tensors, kept: Any, grad: Tensor
+        self,
+        part: slice,
+        tensors: Tensors,
+        kept: Any,
+        grad: Tensor,
+        scratch: Optional[Tensor] = None,
     ) -> None:
         """Run the backward pass of some samples."""
         grads = self.stage.backward(
-            tensors, kept, grad, self.needed, self.sums
+            tensors, kept, grad, self.needed, self.sums, scratch
         )
         for batch, value in zip(self.per_sample, grads):
             if value is not None:
@@ -209,10 +214,9 @@ def _backward(
     need_input = any(of_input.needed)
     for part in plan.parts(x):
         share = _share(plan.kernel, kernel, part)
-        images, _, kept = plan.kernel.forward(share, keep=True)
-        wide = images.dtype
+        value, _, kept = plan.kernel.forward(share, keep=True)
         # As autocast had cast them, if it did.
-        images = images.to(grad.dtype)
+        images = value.to(grad.dtype)
         of_images = _Batch(len(images))
         for some in plan.samples(x, part):
             place, own = _within(part, some), _share(plan.input, input, some)
@@ -232,8 +236,9 @@ def _backward(
             if need_input:
                 of_input.add(some, own, kept_input, of_seen)
         if any(of_kernel.needed):
-            of_kernel.add(part, share, kept, of_images.whole.to(wide))
-        del images, kept, of_images
+            of_images = of_images.whole.to(value.dtype)
+            of_kernel.add(part, share, kept, of_images, scratch=value)
+        del value, images, kept, of_images
     return [*of_input.result(), *of_kernel.result()]
 
 

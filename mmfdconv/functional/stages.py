@@ -58,18 +58,20 @@ class Stage(Protocol):
         grad: Tensor,
         needed: Sequence[bool],
         sums: Tensors,
+        scratch: Optional[Tensor] = None,
     ) -> Grads:
         """Gradients of the tensors.
 
         Args:
             tensors: As for :meth:`forward`.
-            kept: From :meth:`forward`; it may be overwritten, and with it the
-                value.
+            kept: From :meth:`forward`.
             grad: Of the value; it may be overwritten.
             needed: Of which tensors the gradient is wanted; others may be
                 left None.
             sums: For each tensor None, or a gradient to which this one is
                 added in place, as of the samples before.
+            scratch: The value, if nobody else needs it: it may be
+                overwritten.
         """
 
 
@@ -79,33 +81,47 @@ def add_to(total: Optional[Tensor], term: Tensor) -> Tensor:
 
 
 class _ApplyStage(torch.autograd.Function):
-    """A stage by itself; the backward pass runs its forward pass again."""
+    """A stage by itself."""
 
     @staticmethod
-    def forward(ctx, stage: Stage, *tensors: Optional[Tensor]) -> Tensor:
-        ctx.stage = stage
-        ctx.save_for_backward(*tensors)
+    def forward(
+        ctx, stage: Stage, keep: bool, *tensors: Optional[Tensor]
+    ) -> Tensor:
+        ctx.stage, ctx.keep = stage, keep
         with no_autocast(tensors[0]):
-            return stage.forward(tensors)[0]
+            value, _, kept = stage.forward(tensors, keep=keep)
+        ctx.save_for_backward(*tensors, *(kept if keep else ()))
+        return value
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        stage, tensors = ctx.stage, ctx.saved_tensors
-        needed = ctx.needs_input_grad[1:]
+        stage, needed = ctx.stage, ctx.needs_input_grad[2:]
+        saved = ctx.saved_tensors
+        tensors, kept = saved[: len(needed)], saved[len(needed) :]
         with no_autocast(grad):
             if torch.is_grad_enabled():  # gradients of gradients are wanted
                 grads = plain_backward(stage.plain, tensors, needed, grad)
             else:
-                *_, kept = stage.forward(tensors, keep=True)
+                if not ctx.keep:
+                    *_, kept = stage.forward(tensors, keep=True)
                 sums = [None] * len(tensors)
                 grads = stage.backward(
                     tensors, kept, grad.clone(), needed, sums
                 )
-        return (None, *grads)
+        return (None, None, *grads)
 
 
-def apply_stage(stage: Stage, *tensors: Optional[Tensor]) -> Tensor:
-    """Call a stage by itself, the first of whose tensors is not None."""
+def apply_stage(
+    stage: Stage, *tensors: Optional[Tensor], keep: bool = False
+) -> Tensor:
+    """Call a stage by itself.
+
+    Args:
+        stage: Any.
+        tensors: The stage's, the first not None.
+        keep: Whether to keep what the backward pass needs, which must then be
+            tensors or None; otherwise it runs the forward pass again.
+    """
     if is_traced() or len(tensors[0]) == 0:
         return stage.plain(*tensors)
-    return _ApplyStage.apply(stage, *tensors)
+    return _ApplyStage.apply(stage, keep, *tensors)

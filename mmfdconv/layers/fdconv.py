@@ -358,7 +358,7 @@ class FDConv(FourierWeightConv2d):
             kernel, kernel_parts = self._kernel_stage(gates, neighbours)
         if self.keeps_kernels:
             with no_autocast(x):
-                images = apply_stage(kernel, *kernel_parts)
+                images = apply_stage(kernel, *kernel_parts, keep=True)
             if self.FBM is not None:
                 x = self.FBM(x)
             if channel is not None:

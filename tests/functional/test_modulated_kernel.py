@@ -69,9 +69,11 @@ def on_present(function, tensors):
 
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('batch, num_spectra', [(1, 1), (2, 1), (3, 2)])
-def test_passes_are_the_equation(case, batch, num_spectra):
+@pytest.mark.parametrize('keep', [False, True])
+def test_passes_are_the_equation(case, batch, num_spectra, keep):
     stage, tensors = make(case, batch, num_spectra)
-    fast, present = on_present(functools.partial(apply_stage, stage), tensors)
+    fast = functools.partial(apply_stage, stage, keep=keep)
+    fast, present = on_present(fast, tensors)
     plain, _ = on_present(stage.plain, tensors)
     assert_same_with_gradients(fast, plain, present)
 
@@ -133,10 +135,11 @@ def test_one_gradient_alone(alive):
     assert all(t.grad is None for i, t in enumerate(frozen) if i != alive)
 
 
-def test_backward_twice():
+@pytest.mark.parametrize('keep', [False, True])
+def test_backward_twice(keep):
     """What a backward pass overwrites is its own."""
     stage, tensors = make('all')
-    kernel = apply_stage(stage, *tensors)
+    kernel = apply_stage(stage, *tensors, keep=keep)
     before = kernel.detach().clone()
     grad = torch.randn_like(kernel)
     kept = grad.clone()

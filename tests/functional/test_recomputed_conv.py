@@ -39,7 +39,7 @@ class Shifted:
         assert torch.equal(doubled, 2 * tensors[1])
         return self.plain(*tensors), (doubled,), None
 
-    def backward(self, tensors, kept, grad, needed, sums):
+    def backward(self, tensors, kept, grad, needed, sums, scratch=None):
         own = grad.sum((1, 2, 3))
         return [grad, own, add_to(sums[2], own.sum())]
 
@@ -58,7 +58,9 @@ class Mixed:
         assert not torch.is_grad_enabled()
         return self.plain(*tensors), (), None
 
-    def backward(self, tensors, kept, grad, needed, sums):
+    def backward(self, tensors, kept, grad, needed, sums, scratch=None):
+        if scratch is not None:
+            scratch.fill_(torch.nan)  # it may be overwritten
         gate, _, expert, scale = tensors
         mixed = torch.einsum('be,erc->brc', gate, expert)
         grad_scale = add_to(sums[3], (grad * mixed).sum())
