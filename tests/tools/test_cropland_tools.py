@@ -192,6 +192,8 @@ def test_stopped(model, tmp_path, number):
             env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
             stdout=file,
             stderr=subprocess.STDOUT,
+            # What runs in a shell's background ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         end = time.monotonic() + 120
