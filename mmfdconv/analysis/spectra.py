@@ -5,9 +5,8 @@ from typing import NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..functional import frequency_bands
+from ..functional import frequency_bands, wide
 from ..layers import FDConv
-from ..layers.precision import wide
 from .kernels import frequency_radius, radial_profile
 
 __all__ = [

@@ -29,6 +29,7 @@ from .modulated_input import (
     band_maps,
 )
 from .modulated_kernel import KernelParts, ModulatedKernel
+from .precision import wide
 from .recomputed_conv import recomputed_conv2d
 from .stages import Stage, Tensors, apply_stage
 from .warehouse import (
@@ -81,4 +82,5 @@ __all__ = [
     'spread_over_groups',
     'weight_to_image',
     'weighs_by_products',
+    'wide',
 ]

@@ -14,6 +14,7 @@ from .modes import is_traced, no_autocast, plain_backward
 
 __all__ = [
     'ConvOptions',
+    'convolution_backward',
     'convolve_samples',
     'convolve_samples_backward',
     'pad_input',
@@ -198,7 +199,7 @@ def convolve_samples_backward(
     """
     if _one_by_one(x, weight, options):
         pairs = [
-            _convolution_backward(
+            convolution_backward(
                 grad[b : b + 1], x[b : b + 1], weight[b], options, need_x
             )
             for b in range(len(x))
@@ -221,7 +222,7 @@ def convolve_samples_backward(
                 whole[..., ::sh, ::sw] = grad_x
                 grad_x = whole
         return grad_x, grad_weight.view_as(weight)
-    grad_x, grad_weight = _convolution_backward(
+    grad_x, grad_weight = convolution_backward(
         grad.reshape(1, B * O, *grad.shape[2:]),
         x.reshape(1, B * C, H, W),
         weight.reshape(B * O, I, kh, kw),
@@ -243,9 +244,21 @@ def _one_by_one(x: Tensor, weight: Tensor, options: ConvOptions) -> bool:
     return several and x.device.type == 'cpu'
 
 
-def _convolution_backward(
+def convolution_backward(
     grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, need_x: bool
 ) -> Tuple[Optional[Tensor], Tensor]:
+    """Gradients of ``F.conv2d`` of all samples at once, without bias.
+
+    Args:
+        grad: Of the output.
+        x: The input, of the same dtype.
+        weight: ``(O, C/G, kh, kw)``, of the same dtype.
+        options: How was convolved.
+        need_x: Whether the gradient of ``x`` is wanted.
+
+    Returns:
+        The gradients of ``x``, None where it is not wanted, and ``weight``.
+    """
     stride, padding, dilation, groups = options
     return torch.ops.aten.convolution_backward(
         grad,

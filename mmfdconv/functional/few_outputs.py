@@ -8,10 +8,10 @@ output pixel is added up.
 
 from typing import Tuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .batched_conv import ConvOptions, convolution_backward
 from .modes import is_traced
 
 __all__ = ['convolve_to_few', 'convolve_to_few_backward']
@@ -60,11 +60,8 @@ def convolve_to_few_backward(
     O, I, k, _ = weight.shape  # noqa: E741
     grad_bias = grad.sum(dim=(0, 2, 3))
     if not _by_product(x, weight):
-        padding = (k // 2, k // 2)
-        own, grad_weight, _ = torch.ops.aten.convolution_backward(
-            grad, x, weight, None, (1, 1), padding, (1, 1),
-            False, (0, 0), groups, (True, True, False),
-        )  # fmt: skip
+        options = ConvOptions(padding=(k // 2, k // 2), groups=groups)
+        own, grad_weight = convolution_backward(grad, x, weight, options, True)
         grad_x.add_(own)
         return grad_weight, grad_bias
     taps = _taps(weight, groups)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .batched_conv import (
     ConvOptions,
+    convolution_backward,
     convolve_samples,
     convolve_samples_backward,
 )
@@ -39,7 +40,8 @@ def convolve_images(
     """
     if _moves_features(x, kernel_shape, options):
         rows = _stack_rows(x, kernel_shape, options)
-        return F.conv2d(rows, *_row_kernel(images, kernel_shape, options))
+        kernel, along = _row_kernel(images, kernel_shape, options)
+        return F.conv2d(rows, kernel, None, *along)
     return convolve_samples(x, _to_kernels(images, kernel_shape), options)
 
 
@@ -66,25 +68,12 @@ def convolve_images_backward(
     """
     if _moves_features(x, kernel_shape, options):
         rows = _stack_rows(x, kernel_shape, options)
-        kernel, bias, stride, padding, dilation, groups = _row_kernel(
-            images, kernel_shape, options
+        kernel, along = _row_kernel(images, kernel_shape, options)
+        grad_x, grad_kernel = convolution_backward(
+            grad, rows, kernel, along, need_x
         )
-        grad_rows, grad_kernel, _ = torch.ops.aten.convolution_backward(
-            grad,
-            rows,
-            kernel,
-            bias,
-            stride,
-            padding,
-            dilation,
-            False,
-            (0, 0),
-            groups,
-            (need_x, True, False),
-        )
-        grad_x = None
         if need_x:
-            grad_x = _unstack_rows(grad_rows, x.shape, kernel_shape, options)
+            grad_x = _unstack_rows(grad_x, x.shape, kernel_shape, options)
         return grad_x, grad_kernel.view(images.shape)
     grad_x, grad_kernels = convolve_samples_backward(
         grad, x, _to_kernels(images, kernel_shape), options, need_x
@@ -185,9 +174,9 @@ def _unstack_rows(
 
 def _row_kernel(
     images: Tensor, kernel_shape: Sequence[int], options: ConvOptions
-) -> tuple:
-    """The arguments of a convolution after its input."""
+) -> Tuple[Tensor, ConvOptions]:
+    """The kernel of height 1, and how it moves over the stacked rows."""
     O, I, kh, kw = kernel_shape  # noqa: E741
-    kernel = images.view(O, kh * I, 1, kw)
     (_, stride), (_, padding), (_, dilation), groups = options
-    return kernel, None, (1, stride), (0, padding), (1, dilation), groups
+    along = ConvOptions((1, stride), (0, padding), (1, dilation), groups)
+    return images.view(O, kh * I, 1, kw), along

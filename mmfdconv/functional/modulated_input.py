@@ -9,7 +9,6 @@ axis. So all bands come from one set of coefficients by matrix products.
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
-import torch
 from torch import Tensor
 
 from .bands import (
@@ -19,6 +18,7 @@ from .bands import (
     weigh_bands_backward,
 )
 from .few_outputs import convolve_to_few, convolve_to_few_backward
+from .precision import wide
 from .stages import Grads, Tensors, add_to
 
 __all__ = ['BandOptions', 'InputParts', 'ModulatedInput', 'band_maps']
@@ -157,11 +157,10 @@ def band_maps(
     Returns:
         ``(B, S, bands, H, W)``, float32 at least.
     """
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     logit = convolve_to_few(
         x, weight.to(x.dtype), bias.to(x.dtype), spatial_group
     )
-    logit = logit.to(dtype).unflatten(1, (spatial_group, -1))
+    logit = logit.to(wide(x.dtype)).unflatten(1, (spatial_group, -1))
     if act == 'softmax':
         return logit.softmax(dim=1) * spatial_group
     return 1 + logit.tanh() if act == 'tanh' else logit.sigmoid() * 2

@@ -13,9 +13,9 @@ from ..functional import (
     BandOptions,
     band_maps,
     modulate_bands,
+    wide,
 )
 from .checks import check_choice, check_numbers, check_positive_int
-from .precision import wide
 from .routers import RouterConv, init_head_
 
 __all__ = ['FrequencyBandModulation']

@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import no_autocast
+from ..functional import no_autocast, wide
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive_int
-from .precision import wide
 from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
 __all__ = ['DCDConv']

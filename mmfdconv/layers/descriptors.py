@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import dct_basis, dct_descriptor
+from ..functional import dct_basis, dct_descriptor, wide
 from .checks import check_choice, check_positive_int
-from .precision import wide
 from .routers import RouterConv
 
 __all__ = [

@@ -9,11 +9,10 @@ from typing import Any, Callable, Dict, Mapping
 import torch
 from torch import Tensor, nn
 
-from ..functional import mix_experts
+from ..functional import mix_experts, wide
 from .base import DynamicConv2d
 from .checks import check_positive, check_positive_int
 from .memory_format import flat_in_five_dimensions
-from .precision import wide
 
 __all__ = ['ExpertConv2d']
 

@@ -187,10 +187,8 @@ class KernelSpatialModulationGlobal(nn.Module):
         if self.act == 'softmax':
             return logit.softmax(dim=1)
         # att_multi is not for these: 2 * sigmoid, as published.
-        scale = 2.0 / self.num_kernel_gates
-        if self.act == 'sigmoid':
-            return logit.sigmoid() * scale
-        return (1 + logit.tanh()) / self.num_kernel_gates
+        gate = apply_gate_activation(logit, self.act, 2.0)
+        return gate / self.num_kernel_gates
 
 
 def _divide(logit: Tensor, temperature: float) -> Tensor:

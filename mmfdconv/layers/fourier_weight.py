@@ -15,9 +15,9 @@ from ..functional import (
     kernel_to_spectrum,
     radius_order,
     spectrum_to_kernel,
+    wide,
 )
 from .base import DynamicConv2d
-from .precision import wide
 
 __all__ = ['FourierWeightConv2d']
 

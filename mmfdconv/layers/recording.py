@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..functional import low_pass_mask, no_autocast
+from ..functional import low_pass_mask, no_autocast, wide
 from .band_modulation import FrequencyBandModulation
 from .base import DynamicConv2d
 from .condconv import CondConv
@@ -20,7 +20,6 @@ from .fadconv import FADConv
 from .fdconv import FDConv
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
-from .precision import wide
 
 __all__ = [
     'Bands',
