@@ -14,6 +14,7 @@ from .routers import (
     RouterBatchNorm,
     RouterConv,
     StarReLU,
+    apply_heads,
     init_head_,
     normalise,
 )
@@ -165,25 +166,30 @@ class KernelSpatialModulationGlobal(nn.Module):
         """Predict the gates from ``(B, C)``."""
         hidden = normalise(self.bn, self.fc(descriptor))
         hidden = self.relu(hidden)  # (B, hidden)
-
-        def gate(head: Optional[RouterConv]) -> Optional[Tensor]:
-            if head is None:
-                return None
-            logit = _divide(head(hidden), self.temperature)
-            return apply_gate_activation(logit, self.act, self.att_multi)
-
+        modulating = (self.channel_fc, self.filter_fc, self.spatial_fc)
+        widths = [0 if head is None else len(head.bias) for head in modulating]
+        logit, kernel_logit = self._logits(hidden, sum(widths))
+        gate = apply_gate_activation(
+            _divide(logit, self.temperature), self.act, self.att_multi
+        )
+        gates = gate.split(widths, dim=1)
         return GlobalGates(
-            gate(self.channel_fc),
-            gate(self.filter_fc),
-            gate(self.spatial_fc),
-            self._kernel_gate(hidden),
+            *(g if width else None for g, width in zip(gates, widths)),
+            kernel=self._kernel_gate(kernel_logit),
         )
 
-    def _kernel_gate(self, hidden: Tensor) -> Tensor:
+    def _logits(self, hidden: Tensor, width: int) -> Tuple[Tensor, Tensor]:
+        """The first ``width`` logits and those of the frequency groups."""
+        if not self.heads:
+            return hidden[:, :0], hidden[:, :0]
+        logits = apply_heads(self.heads, hidden)
+        return logits.split([width, logits.shape[1] - width], dim=1)
+
+    def _kernel_gate(self, logit: Tensor) -> Tensor:
         """Gates of the frequency groups, 1 / (R K) each at the start."""
         if self.kernel_fc is None:
-            return hidden.new_ones(hidden.shape[0], 1)
-        logit = _divide(self.kernel_fc(hidden), self.kernel_temperature)
+            return logit.new_ones(len(logit), 1)
+        logit = _divide(logit, self.kernel_temperature)
         if self.act == 'softmax':
             return logit.softmax(dim=1)
         # att_multi is not for these: 2 * sigmoid, as published.
@@ -292,7 +298,7 @@ class KernelSpatialModulationLocal(nn.Module):
         # The zero-padded neighbours of every channel, (B, G, n, I).
         x = F.pad(x, (n // 2, n // 2)).unfold(1, n, 1)
         x = x.reshape(B, G, I, n).transpose(2, 3)
-        # (B, G, 1, n, I, 1) * (kw, 1, 1, kw) -> (B, G, kw, n, I, kw)
-        eye = torch.eye(kw, dtype=dtype, device=x.device)
-        x = x[:, :, None, :, :, None] * eye[:, None, None, :]
+        # On the diagonal of the positions, (B, G, kw, n, I, kw).
+        x = x[..., None].expand(-1, -1, -1, -1, kw)
+        x = torch.diag_embed(x, dim1=2, dim2=5)
         return x.reshape(B, G, kw * n, I * kw)

@@ -6,7 +6,7 @@ redraw a router and with it the neutral start of its gates.
 """
 
 import math
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,7 @@ __all__ = [
     'RouterConv',
     'SqueezeRouter',
     'StarReLU',
+    'apply_heads',
     'init_head_',
     'normalise',
 ]
@@ -76,6 +77,21 @@ class RouterConv(nn.Module):
         """Shape of the weight."""
         bias = self.bias is not None
         return f'weight={tuple(self.weight.shape)}, bias={bias}'
+
+
+def apply_heads(heads: Sequence[RouterConv], x: Tensor) -> Tensor:
+    """Several linear maps of one input in one product, side by side.
+
+    Args:
+        heads: Each with a bias.
+        x: ``(B, C)``.
+
+    Returns:
+        ``(B, O)``, ``O`` the sum of the heads' widths, in the input's dtype.
+    """
+    weight = torch.cat([head.weight for head in heads]).flatten(1)
+    bias = torch.cat([head.bias for head in heads])
+    return F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
 
 
 class RouterBatchNorm(nn.BatchNorm2d):
