@@ -7,9 +7,10 @@ axis. So all bands come from one set of coefficients by matrix products.
 
 import math
 from functools import lru_cache
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .frequency import frequency_bands, low_pass_mask
@@ -29,6 +30,12 @@ __all__ = [
 #: more products to spare for each byte that it moves.
 _MAX_SIDE = 256
 _MAX_SIDE_OF_GPUS = 512
+
+#: A product with 27 columns takes longer than one with 32.
+_LANES = 8
+
+#: What each low-pass leaves, and its weight.
+_Weighed = Sequence[Tuple[Tensor, Tensor]]
 
 
 def weighs_by_products(x: Tensor, rule: str) -> bool:
@@ -151,9 +158,41 @@ class _ModulateBands(torch.autograd.Function):
                 )
             else:
                 coefficients = low_pass_coefficients(x, k_list)
-                _, lows = weigh_bands(x, maps, coefficients, k_list, keep=True)
-                grads = weigh_bands_backward(grad, x, maps, lows, k_list)
+                _, kept = weigh_bands(x, maps, coefficients, k_list, keep=True)
+                grads = weigh_bands_backward(grad, x, maps, kept, k_list)
         return (*grads, None)
+
+
+class _Axis(NamedTuple):
+    """Bases of the low-passes along one axis, as products want them.
+
+    That is, contiguous, and many columns a multiple of what a CPU takes at
+    once: more of them are zeros.
+    """
+
+    bases: List[Tensor]
+    transposed: List[Tensor]
+    padded: List[Tensor]
+
+
+@lru_cache(maxsize=64)
+def _axis(
+    length: int,
+    divisors: Tuple[float, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> _Axis:
+    """As :func:`low_pass_bases`."""
+    bases = low_pass_bases(length, divisors, device, dtype)
+    with torch.inference_mode(False):
+        transposed = [basis.T.contiguous() for basis in bases]
+        padded = [
+            F.pad(basis, (0, -basis.shape[1] % _LANES))
+            if basis.shape[1] > _LANES
+            else basis
+            for basis in bases
+        ]
+    return _Axis(bases, transposed, padded)
 
 
 def low_pass_coefficients(x: Tensor, k_list: Sequence[float]) -> Tensor:
@@ -167,8 +206,8 @@ def low_pass_coefficients(x: Tensor, k_list: Sequence[float]) -> Tensor:
     Returns:
         ``(B, S, C/S, h, w)``, about ``H / k`` by ``W / k``.
     """
-    rows, cols = _bases(x, k_list)
-    return rows[0].T @ (x @ cols[0])
+    rows, cols = _axes(x, k_list)
+    return rows.transposed[0] @ (x @ cols.padded[0])
 
 
 def weigh_bands(
@@ -177,7 +216,7 @@ def weigh_bands(
     coefficients: Tensor,
     k_list: Sequence[float],
     keep: bool = False,
-) -> Tuple[Tensor, List[Tensor]]:
+) -> Tuple[Tensor, _Weighed]:
     """:func:`modulate_bands` by matrix products, without a graph.
 
     With the nested low-passes ``P_i``, it is
@@ -191,25 +230,27 @@ def weigh_bands(
         keep: Whether :func:`weigh_bands_backward` follows.
 
     Returns:
-        The weighed sum, like ``x``, and what the low-passes leave of ``x`` if
-        they are to be kept.
+        The weighed sum, like ``x``; and, if they are to be kept, what each
+        low-pass leaves of ``x``, and its weight.
     """
-    rows, cols = _bases(x, k_list)
+    rows, cols = _axes(x, k_list)
     y = x * maps[:, :, :1]
-    lows = []
+    kept = []
     steps = _steps(maps, len(k_list))
-    for low, step in zip(_low_passes(coefficients, rows, cols), steps):
+    for Qy, Qx, step in zip(rows.bases, cols.padded, steps):
+        own = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
+        low = Qy @ (own @ Qx.T)
         y.addcmul_(low, step)
         if keep:
-            lows.append(low)
-    return y, lows
+            kept.append((low, step))
+    return y, kept
 
 
 def weigh_bands_backward(
     grad: Tensor,
     x: Tensor,
     maps: Tensor,
-    lows: Sequence[Tensor],
+    kept: _Weighed,
     k_list: Sequence[float],
 ) -> Tuple[Tensor, Tensor]:
     """Gradients of :func:`weigh_bands`; a projection is its own adjoint.
@@ -218,20 +259,19 @@ def weigh_bands_backward(
         grad: Like ``x``.
         x: As in the forward pass.
         maps: As in the forward pass.
-        lows: From the forward pass.
+        kept: From the forward pass.
         k_list: As in the forward pass.
 
     Returns:
         The gradients of ``x`` and ``maps``.
     """
-    rows, cols = _bases(x, k_list)
+    rows, cols = _axes(x, k_list)
     product = grad * x
     inner = [product.sum(2)]  # <grad, P_i x> over the channels
     total = None  # of the coefficients
-    steps = _steps(maps, len(k_list))
-    for low, step, Qy, Qx in zip(lows, steps, rows, cols):
+    for (low, step), Qy, Qx in zip(kept, rows.transposed, cols.padded):
         inner.append(torch.mul(grad, low, out=product).sum(2))
-        part = Qy.T @ (torch.mul(grad, step, out=product) @ Qx)
+        part = Qy @ (torch.mul(grad, step, out=product) @ Qx)
         if total is None:  # the largest
             total = part
         else:
@@ -241,25 +281,15 @@ def weigh_bands_backward(
     sums = torch.stack(inner[: maps.shape[2] + 1], dim=2)
     grad_maps = sums[:, :, :-1] - sums[:, :, 1:]
     grad_x = torch.mul(grad, maps[:, :, :1], out=product)
-    return grad_x.add_(rows[0] @ (total @ cols[0].T)), grad_maps
+    grad_x += rows.bases[0] @ (total @ cols.padded[0].T)
+    return grad_x, grad_maps
 
 
-def _bases(
-    x: Tensor, k_list: Sequence[float]
-) -> Tuple[List[Tensor], List[Tensor]]:
-    """Of the low-passes along the rows' and the columns' axis."""
+def _axes(x: Tensor, k_list: Sequence[float]) -> Tuple[_Axis, _Axis]:
+    """The rows' and the columns'."""
     key = (tuple(k_list), x.device, x.dtype)
     H, W = x.shape[-2:]
-    return low_pass_bases(H, *key), low_pass_bases(W, *key)
-
-
-def _low_passes(
-    coefficients: Tensor, rows: Sequence[Tensor], cols: Sequence[Tensor]
-) -> Iterator[Tensor]:
-    """What each of the nested low-passes leaves."""
-    for Qy, Qx in zip(rows, cols):
-        kept = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
-        yield Qy @ (kept @ Qx.T)
+    return _axis(H, *key), _axis(W, *key)
 
 
 def _steps(maps: Tensor, num_low_passes: int) -> Sequence[Tensor]:
@@ -270,6 +300,8 @@ def _steps(maps: Tensor, num_low_passes: int) -> Sequence[Tensor]:
     Returns:
         ``num_low_passes`` of ``(B, S, 1, H, W)``.
     """
-    if maps.shape[2] == num_low_passes:
-        maps = torch.cat([maps, torch.ones_like(maps[:, :, :1])], dim=2)
-    return (maps[:, :, 1:] - maps[:, :, :-1]).split(1, dim=2)
+    maps = maps.split(1, dim=2)
+    steps = [low - high for high, low in zip(maps, maps[1:])]
+    if len(maps) == num_low_passes:
+        steps.append(1 - maps[-1])
+    return steps

@@ -88,7 +88,7 @@ class ModulatedInput(NamedTuple):
         The maps and the coefficients, a quarter of the input, spare work.
         """
         x, channel, weight, bias = InputParts(*tensors)
-        y, maps, lows = x, None, ()
+        y, maps, weighed = x, None, ()
         if self.bands is not None:
             k_list, act, groups = self.bands
             if memo:
@@ -97,11 +97,11 @@ class ModulatedInput(NamedTuple):
                 maps = band_maps(x, weight, bias, act, groups)
                 coefficients = low_pass_coefficients(_grouped(x, maps), k_list)
                 memo = maps, coefficients
-            y, lows = weigh_bands(
+            y, weighed = weigh_bands(
                 _grouped(x, maps), maps, coefficients, k_list, keep
             )
             y = y.view(x.shape).to(x.dtype)
-        kept = (y, maps, lows)
+        kept = (y, maps, weighed)
         if channel is not None:
             y = y * channel.to(y.dtype)
         return y, memo, kept
@@ -117,7 +117,7 @@ class ModulatedInput(NamedTuple):
     ) -> Grads:
         """See :class:`~mmfdconv.functional.stages.Stage`."""
         x, channel, weight, _ = InputParts(*tensors)
-        y, maps, lows = kept
+        y, maps, weighed = kept
         grads: Grads = [None] * 4
         if channel is not None:
             product = (grad * y).to(channel.dtype)
@@ -128,7 +128,7 @@ class ModulatedInput(NamedTuple):
             return grads
         k_list, act, groups = self.bands
         grad_x, grad_maps = weigh_bands_backward(
-            _grouped(grad, maps), _grouped(x, maps), maps, lows, k_list
+            _grouped(grad, maps), _grouped(x, maps), maps, weighed, k_list
         )
         grad_x = grad_x.view(x.shape)
         grad_logit = _maps_backward(grad_maps, maps, act).flatten(1, 2)
