@@ -125,14 +125,16 @@ def groups_of_frequencies(
         device: Where to put them.
 
     Returns:
-        ``(N,)``, int32. It is cached and shared: do not write to it.
+        ``(rows, cols//2 + 1)``, int64. It is cached and shared: do not write
+        to it.
     """
     with torch.inference_mode(False):  # as in radius_order
         _, rank = radius_order(rows, cols)
-        groups = torch.arange(num_groups, dtype=torch.int32, device='cpu')
+        groups = torch.arange(num_groups, device='cpu')
         groups = spread_over_groups(groups[None], num_kept)[0]
         above = groups[-1:].expand(rank.numel() - num_kept)
-        return torch.cat([groups, above])[rank.long()].to(device)
+        groups = torch.cat([groups, above])[rank.long()]
+        return groups.view(rows, -1).to(device)
 
 
 def sum_groups(x: Tensor, num_groups: int) -> Tensor:

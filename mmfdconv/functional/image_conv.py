@@ -134,7 +134,7 @@ def _moves_features(
     O, _, kh, kw = kernel_shape  # noqa: E741
     if x.device.type != 'cpu' or len(x) > 1 or kh == 1:
         return False
-    return 8 * x.shape[2] * x.shape[3] < O // options.groups * kw
+    return 3 * x.shape[2] * x.shape[3] < O // options.groups * kw
 
 
 def _stack_rows(

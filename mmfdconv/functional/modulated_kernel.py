@@ -56,6 +56,9 @@ class ModulatedKernel(NamedTuple):
     order: Tensor  # of the frequencies, from radius_order
     rank: Tensor
     num_kept: int  # the lowest frequencies; in those above spectra are 0
+    #: Whether a later call is spared the inverse FFT, for the memory that its
+    #: result takes.
+    remembers: bool = False
 
     num_per_sample = 4
     chunk = 2**20
@@ -85,6 +88,25 @@ class ModulatedKernel(NamedTuple):
     ) -> Tuple[Tensor, Tensors, _Kept]:
         """See :class:`~mmfdconv.functional.stages.Stage`."""
         parts = KernelParts(*tensors)
+        (image,) = memo or (self._image(parts),)
+        local = None
+        if parts.taps is not None:
+            local = torch.matmul(parts.taps, parts.neighbours).sigmoid_()
+            local = local.view(image.shape)
+            kernel = local * image if keep else local.mul_(image)
+        elif keep or self.remembers:
+            kernel = image.clone()
+        else:
+            kernel = image
+        for modulation in (parts.row, parts.filter):
+            if modulation is not None:
+                kernel.mul_(modulation)
+        value = kernel.view(len(kernel), *self.image_size)
+        memo = (image,) if self.remembers else ()
+        return value, memo, (image, local)
+
+    def _image(self, parts: KernelParts) -> Tensor:
+        """The inverse FFT of the gated spectra, ``(B, G, O/G, kh, cols)``."""
         gated = None
         for spectrum, weights in zip(parts.spectra, self._pairs(parts.gate)):
             if gated is None:
@@ -92,20 +114,7 @@ class ModulatedKernel(NamedTuple):
             else:
                 gated.addcmul_(weights, spectrum)
         spectrum = torch.view_as_complex(gated)
-        image = self._grouped(torch.fft.irfft2(spectrum, s=self.image_size))
-        del gated, weights, spectrum  # memory for the gates
-        kernel, local = image, None
-        if parts.taps is not None:
-            local = torch.matmul(parts.taps, parts.neighbours).sigmoid_()
-            local = local.view(image.shape)
-            kernel = local * image if keep else kernel.mul_(local)
-        elif keep:
-            kernel = image.clone()
-        for modulation in (parts.row, parts.filter):
-            if modulation is not None:
-                kernel.mul_(modulation)
-        value = kernel.view(len(kernel), *self.image_size)
-        return value, (), (image, local)
+        return self._grouped(torch.fft.irfft2(spectrum, s=self.image_size))
 
     def backward(
         self,
@@ -144,7 +153,8 @@ class ModulatedKernel(NamedTuple):
             product.addcmul_(product, local, value=-1)
             logit = product.view(len(product), self.groups, -1, size[2])
             grads['neighbours'] = parts.taps.mT @ logit
-            of_taps = _sum_samples(logit @ parts.neighbours.mT)
+            # In this order CPUs need half the time for few columns.
+            of_taps = _sum_samples(parts.neighbours @ logit.mT).mT
             grads['taps'] = add_to(sums.taps, of_taps)
         # The adjoint of irfft2; a column that stands for two counts twice.
         pairs = torch.view_as_real(
@@ -167,16 +177,23 @@ class ModulatedKernel(NamedTuple):
 
     def _grad_of_gates_(self, grad: Tensor, parts: KernelParts) -> Tensor:
         """Likewise, of the frequency groups; ``grad`` is overwritten."""
-        order, num_groups = self.order[: self.num_kept], parts.gate.shape[2]
-        of_gates = []
+        num_groups, of_gates = parts.gate.shape[2], []
         for r, spectrum in enumerate(parts.spectra):
             last = r + 1 == len(parts.spectra)
             term = grad.mul_(spectrum) if last else grad * spectrum
-            term = (term[..., 0] + term[..., 1]).flatten(1)
-            # In order of rank, groups are runs.
-            of_gates.append(
-                sum_groups(term.index_select(1, order), num_groups)
-            )
+            term = term[..., 0] + term[..., 1]
+            if term.device.type == 'cpu':
+                groups = self._groups(num_groups, term.device)
+                groups = groups.expand(len(term), -1, -1)
+                sums = term.new_zeros(*term.shape[:2], num_groups)
+                sums = sums.scatter_add_(2, groups, term).sum(1)
+            else:
+                # In order of rank groups are runs, whose sums are taken in
+                # the same order every time.
+                order = self.order[: self.num_kept]
+                term = term.flatten(1).index_select(1, order)
+                sums = sum_groups(term, num_groups)
+            of_gates.append(sums)
         return torch.stack(of_gates, dim=1)
 
     def _pairs(self, gate: Tensor) -> Iterator[Tensor]:
@@ -188,21 +205,24 @@ class ModulatedKernel(NamedTuple):
         Yields:
             For each spectrum ``(B, rows, cols//2 + 1, 2)``.
         """
-        rows, cols = self.image_size
-        groups = groups_of_frequencies(
-            rows, cols, gate.shape[2], self.num_kept, gate.device
-        )
-        size = (len(gate), rows, cols // 2 + 1, 2)
+        groups = self._groups(gate.shape[2], gate.device)
         for weights in torch.complex(gate, gate).unbind(1):  # (B, K)
             if gate.device.type == 'cpu':
                 # One sample after the other: CPUs are slow where there are
                 # rows.
-                pairs = weights.new_empty(len(weights), len(groups))
-                for one, out in zip(weights, pairs):
-                    torch.index_select(one, 0, groups, out=out)
+                pairs = weights.new_empty(len(weights), *groups.shape)
+                for one, out in zip(weights, pairs.flatten(1)):
+                    torch.index_select(one, 0, groups.view(-1), out=out)
             else:
-                pairs = weights.index_select(1, groups)
-            yield torch.view_as_real(pairs).view(size)
+                pairs = weights.index_select(1, groups.view(-1))
+                pairs = pairs.view(-1, *groups.shape)
+            yield torch.view_as_real(pairs)
+
+    def _groups(self, num_groups: int, device: torch.device) -> Tensor:
+        """Of all frequencies, ``(rows, cols//2 + 1)``."""
+        return groups_of_frequencies(
+            *self.image_size, num_groups, self.num_kept, device
+        )
 
     def _grouped(self, images: Tensor) -> Tensor:
         """``(B, rows, cols) -> (B, G, O/G, kh, cols)``."""

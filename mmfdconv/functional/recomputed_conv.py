@@ -7,7 +7,8 @@ outlives its use; the backward pass makes it again.
 
 import math
 from functools import lru_cache
-from typing import Any, Iterator, NamedTuple, Optional, Sequence, Tuple
+from itertools import islice
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class _Plan(NamedTuple):
     num_input: int  # of the tensors, how many are the input's
     kernel_shape: Sequence[int]
     options: ConvOptions
+    trains: bool  # a backward pass may follow
 
     def split(self, tensors: Sequence) -> Tuple[Sequence, Sequence]:
         """What is the input's and what the kernels'."""
@@ -146,6 +148,25 @@ class _Grads:
         return [g if need else None for g, need in zip(grads, self.needed)]
 
 
+class _Memos:
+    """What calls of stages hand to later ones, in order."""
+
+    def __init__(self) -> None:
+        self.tensors: List[Tensor] = []
+        self.sizes: List[int] = []
+
+    def add(self, memo: Tensors) -> None:
+        """Remember what one call returned."""
+        self.tensors += memo
+        self.sizes.append(len(memo))
+
+    def replay(self, tensors: Tensors) -> Iterator[Tensors]:
+        """The same again, call by call, from what autograd saved."""
+        tensors = iter(tensors)
+        for size in self.sizes:
+            yield tuple(islice(tensors, size))
+
+
 class _RecomputedConv(torch.autograd.Function):
     """Part by part of the batch, forward and backward."""
 
@@ -153,21 +174,22 @@ class _RecomputedConv(torch.autograd.Function):
     def forward(ctx, plan: _Plan, *tensors: Optional[Tensor]) -> Tensor:
         input, kernel = plan.split(tensors)
         x = input[0]
-        y, memo = _Batch(len(x)), []
+        y, memos = _Batch(len(x)), _Memos()
         for part in plan.parts(x):
             with no_autocast(x):
-                images, *_ = plan.kernel.forward(
+                images, memo, _ = plan.kernel.forward(
                     _share(plan.kernel, kernel, part)
                 )
+            if plan.trains:
+                memos.add(memo)
             images = images.to(x.dtype)
             for some in plan.samples(x, part):
                 with no_autocast(x):
-                    seen, small, _ = plan.input.forward(
+                    seen, memo, _ = plan.input.forward(
                         _share(plan.input, input, some)
                     )
-                memo = memo or [_Batch(len(x)) for _ in small]
-                for whole, share in zip(memo, small):
-                    whole.put(some, share)
+                if plan.trains:
+                    memos.add(memo)
                 value = convolve_images(
                     seen,
                     _of(_within(part, some), images),
@@ -175,15 +197,16 @@ class _RecomputedConv(torch.autograd.Function):
                     plan.options,
                 )
                 y.put(some, value)
-        ctx.plan = plan
-        ctx.save_for_backward(*tensors, *(batch.whole for batch in memo))
+        ctx.plan, ctx.memos = plan, memos
+        ctx.save_for_backward(*tensors, *memos.tensors)
+        memos.tensors = []  # autograd's alone from now on
         return y.whole
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         plan, needed = ctx.plan, ctx.needs_input_grad[1:]
         saved = ctx.saved_tensors
-        tensors, memo = saved[: len(needed)], saved[len(needed) :]
+        tensors, memos = saved[: len(needed)], saved[len(needed) :]
         with no_autocast(grad):
             if torch.is_grad_enabled():  # gradients of gradients are wanted
                 grads = plain_backward(
@@ -193,7 +216,8 @@ class _RecomputedConv(torch.autograd.Function):
                     grad,
                 )
             else:
-                grads = _backward(plan, grad, tensors, memo, needed)
+                memos = ctx.memos.replay(memos)
+                grads = _backward(plan, grad, tensors, memos, needed)
         return (None, *grads)
 
 
@@ -201,7 +225,7 @@ def _backward(
     plan: _Plan,
     grad: Tensor,
     tensors: Tensors,
-    memo: Sequence[Tensor],
+    memos: Iterator[Tensors],
     needed: Sequence[bool],
 ) -> Grads:
     """Gradients of all tensors, part by part of the batch."""
@@ -214,14 +238,14 @@ def _backward(
     need_input = any(of_input.needed)
     for part in plan.parts(x):
         share = _share(plan.kernel, kernel, part)
-        value, _, kept = plan.kernel.forward(share, keep=True)
+        value, _, kept = plan.kernel.forward(share, next(memos), keep=True)
         # As autocast had cast them, if it did.
         images = value.to(grad.dtype)
         of_images = _Batch(len(images))
         for some in plan.samples(x, part):
             place, own = _within(part, some), _share(plan.input, input, some)
             seen, _, kept_input = plan.input.forward(
-                own, [_of(some, whole) for whole in memo], keep=need_input
+                own, next(memos), keep=need_input
             )
             of_seen, of_some = convolve_images_backward(
                 _of(some, grad),
@@ -270,7 +294,14 @@ def recomputed_conv2d(
         Feature maps ``(B, O, H', W')``.
     """
     options = ConvOptions(stride, padding, dilation, groups)
-    plan = _Plan(input, kernel, len(input_tensors), kernel_shape, options)
+    plan = _Plan(
+        input,
+        kernel,
+        len(input_tensors),
+        kernel_shape,
+        options,
+        torch.is_grad_enabled(),
+    )
     tensors = (*input_tensors, *kernel_tensors)
     if len(input_tensors[0]) == 0 or is_traced():
         return plan.plain(*tensors)

@@ -352,10 +352,13 @@ class FDConv(FourierWeightConv2d):
             gates, neighbours = self._predict(x)
             channel = filter = None
             # A gate of whole channels may as well act on the features.
-            if self._features_are_smaller(x):
+            elements, features = self._sizes(x)
+            if features < elements:
                 channel, filter = gates.channel, gates.filter
                 gates = gates._replace(channel=None, filter=None)
             kernel, kernel_parts = self._kernel_stage(gates, neighbours)
+            # Autograd keeps the features anyway; some more is worth it.
+            kernel = kernel._replace(remembers=elements <= 3 * features)
         if self.keeps_kernels:
             with no_autocast(x):
                 images = apply_stage(kernel, *kernel_parts, keep=True)
@@ -377,11 +380,11 @@ class FDConv(FourierWeightConv2d):
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y
 
-    def _features_are_smaller(self, x: Tensor) -> bool:
-        """Whether there are fewer features than elements of a kernel."""
+    def _sizes(self, x: Tensor) -> Tuple[int, int]:
+        """How many elements a kernel has, how many features it connects."""
         O, I, kh, kw = self.weight_shape  # noqa: E741
         features = (self.in_channels + O) * x.shape[2] * x.shape[3]
-        return features < O * I * kh * kw
+        return O * I * kh * kw, features
 
     def extra_repr(self) -> str:
         """Like ``nn.Conv2d``'s, with what is FDConv's own."""

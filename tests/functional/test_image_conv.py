@@ -64,7 +64,8 @@ def test_it_is_the_same_convolution(case, batch, which):
 
 
 @pytest.mark.parametrize(
-    'side, outputs, moves', [(7, 512, True), (14, 512, False), (7, 64, False)]
+    'side, outputs, moves',
+    [(14, 512, True), (28, 512, False), (14, 64, False)],
 )
 def test_features_are_moved_where_kernels_are_larger(side, outputs, moves):
     x = torch.empty(1, 8, side, side)

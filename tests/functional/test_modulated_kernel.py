@@ -156,6 +156,30 @@ def test_nothing_is_kept_but_the_tensors():
     assert size == 8 * sum(t.numel() for t in tensors)
 
 
+@pytest.mark.parametrize('case', CASES)
+def test_what_it_remembers_spares_the_inverse_fft(case, monkeypatch):
+    stage, tensors = make(case)
+    stage = stage._replace(remembers=True)
+    tensors = [None if t is None else t.detach() for t in tensors]
+    kernel, memo, _ = stage.forward(tensors)
+    torch.testing.assert_close(kernel, stage.plain(*tensors))
+    assert [t.numel() for t in memo] == [kernel.numel()]
+    before = memo[0].clone()
+    monkeypatch.setattr(torch.fft, 'irfft2', None)
+    again, _, kept = stage.forward(tensors, memo, keep=True)
+    torch.testing.assert_close(again, kernel)
+    grad, num = torch.randn_like(kernel), len(tensors)
+    stage.backward(tensors, kept, grad, [True] * num, [None] * num, again)
+    assert torch.equal(memo[0], before)
+
+
+def test_it_remembers_nothing_unless_asked():
+    stage, tensors = make('all')
+    with torch.no_grad():
+        _, memo, _ = stage.forward(tensors)
+    assert memo == ()
+
+
 def test_no_sample():
     stage, tensors = make('all', batch=0)
     kernel = apply_stage(stage, *tensors)

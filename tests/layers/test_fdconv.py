@@ -175,3 +175,25 @@ def test_kernel_depends_on_the_input():
     first, second = layer.dynamic_weight(x)
     assert first.shape == (6, 4, 3, 3)
     assert not torch.allclose(first, second)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('side, times', [(4, 2), (16, 1)])
+def test_inverse_ffts_of_small_kernels_are_kept(side, times, monkeypatch):
+    """Up to three times what they connect; others are computed again."""
+    args = dict(in_channels=16, out_channels=16, kernel_size=3, padding=1)
+    conv = make_layer(args)
+    x = torch.randn(1, 16, side, side).double().requires_grad_()
+    calls = []
+    irfft2 = torch.fft.irfft2
+
+    def watch(*args, **kwargs):
+        calls.append(args)
+        return irfft2(*args, **kwargs)
+
+    monkeypatch.setattr(torch.fft, 'irfft2', watch)
+    with torch.no_grad():
+        conv(x)
+    assert len(calls) == 1
+    conv(x).square().sum().backward()
+    assert len(calls) == 1 + times
