@@ -4,7 +4,7 @@ CondConv, DY-Conv, ODConv and FADConv keep ``K`` expert kernels and sum them
 with weights predicted from the input; they differ in the router.
 """
 
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +67,18 @@ class ExpertConv2d(DynamicConv2d):
         """
         return super()._apply(flat_in_five_dimensions(fn), **kwargs)
 
-    def mix(self, routing: Tensor, experts: Tensor) -> Tensor:
-        """Sum of experts ``(K, ...)`` weighted by ``(B, K)``, in its dtype."""
-        return mix_experts(routing, experts.to(routing.dtype))
+    def mix(
+        self,
+        routing: Tensor,
+        experts: Tensor,
+        spatial: Optional[Tensor] = None,
+    ) -> Tensor:
+        """Sum of experts ``(K, ...)`` weighted by ``(B, K)``, in its dtype.
+
+        With gates of a kernel's positions, ``(B, kh * kw)``, if there are
+        any.
+        """
+        return mix_experts(routing, experts.to(routing.dtype), spatial)
 
     def start_sum(self) -> float:
         """What the weights of equal experts, gates included, sum to.

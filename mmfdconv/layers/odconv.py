@@ -10,7 +10,7 @@ attention, and the experts part by noise that cancels in their sum. Published,
 all of them start random.
 """
 
-from typing import Optional, Union
+from typing import Iterator, Optional, Union
 
 from torch import Tensor, nn
 
@@ -19,7 +19,13 @@ from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
-from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
+from .routers import (
+    RouterBatchNorm,
+    RouterConv,
+    apply_heads,
+    init_head_,
+    normalise,
+)
 
 __all__ = ['ODConv']
 
@@ -161,27 +167,32 @@ class ODConv(ExpertConv2d):
         )
         return 0.5 ** sum(head is not None for head in heads)
 
-    def _gate(
-        self, head: Optional[RouterConv], hidden: Tensor
-    ) -> Optional[Tensor]:
-        if head is None:
-            return None
-        return (head(hidden) / self.temperature).sigmoid()
+    def _gates(self, hidden: Tensor) -> Iterator[Optional[Tensor]]:
+        """Of channels, filters and positions, ``(B, ...)``."""
+        attention = self.attention
+        heads = (
+            attention.channel_fc,
+            attention.filter_fc,
+            attention.spatial_fc,
+        )
+        present = [head for head in heads if head is not None]
+        gates = apply_heads(present, hidden) / self.temperature
+        widths = [len(head.bias) for head in present]
+        gates = iter(gates.sigmoid().split(widths, dim=1))
+        return (None if head is None else next(gates) for head in heads)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        attention, B = self.attention, x.shape[0]
+        attention = self.attention
         with no_autocast(x):
             hidden = attention(self.descriptor(x))
-            channel = self._gate(attention.channel_fc, hidden)  # (B, C)
-            filter_ = self._gate(attention.filter_fc, hidden)  # (B, O)
-            spatial = self._gate(attention.spatial_fc, hidden)  # (B, kh * kw)
+            channel, filter_, spatial = self._gates(hidden)
             weight = self.experts[0]
             if attention.kernel_fc is not None:
                 logit = attention.kernel_fc(hidden) / self.temperature
-                weight = self.mix(logit.softmax(dim=1), self.experts)
-            if spatial is not None:
-                weight = weight * spatial.view(B, 1, 1, *self.kernel_size)
+                weight = self.mix(logit.softmax(dim=1), self.experts, spatial)
+            elif spatial is not None:
+                weight = weight * spatial.view(-1, 1, 1, *self.kernel_size)
         # Gates of channels act on the features, as published: smaller there
         # than on the kernels of a batch.
         x = x * channel.to(x.dtype)[..., None, None]
