@@ -10,7 +10,7 @@ attention, and the experts part by noise that cancels in their sum. Published,
 all of them start random.
 """
 
-from typing import Iterator, Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from torch import Tensor, nn
 
@@ -30,6 +30,15 @@ from .routers import (
 __all__ = ['ODConv']
 
 _MIN_HIDDEN = 16
+
+
+class Attentions(NamedTuple):
+    """What an :class:`OmniAttention` predicts; None without a head."""
+
+    channel: Optional[Tensor]  # (B, C), input channels
+    filter: Optional[Tensor]  # (B, O), output channels
+    spatial: Optional[Tensor]  # (B, kh * kw), kernel positions
+    kernel: Optional[Tensor]  # (B, K), experts
 
 
 class OmniAttention(nn.Module):
@@ -80,9 +89,20 @@ class OmniAttention(nn.Module):
             if head is not None:
                 init_head_(head)
 
-    def forward(self, descriptor: Tensor) -> Tensor:
-        """Hidden features of the heads, ``(B, C) -> (B, hidden)``."""
-        return normalise(self.bn, self.fc(descriptor)).relu()
+    def forward(self, descriptor: Tensor, temperature: Tensor) -> Attentions:
+        """Predict the gates from ``(B, C)``."""
+        hidden = normalise(self.bn, self.fc(descriptor)).relu()  # (B, hidden)
+        heads = (self.channel_fc, self.filter_fc, self.spatial_fc)
+        present = [head for head in heads if head is not None]
+        gates = (apply_heads(present, hidden) / temperature).sigmoid()
+        gates = iter(gates.split([len(head.bias) for head in present], dim=1))
+        experts = None
+        if self.kernel_fc is not None:
+            experts = (self.kernel_fc(hidden) / temperature).softmax(dim=1)
+        return Attentions(
+            *(None if head is None else next(gates) for head in heads),
+            experts,
+        )
 
 
 class ODConv(ExpertConv2d):
@@ -167,30 +187,15 @@ class ODConv(ExpertConv2d):
         )
         return 0.5 ** sum(head is not None for head in heads)
 
-    def _gates(self, hidden: Tensor) -> Iterator[Optional[Tensor]]:
-        """Of channels, filters and positions, ``(B, ...)``."""
-        attention = self.attention
-        heads = (
-            attention.channel_fc,
-            attention.filter_fc,
-            attention.spatial_fc,
-        )
-        present = [head for head in heads if head is not None]
-        gates = apply_heads(present, hidden) / self.temperature
-        widths = [len(head.bias) for head in present]
-        gates = iter(gates.sigmoid().split(widths, dim=1))
-        return (None if head is None else next(gates) for head in heads)
-
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        attention = self.attention
         with no_autocast(x):
-            hidden = attention(self.descriptor(x))
-            channel, filter_, spatial = self._gates(hidden)
+            channel, filter_, spatial, experts = self.attention(
+                self.descriptor(x), self.temperature
+            )
             weight = self.experts[0]
-            if attention.kernel_fc is not None:
-                logit = attention.kernel_fc(hidden) / self.temperature
-                weight = self.mix(logit.softmax(dim=1), self.experts, spatial)
+            if experts is not None:
+                weight = self.mix(experts, self.experts, spatial)
             elif spatial is not None:
                 weight = weight * spatial.view(-1, 1, 1, *self.kernel_size)
         # Gates of channels act on the features, as published: smaller there

@@ -194,9 +194,9 @@ def _source(layer: nn.Module) -> Optional[_Source]:
             return None
         return layer.KSM_Global, lambda gates: gates.kernel
     if isinstance(layer, ODConv):
-        # It hands hidden features on; the experts' head is one of four.
-        head = layer.attention.kernel_fc
-        return None if head is None else (head, _softmax(layer))
+        if layer.attention.kernel_fc is None:
+            return None
+        return layer.attention, lambda gates: gates.kernel
     if isinstance(layer, DYConv):
         return layer.attention, _softmax(layer)
     if isinstance(layer, FADConv):

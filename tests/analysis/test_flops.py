@@ -167,7 +167,8 @@ def test_fadconv():
     layer = FADConv(4, 6, 1, num_experts=3, pool_size=8, low_freq=2)
     # A 1x1 convolution by matrix product is one, the mixture another.
     assert parts(layer, 1, 4, 16, 16) == {
-        'DCT': 4 * 16 * 16 + 4 * (2 * 8 * 8 + 2 * 8 * 2),
+        # The pooled basis of either axis, and one product with both.
+        'DCT': 2 * (16 * 8 * 2) + 4 * 16 * 16 * 2 * 2,
         'router': 4 * (4 * 32 + 32) + 4 * 32 + 32 * 3,
         'kernel assembly': 3 * (6 * 4 + 6),
         'convolution': 16 * 16 * 6 * 4,

@@ -50,7 +50,7 @@ def test_basis_has_the_default_dtype():
     ('size', 'low', 'high'),
     [(16, 4, 0), (16, 4, 2), (32, 16, 0), (5, 5, 5), (3, 1, 1), (1, 1, 0)],
 )
-@pytest.mark.parametrize('shape', [(24, 17), (2, 40), (16, 16)])
+@pytest.mark.parametrize('shape', [(24, 17), (2, 40), (16, 16), (400, 700)])
 def test_descriptor_is_scipys(fft, size, low, high, shape):
     x = torch.randn(2, 3, *shape, dtype=torch.float64)
     y = dct_descriptor(x, dct_basis(size, dtype=x.dtype), low, high)
@@ -66,6 +66,22 @@ def test_descriptor_against_sums(size, low, high):
     x = torch.randn(2, 3, 7, 5, dtype=torch.float64)
     y = dct_descriptor(x, dct_basis(size, dtype=x.dtype), low, high)
     torch.testing.assert_close(y, coefficients(x, size, low, high))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('layout', ['contiguous_format', 'channels_last'])
+def test_one_product_is_pooling_and_transform(layout, monkeypatch):
+    x = torch.randn(2, 3, 9, 20, dtype=torch.float64)
+    x = x.contiguous(memory_format=getattr(torch, layout)).requires_grad_()
+    basis = dct_basis(8, dtype=x.dtype)
+    results = []
+    for limit in (9 * 20 * 20, 9 * 20 * 20 - 1):
+        monkeypatch.setattr('mmfdconv.functional.dct._MAX_ELEMENTS', limit)
+        y = dct_descriptor(x, basis, 4, 2)
+        results.append((y, *torch.autograd.grad(y.square().sum(), x)))
+    names = {type(y.grad_fn).__name__ for y, _ in results}
+    assert len(names) == 2
+    torch.testing.assert_close(*results)
 
 
 def test_first_coefficient_is_the_mean():
