@@ -41,10 +41,17 @@ def example(
     return x, weight, bias, dict(options, groups=groups)
 
 
+@pytest.fixture(params=['as groups', 'one by one'])
+def samples(request, monkeypatch):
+    """However many elements they have."""
+    limit = 0 if request.param == 'one by one' else 2**60
+    monkeypatch.setattr(batched_conv, '_MAX_FEATURES', limit)
+
+
 @pytest.mark.core
 @pytest.mark.parametrize('batch', [1, 3])
 @pytest.mark.parametrize('name', CASES)
-def test_against_loops(name, batch):
+def test_against_loops(name, batch, samples):
     x, weight, bias, options = example(batch, **CASES[name])
     expected = sample_conv(x, weight, **options)
     y = per_sample_conv2d(x, weight, None, **options)
@@ -74,7 +81,7 @@ def test_bias_per_sample():
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_gradients(name):
+def test_gradients(name, samples):
     x, weight, bias, options = example(2, **CASES[name])
     x = x[..., :5, :6].clone()
     inputs = [t.requires_grad_() for t in (x, weight, bias)]
@@ -84,7 +91,7 @@ def test_gradients(name):
 
 
 @pytest.mark.parametrize('name', ['plain', 'k1', 'k1 stride', 'groups'])
-def test_memory_formats(name):
+def test_memory_formats(name, samples):
     x, weight, bias, options = example(**CASES[name])
     expected = per_sample_conv2d(x, weight, bias, **options)
     strided = x.contiguous(memory_format=torch.channels_last)
@@ -140,7 +147,7 @@ def test_zero_padding_is_left_to_the_convolution():
         assert left == padding
 
 
-def test_gradients_of_gradients():
+def test_gradients_of_gradients(samples):
     x, weight, _, options = example(2, padding=(1, 0))
     inputs = [x[..., :4, :4].clone().requires_grad_(), weight.requires_grad_()]
 
@@ -150,17 +157,34 @@ def test_gradients_of_gradients():
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
+@pytest.mark.parametrize(
+    'features, kernel, device, one_by_one',
+    [
+        (64, 64, 'cpu', False),
+        (65, 64, 'cpu', True),
+        (64, 63, 'cpu', True),
+        (65, 63, 'meta', False),
+    ],
+)
+def test_small_samples_and_other_devices_have_groups(
+    features, kernel, device, one_by_one, monkeypatch
+):
+    monkeypatch.setattr(batched_conv, '_MAX_FEATURES', 64)
+    monkeypatch.setattr(batched_conv, '_MAX_KERNEL', kernel)
+    x = torch.empty(features, 1, 1, 1, device=device)
+    weight = torch.empty(features, 4, 1, 4, 4)
+    options = batched_conv.ConvOptions()
+    assert batched_conv._one_by_one(x, weight, options) is one_by_one
+
+
 @pytest.mark.parametrize('name', CASES)
-def test_on_other_devices_samples_are_groups(name, monkeypatch):
+def test_groups_have_the_same_gradients(name, monkeypatch):
     x, weight, _, options = example(2, **CASES[name])
     inputs = [t.requires_grad_() for t in (x, weight)]
-    y = per_sample_conv2d(x, weight, None, **options)
-    grad = torch.randn_like(y)
-    expected = torch.autograd.grad(y, inputs, grad)
-    monkeypatch.setattr(batched_conv, '_one_by_one', lambda *args: False)
-    again = per_sample_conv2d(x, weight, None, **options)
-    torch.testing.assert_close(again, y)
-    for found, other in zip(
-        torch.autograd.grad(again, inputs, grad), expected
-    ):
-        torch.testing.assert_close(found, other)
+    results = []
+    for limit in (0, 2**60):
+        monkeypatch.setattr(batched_conv, '_MAX_FEATURES', limit)
+        y = per_sample_conv2d(x, weight, None, **options)
+        grads = torch.autograd.grad(y, inputs, y.detach().cos())
+        results.append((y, *grads))
+    torch.testing.assert_close(*results)

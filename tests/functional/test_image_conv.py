@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmfdconv.functional import (
+    batched_conv,
     image_conv,
     image_to_weight,
     per_sample_conv2d,
@@ -26,9 +27,13 @@ CASES = {
 }
 
 
-@pytest.fixture(params=['kernels are moved', 'features are moved'])
+@pytest.fixture(
+    params=['kernels are moved', 'features are moved', 'samples are groups']
+)
 def which(request, monkeypatch):
     moves_features = request.param == 'features are moved'
+    limit = 2**60 if request.param == 'samples are groups' else 0
+    monkeypatch.setattr(batched_conv, '_MAX_FEATURES', limit)
     monkeypatch.setattr(
         image_conv,
         '_moves_features',
