@@ -45,7 +45,6 @@ def weighs_by_products(x: Tensor, rule: str) -> bool:
     return rule == 'exact' and fits and not is_traced()
 
 
-@lru_cache(maxsize=64)
 def low_pass_bases(
     length: int,
     divisors: Tuple[float, ...],
@@ -63,31 +62,27 @@ def low_pass_bases(
 
     Returns:
         ``(n, r_k)`` for every ``k``: the constant, then the cosine and the
-        sine of each harmonic. They are cached and shared: do not write to
-        them.
+        sine of each harmonic.
     """
-    # The cache may be filled by a model that is built for inference and read
-    # by one that trains.
-    with torch.inference_mode(False):
-        # Whatever the default device is.
-        pixels, harmonics = (
-            torch.arange(first, stop, dtype=torch.double, device='cpu')
-            for first, stop in ((0, length), (1, length // 2 + 1))
-        )
-        angle = 2 * math.pi / length * pixels[:, None] * harmonics
-        waves = torch.stack([angle.cos(), angle.sin()], dim=2).flatten(1)
-        if length % 2 == 0:  # Nyquist's sine is 0, its cosine twice as long
-            waves = waves[:, :-1]
-            waves[:, -1] *= 0.5**0.5
-        constant = torch.full_like(pixels[:, None], 0.5**0.5)
-        basis = torch.cat([constant, waves], dim=1) * (2 / length) ** 0.5
-        basis = basis.to(device, dtype)
-        bases = []
-        for k in divisors:
-            # The mask knows which harmonics lie below the bound.
-            kept = int(low_pass_mask((1, length), k, device='cpu').sum())
-            bases.append(basis[:, : 2 * kept - 1].contiguous())
-        return bases
+    # Whatever the default device is.
+    pixels, harmonics = (
+        torch.arange(first, stop, dtype=torch.double, device='cpu')
+        for first, stop in ((0, length), (1, length // 2 + 1))
+    )
+    angle = 2 * math.pi / length * pixels[:, None] * harmonics
+    waves = torch.stack([angle.cos(), angle.sin()], dim=2).flatten(1)
+    if length % 2 == 0:  # Nyquist's sine is 0, its cosine twice as long
+        waves = waves[:, :-1]
+        waves[:, -1] *= 0.5**0.5
+    constant = torch.full_like(pixels[:, None], 0.5**0.5)
+    basis = torch.cat([constant, waves], dim=1) * (2 / length) ** 0.5
+    basis = basis.to(device, dtype)
+    bases = []
+    for k in divisors:
+        # The mask knows which harmonics lie below the bound.
+        kept = int(low_pass_mask((1, length), k, device='cpu').sum())
+        bases.append(basis[:, : 2 * kept - 1].contiguous())
+    return bases
 
 
 def modulate_bands(
@@ -182,9 +177,11 @@ def _axis(
     device: torch.device,
     dtype: torch.dtype,
 ) -> _Axis:
-    """As :func:`low_pass_bases`."""
-    bases = low_pass_bases(length, divisors, device, dtype)
+    """From :func:`low_pass_bases`; shared: do not write to them."""
+    # The cache may be filled by a model that is built for inference and read
+    # by one that trains.
     with torch.inference_mode(False):
+        bases = low_pass_bases(length, divisors, device, dtype)
         transposed = [basis.T.contiguous() for basis in bases]
         padded = [
             F.pad(basis, (0, -basis.shape[1] % _LANES))

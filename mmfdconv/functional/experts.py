@@ -29,13 +29,20 @@ def mix_experts(
     if spatial is None:
         return _mix(routing, experts)
     if is_traced():
-        return _mix(routing, experts) * _on_kernel(spatial, experts)
+        return _mix_with_positions(routing, experts, spatial)
     return _MixWithPositions.apply(routing, experts, spatial)
 
 
 def _mix(routing: Tensor, experts: Tensor) -> Tensor:
     mixed = routing @ experts.flatten(1)  # (B, K) @ (K, n) -> (B, n)
     return mixed.view(routing.shape[0], *experts.shape[1:])
+
+
+def _mix_with_positions(
+    routing: Tensor, experts: Tensor, spatial: Tensor
+) -> Tensor:
+    """As the equation stands."""
+    return _mix(routing, experts) * _on_kernel(spatial, experts)
 
 
 def _on_kernel(spatial: Tensor, experts: Tensor) -> Tensor:
@@ -60,12 +67,7 @@ class _MixWithPositions(torch.autograd.Function):
         with no_autocast(grad):
             if torch.is_grad_enabled():  # gradients of gradients are wanted
                 return plain_backward(
-                    lambda routing, experts, spatial: (
-                        _mix(routing, experts) * _on_kernel(spatial, experts)
-                    ),
-                    saved,
-                    ctx.needs_input_grad,
-                    grad,
+                    _mix_with_positions, saved, ctx.needs_input_grad, grad
                 )
             routing, experts, spatial = saved
             product = _mix(routing, experts).mul_(grad)

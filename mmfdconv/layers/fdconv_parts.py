@@ -17,6 +17,7 @@ from .routers import (
     apply_heads,
     init_head_,
     normalise,
+    split_heads,
 )
 
 __all__ = [
@@ -166,24 +167,23 @@ class KernelSpatialModulationGlobal(nn.Module):
         """Predict the gates from ``(B, C)``."""
         hidden = normalise(self.bn, self.fc(descriptor))
         hidden = self.relu(hidden)  # (B, hidden)
-        modulating = (self.channel_fc, self.filter_fc, self.spatial_fc)
-        widths = [0 if head is None else len(head.bias) for head in modulating]
-        logit, kernel_logit = self._logits(hidden, sum(widths))
-        gate = apply_gate_activation(
+        logit, kernel_logit = self._logits(hidden)
+        gates = apply_gate_activation(
             _divide(logit, self.temperature), self.act, self.att_multi
         )
-        gates = gate.split(widths, dim=1)
+        modulating = (self.channel_fc, self.filter_fc, self.spatial_fc)
         return GlobalGates(
-            *(g if width else None for g, width in zip(gates, widths)),
+            *split_heads(gates, modulating),
             kernel=self._kernel_gate(kernel_logit),
         )
 
-    def _logits(self, hidden: Tensor, width: int) -> Tuple[Tensor, Tensor]:
-        """The first ``width`` logits and those of the frequency groups."""
+    def _logits(self, hidden: Tensor) -> Tuple[Tensor, Tensor]:
+        """Of the modulating heads side by side, and of frequency groups."""
         if not self.heads:
             return hidden[:, :0], hidden[:, :0]
         logits = apply_heads(self.heads, hidden)
-        return logits.split([width, logits.shape[1] - width], dim=1)
+        last = 0 if self.kernel_fc is None else self.num_kernel_gates
+        return logits.split([logits.shape[1] - last, last], dim=1)
 
     def _kernel_gate(self, logit: Tensor) -> Tensor:
         """Gates of the frequency groups, 1 / (R K) each at the start."""

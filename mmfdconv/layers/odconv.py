@@ -10,7 +10,7 @@ attention, and the experts part by noise that cancels in their sum. Published,
 all of them start random.
 """
 
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ from .routers import (
     apply_heads,
     init_head_,
     normalise,
+    split_heads,
 )
 
 __all__ = ['ODConv']
@@ -80,6 +81,11 @@ class OmniAttention(nn.Module):
             head = RouterConv((width, hidden, 1, 1), **factory)
             self.add_module(name, head if width else None)
 
+    @property
+    def modulating_heads(self) -> Tuple[Optional[RouterConv], ...]:
+        """Those of channels, filters and positions."""
+        return self.channel_fc, self.filter_fc, self.spatial_fc
+
     def reset_parameters(self) -> None:
         """Gates of 0.5, the same attention to all experts."""
         nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
@@ -92,17 +98,12 @@ class OmniAttention(nn.Module):
     def forward(self, descriptor: Tensor, temperature: Tensor) -> Attentions:
         """Predict the gates from ``(B, C)``."""
         hidden = normalise(self.bn, self.fc(descriptor)).relu()  # (B, hidden)
-        heads = (self.channel_fc, self.filter_fc, self.spatial_fc)
-        present = [head for head in heads if head is not None]
-        gates = (apply_heads(present, hidden) / temperature).sigmoid()
-        gates = iter(gates.split([len(head.bias) for head in present], dim=1))
+        heads = self.modulating_heads
+        gates = (apply_heads(heads, hidden) / temperature).sigmoid()
         experts = None
         if self.kernel_fc is not None:
             experts = (self.kernel_fc(hidden) / temperature).softmax(dim=1)
-        return Attentions(
-            *(None if head is None else next(gates) for head in heads),
-            experts,
-        )
+        return Attentions(*split_heads(gates, heads), experts)
 
 
 class ODConv(ExpertConv2d):
@@ -180,11 +181,7 @@ class ODConv(ExpertConv2d):
 
     def start_sum(self) -> float:
         """Product of the gates that exist, 0.5 each."""
-        heads = (
-            self.attention.channel_fc,
-            self.attention.filter_fc,
-            self.attention.spatial_fc,
-        )
+        heads = self.attention.modulating_heads
         return 0.5 ** sum(head is not None for head in heads)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ redraw a router and with it the neutral start of its gates.
 """
 
 import math
-from typing import Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
@@ -22,6 +22,7 @@ __all__ = [
     'apply_heads',
     'init_head_',
     'normalise',
+    'split_heads',
 ]
 
 #: Spread of the last weights of a router at the start. Small enough that
@@ -79,19 +80,29 @@ class RouterConv(nn.Module):
         return f'weight={tuple(self.weight.shape)}, bias={bias}'
 
 
-def apply_heads(heads: Sequence[RouterConv], x: Tensor) -> Tensor:
+def apply_heads(heads: Sequence[Optional[RouterConv]], x: Tensor) -> Tensor:
     """Several linear maps of one input in one product, side by side.
 
     Args:
-        heads: Each with a bias.
+        heads: Each with a bias; None where there is none, but not all.
         x: ``(B, C)``.
 
     Returns:
         ``(B, O)``, ``O`` the sum of the heads' widths, in the input's dtype.
     """
+    heads = [head for head in heads if head is not None]
     weight = torch.cat([head.weight for head in heads]).flatten(1)
     bias = torch.cat([head.bias for head in heads])
     return F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+
+
+def split_heads(
+    y: Tensor, heads: Sequence[Optional[RouterConv]]
+) -> List[Optional[Tensor]]:
+    """What belongs to each head of :func:`apply_heads`, None to None."""
+    widths = [0 if head is None else len(head.bias) for head in heads]
+    parts = zip(y.split(widths, dim=1), heads)
+    return [None if head is None else part for part, head in parts]
 
 
 class RouterBatchNorm(nn.BatchNorm2d):

@@ -114,6 +114,7 @@ def test_table_of_groups(num_groups, num_kept):
     table = groups_of_frequencies(
         rows, cols, num_groups, num_kept, torch.device('cpu')
     )
+    assert table.dtype == torch.int64
     assert table.shape == (rows, cols // 2 + 1)
     table = table.flatten()
     parts = order[:num_kept].tensor_split(num_groups)
