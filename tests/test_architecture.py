@@ -23,6 +23,7 @@ ORDER = (
     {'models', 'datasets', 'evaluation', 'hooks', 'engine'},
     {'analysis'},
     {'cropland'},
+    {'commands'},
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 # These two work where there is nothing but torch.
@@ -116,7 +117,8 @@ def test_no_print_and_no_long_file(path):
         and isinstance(node.func, ast.Name)
         and node.func.id == 'print'
     ]
-    assert calls == [], 'log with mmengine.logging.print_log instead'
+    if part_of(path) != 'commands':  # they speak to who called them
+        assert calls == [], 'log with mmengine.logging.print_log instead'
     assert len(text.splitlines()) <= MAX_LINES
 
 

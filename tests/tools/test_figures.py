@@ -28,14 +28,14 @@ pytestmark = [
 @pytest.fixture
 def figures(monkeypatch, tmp_path, capsys):
     """Run the tool in this process: what it prints, or what it exits with."""
-    main = runpy.run_path(str(ROOT / 'tools/analysis/figures.py'))['main']
+    path = str(ROOT / 'tools/analysis/figures.py')
     monkeypatch.chdir(tmp_path)
 
     def figures(*args):
         monkeypatch.setattr(sys, 'argv', ['figures.py', *map(str, args)])
         capsys.readouterr()
         try:
-            main()
+            runpy.run_path(path, run_name='__main__')
         except SystemExit as stopped:
             return str(stopped.code)
         return capsys.readouterr().out

@@ -1,65 +1,6 @@
-"""Map a satellite scene: classes, polygons and hectares from a checkpoint.
+"""Map a satellite scene: classes, polygons and hectares from a checkpoint."""
 
-Writes <scene>_classes.tif, _polygons.gpkg, _quicklook.png and _hectares.csv.
-"""
-
-import argparse
-from pathlib import Path
-
-from mmfdconv.cropland import options, session
-from mmfdconv.cropland.predictor import load_predictor
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('scene', help='GeoTIFF, or any raster GDAL reads')
-    parser.add_argument('config', help='config file, of mmseg')
-    parser.add_argument('checkpoint', help='checkpoint of that config')
-    parser.add_argument(
-        '--out-dir',
-        default='.',
-        help='folder for the results (default: the current one)',
-    )
-    parser.add_argument(
-        '--probabilities',
-        action='store_true',
-        help="write the classes' probabilities, in percent, too",
-    )
-    parser.add_argument(
-        '--no-polygons', action='store_true', help='write no polygons'
-    )
-    parser.add_argument(
-        '--min-area',
-        type=float,
-        default=0.1,
-        metavar='HECTARES',
-        help='of the smallest polygon (default: %(default)s)',
-    )
-    options.add_scene_options(parser)
-    options.add_model_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Map the scene, or say what is wrong with it."""
-    args = parse_args()
-    with options.stoppable('map_scene.py'):
-        session.check_scenes([args.scene], args)
-        predictor = load_predictor(
-            args.config, args.checkpoint, **options.predictor_options(args)
-        )
-        session.map_with_bar(
-            args.scene,
-            predictor,
-            Path(args.out_dir, Path(args.scene).stem),
-            args,
-            print,
-            probabilities=args.probabilities,
-            polygons=not args.no_polygons,
-            min_area=args.min_area,
-        )
-
+from mmfdconv.commands import main
 
 if __name__ == '__main__':
-    main()
+    main('map')

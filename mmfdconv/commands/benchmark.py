@@ -1,0 +1,154 @@
+"""Time layers or whole backbones against the stock ones, in one process.
+
+Every method and the stock layer take turns; the numbers to compare are the
+ratios. Without --model the four layers of docs/performance.md are timed.
+"""
+
+import argparse
+import importlib.util
+from typing import Dict, List
+
+import torch
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+
+from ..analysis import benchmark, workloads
+from ..analysis.outputs import check_folder, check_suffix
+from ..engine import launch
+from . import plain_errors
+
+DTYPES = dict(
+    float32=torch.float32, float16=torch.float16, bfloat16=torch.bfloat16
+)
+LAYERS = ('64-64-3-56', '256-256-3-28', '512-512-3-14', '256-1024-1-28')
+IMAGES = ('224x224', '256x416')
+METHODS = ('FDConv', 'FADConv', 'ODConv', 'DYConv', 'CondConv', 'DCDConv')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument(
+        '--model',
+        help="a config with a DynamicBackbone, or a torchvision ResNet's name "
+        'such as resnet50, whose block convolutions are replaced',
+    )
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        help='conv_cfg types; default: FDConv FADConv ODConv DYConv CondConv '
+        'DCDConv, for a config its own',
+    )
+    parser.add_argument(
+        '--shapes',
+        nargs='+',
+        help='layers: C-O-k-side, as in 64-64-3-56; models: HxW, as in '
+        '224x224',
+    )
+    parser.add_argument('--batch', type=int, help='default: 4; models: 2')
+    parser.add_argument('--dtype', choices=DTYPES, default='float32')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--channels-last', action='store_true')
+    parser.add_argument('--compile', action='store_true')
+    parser.add_argument('--rounds', type=int, default=10)
+    parser.add_argument('--warmup', type=int, default=2)
+    parser.add_argument(
+        '--clock',
+        choices=benchmark.CLOCKS,
+        default='wall',
+        help='cpu: count what the process computes, not what it waits for a '
+        'machine that others use; default: wall',
+    )
+    parser.add_argument(
+        '--other',
+        nargs='+',
+        default=[],
+        metavar='NAME=FILE:CLASS',
+        help="other people's layers with nn.Conv2d's arguments, timed beside",
+    )
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='options of the layers, as in FDConv.kernel_num=16',
+    )
+    parser.add_argument('--out', help='also write to this .csv or .json file')
+
+
+def load_others(specs: List[str]) -> Dict[str, type]:
+    """Import the classes that --other names."""
+    others = {}
+    for spec in specs:
+        name, _, rest = spec.partition('=')
+        file, _, cls = rest.rpartition(':')
+        if not (name and file and cls):
+            raise ValueError(f'--other: give NAME=FILE:CLASS, got {spec!r}')
+        module_spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(module_spec)
+        module_spec.loader.exec_module(module)
+        others[name] = getattr(module, cls)
+    return others
+
+
+def cases(args: argparse.Namespace):
+    """Yield the name, the modules and the input's shape of every case."""
+    others = load_others(args.other)
+    methods = args.methods or METHODS
+    options = {**workloads.OPTIONS, **args.options}
+    if args.model is None:
+        for text in args.shapes or LAYERS:
+            shape = workloads.LayerShape.parse(text)
+            modules = workloads.layers(shape, methods, options, others)
+            size = (args.batch or 4, shape.in_channels, *[shape.side] * 2)
+            yield str(shape), modules, size
+        return
+    if args.model.endswith('.py'):
+        cfg = launch.load_config(args.model)
+        init_default_scope(cfg.default_scope)
+        modules = workloads.config_backbones(cfg)
+    else:
+        modules = workloads.resnets(args.model, methods, options, others)
+    for text in args.shapes or IMAGES:
+        size = (args.batch or 2, 3, *workloads.parse_side(text))
+        yield f'{args.model} at {size[0]}x{text}', modules, size
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Measure and print, case by case."""
+    results = []
+    with plain_errors(prog):
+        if args.out:
+            check_suffix(args.out, benchmark.SUFFIXES)
+            check_folder(args.out)
+        for name, modules, size in cases(args):
+            x = torch.randn(size, device=args.device)
+            for key, module in modules.items():
+                module.to(args.device)
+                if args.channels_last:
+                    module.to(memory_format=torch.channels_last)
+                    x = x.contiguous(memory_format=torch.channels_last)
+                if args.compile:
+                    modules[key] = torch.compile(module)
+            found = benchmark.measure(
+                name,
+                modules,
+                x,
+                DTYPES[args.dtype],
+                args.rounds,
+                args.warmup,
+                args.clock,
+            )
+            print(benchmark.to_text(found), flush=True)
+            results += found
+    env = benchmark.environment(
+        args.device,
+        args.dtype,
+        channels_last=args.channels_last,
+        compile=args.compile,
+        rounds=args.rounds,
+        clock=args.clock,
+    )
+    print('\n'.join(f'{key}: {value}' for key, value in env.items()))
+    if args.out:
+        benchmark.write_results(results, env, args.out)

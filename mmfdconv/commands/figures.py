@@ -1,0 +1,122 @@
+"""Draw what a dynamic model learned, from a config, weights and images."""
+
+import argparse
+from functools import partial
+
+from mmengine.logging import MMLogger
+from tqdm import tqdm
+
+from ..analysis.figures.commands import Model, check_out, commands
+from ..engine import launch
+from ..engine.options import add_config_options
+from . import plain_errors
+
+FIGURES = {
+    'responses': 'frequency responses of the parallel kernels of a layer',
+    'similarity': "how similar a layer's parallel kernels are to each other",
+    'bands': "frequency bands of a layer's input and FDConv's maps of them",
+    'gates': 'gates over a data set: use, entropy, dead kernels, classes',
+    'attention': "FADConv's frequency attention beside average pooling",
+    'frequency': 'effective frequency of features before and after layers',
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    common = argparse.ArgumentParser(add_help=False)
+    add_config_options(common, 'val_dataloader.dataset.data_root=data/coco')
+    common.add_argument(
+        'checkpoint', nargs='?', help='its weights; without: untrained'
+    )
+    common.add_argument(
+        '--out',
+        required=True,
+        help='picture to write (.png, .svg, .pdf); similarity and gates: also '
+        'an interactive page (.html)',
+    )
+    common.add_argument(
+        '--layer',
+        help='name of the layer, as tools/print_layers.py prints it; '
+        'default: the first that fits the figure; gates: the one that moves '
+        'most with the class',
+    )
+    common.add_argument('--device', default='cpu', help='cpu or cuda')
+    figures = parser.add_subparsers(dest='figure', required=True)
+    sub = {
+        name: figures.add_parser(
+            name, help=text, description=text, parents=[common]
+        )
+        for name, text in FIGURES.items()
+    }
+    sub['responses'].add_argument(
+        '--number', type=int, default=6, help='kernels to show (default: 6)'
+    )
+    sub['similarity'].add_argument(
+        '--embedding',
+        choices=('pca', 'tsne'),
+        default='pca',
+        help='plane of all filters; tsne needs scikit-learn (default: pca)',
+    )
+    sub['similarity'].add_argument(
+        '--all',
+        action='store_true',
+        help='the numbers of all layers; on a page, all to choose from',
+    )
+    for name in ('bands', 'attention'):
+        sub[name].add_argument('--image', required=True, help='image file')
+    sub['frequency'].add_argument(
+        '--image', required=True, nargs='+', help='image files'
+    )
+    sub['gates'].add_argument(
+        '--split',
+        choices=('train', 'val', 'test'),
+        default='val',
+        help="which of the config's data sets (default: val)",
+    )
+    sub['gates'].add_argument(
+        '--number', type=int, help='images, spread evenly (default: all)'
+    )
+    sub['gates'].add_argument(
+        '--dead',
+        type=float,
+        default=0.1,
+        help='a kernel is dead whose share is below this part of a uniform '
+        'share (default: 0.1)',
+    )
+
+
+def options(args: argparse.Namespace) -> dict:
+    """The figure's own options, by its function's names."""
+    check_out(args.figure, args.out)
+    found = dict(out=args.out, layer=args.layer)
+    if args.figure == 'frequency':
+        found['images'] = args.image
+    elif args.figure in ('bands', 'attention'):
+        found['image'] = args.image
+    elif args.figure == 'similarity':
+        found.update(embedding=args.embedding, every=args.all)
+    else:
+        if args.number is not None and args.number < 1:
+            raise ValueError(
+                f'--number: must be at least 1, got {args.number}'
+            )
+        found['number'] = args.number
+    if args.figure == 'gates':
+        bar = partial(tqdm, unit='image', dynamic_ncols=True)
+        found.update(split=args.split, below=args.dead, progress=bar)
+    return found
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Draw and say what is seen, or say what is wrong."""
+    # Without the tables and lines that building a model logs.
+    MMLogger.get_instance('figures', log_level='WARNING')
+    with plain_errors(prog):
+        cfg = launch.load_config(args.config, args.cfg_options)
+        if args.checkpoint is not None:
+            launch.check_checkpoint('checkpoint', args.checkpoint)
+        chosen = options(args)
+        model = Model.load(cfg, args.checkpoint, args.device)
+        lines = commands[args.figure](model, **chosen)
+    print('\n'.join(lines))
+    print(f'wrote {args.out}')

@@ -1,0 +1,63 @@
+"""Count parameters and FLOPs of a config's model, part by part.
+
+Works for mmdet, mmseg and mmpretrain, on a CPU, without data or checkpoint.
+"""
+
+import argparse
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from ..analysis import flops_report
+from ..analysis.config_models import parse_shape
+from ..analysis.outputs import check_folder, check_suffix
+from ..engine import launch
+from ..engine.options import add_config_options
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the image, or one number for both; '
+        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
+        '(mmpretrain)',
+    )
+    parser.add_argument(
+        '--compare-stock',
+        action='store_true',
+        help='count the same model without dynamic layers, too',
+    )
+    parser.add_argument(
+        '--out', help='also write the numbers to this .json or .csv file'
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Print the table, or say what is wrong."""
+    # Quiet about what is converted; tools/print_layers.py tells.
+    MMLogger.get_instance('get_flops', log_level='ERROR')
+    with plain_errors(prog):
+        shape = parse_shape(args.shape)
+        if args.out:
+            check_suffix(args.out, flops_report.SUFFIXES)
+            check_folder(args.out)
+        cfg = launch.load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.default_scope)
+        stock = None
+        if args.compare_stock:
+            cost, stock = flops_report.compare(cfg, shape)
+        else:
+            cost = flops_report.cost_of_config(cfg, shape)
+        if args.out:
+            about = dict(config=args.config, torch=torch.__version__)
+            flops_report.write(args.out, cost, stock, **about)
+    height, width = cost.shape
+    print(f'{args.config}, one image of {height} x {width}\n')
+    print(flops_report.to_text(cost, stock))

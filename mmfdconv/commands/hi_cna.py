@@ -1,0 +1,85 @@
+"""Sort the images and cropland masks of Hi-CNA into train, val and test.
+
+Assumed is that RAW_DIR holds one folder of images and one of masks for each of
+the two dates; the four files of a place have one NAME:
+
+  RAW_DIR/image1/NAME.tif   first date: blue, green, red, near infrared,
+                            8 or 16 bit
+  RAW_DIR/mask1/NAME.tif    or .png: 0 non-cropland, 1 or 255 cropland
+  RAW_DIR/image2/NAME.tif   second date
+  RAW_DIR/mask2/NAME.tif
+
+Other folders and values can be given. Images larger than a tile are cut.
+
+OUT_DIR gets img_dir/{train,val,test}/*.tif and
+ann_dir/{train,val,test}/*.png, with the date as _t1 or _t2 in the name. A run
+that was interrupted goes on when the same command is given again.
+"""
+
+import argparse
+
+from ..datasets.hi_cna import convert_hi_cna
+from . import plain_errors
+
+#: What is not given is left to the function.
+PARSER = dict(
+    argument_default=argparse.SUPPRESS,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument('raw_dir', help='folder of the published files')
+    parser.add_argument('out_dir', help='folder of the tiles')
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='FOLDER',
+        help='folders of the images below RAW_DIR, one for each date '
+        '(default: image1 image2)',
+    )
+    parser.add_argument(
+        '--masks',
+        nargs='+',
+        metavar='FOLDER',
+        help='folders of the masks, in the same order (default: mask1 mask2)',
+    )
+    parser.add_argument(
+        '--cropland-values',
+        type=int,
+        nargs='+',
+        metavar='VALUE',
+        help='what cropland is in the masks (default: 1 255); 0 is not',
+    )
+    parser.add_argument(
+        '--tile-size', type=int, help='side of the tiles (default: 512)'
+    )
+    parser.add_argument(
+        '--split',
+        choices=('scene', 'tile'),
+        help='draw places, all dates together (default), or single tiles',
+    )
+    parser.add_argument(
+        '--group',
+        metavar='REGEX',
+        help='keep together what this matches in the names, as in '
+        "'^(.+)_[0-9]+$' for the tiles of one larger image",
+    )
+    parser.add_argument(
+        '--fractions',
+        type=float,
+        nargs=3,
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='what the splits get (default: 0.6 0.2 0.2)',
+    )
+    parser.add_argument('--seed', type=int, help='of the draw (default: 0)')
+    parser.add_argument(
+        '--workers', type=int, help='processes (default: one for each CPU)'
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Write the tiles, or end with a message that names what is wrong."""
+    with plain_errors(prog):
+        convert_hi_cna(**vars(args))

@@ -1,0 +1,31 @@
+"""Print which layers of a config's backbone become dynamic, and why not."""
+
+import argparse
+
+from mmengine.registry import init_default_scope
+
+from ..analysis import conversion
+from ..analysis.outputs import check_folder
+from ..engine import launch
+from ..engine.options import add_config_options
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
+    parser.add_argument('--out', help='write the rows to this CSV file too')
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Print a table per dynamic backbone, or say what is wrong."""
+    with plain_errors(prog):
+        if args.out:
+            check_folder(args.out)
+        cfg = launch.load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.default_scope)
+        reports = conversion.conversion_reports(cfg)
+    for place, report in reports.items():
+        print(f'{place}\n{report}')
+    if args.out:
+        conversion.write_csv(reports, args.out)

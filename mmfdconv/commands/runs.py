@@ -1,0 +1,75 @@
+"""Put runs beside each other: training curves, final and best metrics.
+
+Takes work dirs of mmdet, mmseg and mmpretrain; resumed runs count as one.
+"""
+
+import argparse
+
+from ..analysis import run_curves, run_table, runs
+from ..analysis.canvas import check_picture
+from ..analysis.outputs import check_suffix
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument(
+        'work_dirs', nargs='+', metavar='WORK_DIR', help='folder of a run'
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        help='what to call the runs, one name each; runs of one name (seeds) '
+        'become one line, their mean with its spread. Default: the '
+        "folders' names",
+    )
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        metavar='METRIC',
+        help='what to show, as in coco/bbox_mAP; default: all that every run '
+        'has',
+    )
+    parser.add_argument(
+        '--out',
+        default='runs.png',
+        help='picture of the curves (default: %(default)s)',
+    )
+    parser.add_argument('--table', help='also write to this .md or .csv file')
+    parser.add_argument(
+        '--digits',
+        type=int,
+        default=2,
+        help='behind the point, in the table (default: %(default)s)',
+    )
+    parser.add_argument('--title', default='Runs', help='of the picture')
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Draw and print, or say what is wrong."""
+    with plain_errors(prog):
+        check_picture(args.out)
+        if args.table:
+            check_suffix(args.table, run_table.SUFFIXES, 'table')
+        names = args.names or [None] * len(args.work_dirs)
+        if len(names) != len(args.work_dirs):
+            raise ValueError(
+                f'--names: must be {len(args.work_dirs)}, one for each '
+                f'folder, got {len(names)}'
+            )
+        logs = [
+            runs.read_run(folder, name)
+            for folder, name in zip(args.work_dirs, names)
+        ]
+        metrics = runs.common_metrics(logs, args.metrics)
+        groups = runs.group_runs(logs)
+        picture = run_curves.plot_runs(
+            groups, metrics, args.out, title=args.title
+        )
+    summaries = run_table.summarise(groups, metrics)
+    print(run_table.summaries_to_markdown(summaries, args.digits))
+    print(f'wrote {picture}')
+    if args.table:
+        run_table.write_summaries(summaries, args.table, args.digits)
+        print(f'wrote {args.table}')

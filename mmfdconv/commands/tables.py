@@ -1,0 +1,35 @@
+"""Count the papers' cost columns on models that are really built.
+
+Ours stand beside the papers', with the difference; one multiply-add is one
+FLOP.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+from ..analysis import table_text, tables
+from ..analysis.outputs import check_folder
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument(
+        '--format', choices=table_text.FORMATS, default='markdown'
+    )
+    parser.add_argument('--out', help='write to this file, not to the screen')
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Print or write all tables."""
+    with plain_errors(prog):
+        if args.out:
+            check_folder(args.out)
+    MMLogger.get_instance('paper_tables', log_level='ERROR')
+    text = table_text.FORMATS[args.format](tables.paper_tables())
+    if args.out:
+        Path(args.out).write_text(text, encoding='utf-8')
+    else:
+        print(text, end='')

@@ -1,0 +1,64 @@
+"""Test a checkpoint of a config's experiment: mmdet, mmseg or mmpretrain."""
+
+import argparse
+import os
+
+from mmengine.config import Config
+
+from ..engine import launch, testing
+from ..engine.options import add_config_options, add_launcher_options
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    add_config_options(parser, 'test_dataloader.batch_size=4')
+    parser.add_argument('checkpoint', help='checkpoint file or address')
+    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument(
+        '--out',
+        help='write the predictions: mmdet, mmpretrain to this pickle file; '
+        'mmseg to this folder',
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions in a window'
+    )
+    parser.add_argument(
+        '--show-dir',
+        help='write the drawn predictions to this folder (mmdet: a relative '
+        'one lies in <work dir>/<timestamp>)',
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2.0,
+        help='seconds per image of --show',
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation'
+    )
+    add_launcher_options(parser)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config and apply the options to it."""
+    cfg = launch.load_config(args.config, args.cfg_options)
+    cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
+    launch.set_work_dir(cfg, args.config, args.work_dir)
+    if args.show or args.show_dir is not None:
+        testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
+    if args.tta:
+        testing.use_tta(cfg)
+    if args.out is not None:
+        testing.dump_predictions(cfg, args.out)
+    launch.set_launcher(cfg, args.launcher)
+    return cfg
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Test, or end with a message that names the wrong option."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    with plain_errors(prog):
+        cfg = load_config(args)
+    launch.build_runner(cfg).test()
+    launch.close_process_group()
