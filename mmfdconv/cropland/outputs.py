@@ -1,7 +1,8 @@
 """Files that bear their names only once all of them are finished."""
 
-import glob
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Dict, Iterable, Union
 
@@ -12,12 +13,13 @@ _SIDECARS = ('.aux.xml', '.ovr', '.msk', '-journal', '-wal', '-shm')
 
 
 class Outputs:
-    """Context that writes to temporary names beside the wanted ones.
+    """Context that writes to a private folder beside the wanted files.
 
-    When the block ends well every file takes its name; on any error, and on
+    When the block ends well every file takes its place; on any error, and on
     Ctrl-C, everything it wrote is deleted and older files of the same names
-    are as before. Should the process be killed, what is left is called
-    ``<name>.unfinished-<process><suffix>``.
+    are as before. Should the process be killed, what is left is a folder
+    ``<name>.unfinished-<random>``. No other process writes or deletes there,
+    whatever its number and its machine.
 
     Args:
         inputs: Files that no output may replace.
@@ -25,7 +27,8 @@ class Outputs:
 
     def __init__(self, inputs: Iterable[Union[str, Path]] = ()) -> None:
         self._inputs = [Path(path) for path in inputs]
-        self._unfinished: Dict[Path, Path] = {}  # target: temporary name
+        self._folders: Dict[Path, Path] = {}  # wanted folder: private one
+        self._unfinished: Dict[Path, Path] = {}  # target: where it is written
 
     def add(self, target: Union[str, Path]) -> str:
         """Return the name to write to instead of ``target``.
@@ -49,10 +52,9 @@ class Outputs:
             raise ValueError(
                 f'the folder {target.parent} cannot be made: {error.strerror}'
             ) from error
-        if not os.access(target.parent, os.W_OK):
-            raise ValueError(f'the folder {target.parent} is not writable')
-        name = f'{target.stem}.unfinished-{os.getpid()}{target.suffix}'
-        self._unfinished[target] = target.with_name(name)
+        if target.parent not in self._folders:
+            self._folders[target.parent] = _private_folder(target)
+        self._unfinished[target] = self._folders[target.parent] / target.name
         return str(self._unfinished[target])
 
     def __enter__(self) -> 'Outputs':
@@ -63,22 +65,29 @@ class Outputs:
             if kind is None:
                 self._finish()
         finally:
-            self._clean()
+            for folder in self._folders.values():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _finish(self) -> None:
-        for temporary in self._unfinished.values():
-            temporary.stat()  # all are there before one takes its name
-        for target, temporary in self._unfinished.items():
-            os.replace(temporary, target)
+        for unfinished in self._unfinished.values():
+            unfinished.stat()  # all are there before one takes its place
+        for target, unfinished in self._unfinished.items():
+            os.replace(unfinished, target)
             for suffix in _SIDECARS:
                 Path(f'{target}{suffix}').unlink(missing_ok=True)
-                beside = Path(f'{temporary}{suffix}')
+                beside = Path(f'{unfinished}{suffix}')
                 if beside.exists():
                     os.replace(beside, f'{target}{suffix}')
 
-    def _clean(self) -> None:
-        for temporary in self._unfinished.values():
-            # Sidecars begin with the temporary name, with or without suffix.
-            start = glob.escape(str(temporary.with_suffix('')))
-            for left in glob.glob(f'{start}*'):
-                Path(left).unlink(missing_ok=True)
+
+def _private_folder(target: Path) -> Path:
+    try:
+        folder = tempfile.mkdtemp(
+            prefix=f'{target.stem}.unfinished-', dir=target.parent
+        )
+    except OSError as error:
+        raise ValueError(
+            f'the folder {target.parent} cannot be written to: '
+            f'{error.strerror}'
+        ) from error
+    return Path(folder)

@@ -11,7 +11,7 @@ What the images show is in :mod:`.shapes_drawing`, how masks are written in
 import hashlib
 import json
 import os
-import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
@@ -93,11 +93,12 @@ def make_shapes(
     # Where out_dir is a link, the link stays and what it points to changes.
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the final rename stays on one file system.
-    partial = target.with_name(f'.{target.name}.{os.getpid()}.partial')
-    old = partial.with_suffix('.old')
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    # Beside the target, so that the final rename stays on one file system; of
+    # a name that no other process has, on other machines neither.
+    with tempfile.TemporaryDirectory(
+        prefix=f'.{target.name}.', suffix='.partial', dir=target.parent
+    ) as folder:
+        partial, old = Path(folder, 'new'), Path(folder, 'old')
         checksums = {}
         for split in _SPLITS:
             checksums[split] = _write_split(
@@ -116,9 +117,6 @@ def make_shapes(
             )
             os.replace(target, old)
         os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     print_log(
         f'{out}: {num_train} images to train on, {num_val} to evaluate on',
         'current',

@@ -5,6 +5,7 @@ into it, so that no name ever leads to half a file.
 """
 
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
@@ -116,12 +117,14 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: With ``errno`` and ``filename``.
     """
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
+        # A folder of its own: no other process, on this machine or another,
+        # writes or deletes there.
+        with tempfile.TemporaryDirectory(
+            prefix=f'.{path.name}.', suffix='.partial', dir=path.parent
+        ) as folder:
+            unfinished = Path(folder, path.name)
+            unfinished.write_bytes(data)
+            os.replace(unfinished, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        if unfinished.exists():
-            unfinished.unlink()

@@ -284,3 +284,13 @@ def test_missing_folders_are_named(tmp_path):
         convert_gid(tmp_path / 'none', tmp_path / 'out')
     with pytest.raises(ValueError, match='holds no image'):
         convert_gid(tmp_path, tmp_path / 'out')
+
+
+def test_what_another_process_writes_stays(tmp_path):
+    """Of the same number, as two containers have."""
+    theirs = tmp_path / f'.tile.png.{os.getpid()}.partial'
+    theirs.write_bytes(b'half')
+    tile_files.write_whole(tmp_path / 'tile.png', b'whole')
+    assert theirs.read_bytes() == b'half'
+    assert (tmp_path / 'tile.png').read_bytes() == b'whole'
+    assert len([*tmp_path.iterdir()]) == 2

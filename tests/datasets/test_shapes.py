@@ -1,5 +1,6 @@
 """The made-up dataset: valid COCO, reproducible, never half-written."""
 
+import os
 import shutil
 from collections import Counter
 
@@ -183,6 +184,18 @@ def test_foreign_files_are_never_touched(tmp_path, overwrite):
     with pytest.raises(ValueError, match='not a shapes dataset'):
         make_shapes(tmp_path / 'thesis.txt', **SMALL, overwrite=overwrite)
     assert files(tmp_path) == before
+
+
+@pytest.mark.core
+def test_what_another_process_writes_stays(tmp_path):
+    """Of the same number, as two containers have."""
+    theirs = tmp_path / f'.shapes.{os.getpid()}.partial'
+    theirs.mkdir()
+    make_shapes(tmp_path / 'shapes', **SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'shapes',
+        theirs.name,
+    }
 
 
 @pytest.mark.core
