@@ -5,6 +5,8 @@
 STACK ?= onedl
 VENV ?= $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 PYTEST_ARGS ?=
+# A file's tests stay together: they share what it took long to make.
+PYTEST = '$(ENV_PYTHON)' -m pytest --numprocesses 2 --dist loadfile
 
 SHELL := bash
 # The environment's interpreter, absolute: the demo changes directories.
@@ -24,11 +26,11 @@ demo: env ## Train and test a small Mask R-CNN with FDConv on made-up data
 
 test: env ## Run the whole test suite
 	@echo 'Testing on stack $(STACK)'
-	@'$(ENV_PYTHON)' -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 test-core: env ## Run the tests marked `core`
 	@echo 'Testing the core on stack $(STACK)'
-	@'$(ENV_PYTHON)' -m pytest -m core $(PYTEST_ARGS)
+	@$(PYTEST) -m core $(PYTEST_ARGS)
 
 lint: env ## Check style, formatting and metafiles
 	@'$(ENV_PYTHON)' -m ruff check .

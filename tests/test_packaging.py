@@ -221,10 +221,10 @@ def normal(name):
 
 @pytest.mark.core
 def test_environment_is_exactly_the_pins():
-    stamp = Path(sys.prefix) / 'mmfdconv-env.json'
+    stamp = Path(sys.prefix) / 'mmfdconv-stamp'
     if not stamp.exists():
         pytest.skip('the tests do not run in an environment of the Makefile')
-    stack = json.loads(stamp.read_text())['stack']
+    stack = stamp.read_text().split()[0]
     text = (REPO / 'requirements' / f'{stack}.txt').read_text()
     pins = dict(re.findall(r'^([\w.-]+)==([^\s;]+)', text, re.M))
     pins = {normal(name): version for name, version in pins.items()}
