@@ -16,6 +16,12 @@ PACKAGE = 'mmfdconv'
 MIM_DIR = '.mim'
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
+# What parts need beside a toolbox; nothing here brings torch.
+EXTRAS = {
+    'cropland': ['fiona>=1.9', 'rasterio>=1.3', 'shapely>=2', 'tqdm'],
+    'figures': ['matplotlib>=3.5', 'scikit-learn', 'tqdm'],
+}
+
 
 class LinkMim(Command):
     """Link configs and tools into the source tree's `mmfdconv/.mim`.
@@ -88,12 +94,15 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    py_modules=[f'{PACKAGE}_cli'],
+    entry_points={'console_scripts': [f'{PACKAGE} = {PACKAGE}_cli:main']},
     # The template of the interactive figures.
     package_data={PACKAGE: ['analysis/figures/page.html']},
     python_requires='>=3.8',
     # Empty on purpose: installing mmfdconv must never replace someone's torch,
     # mmcv or toolbox. requirements/ holds the two tested sets of versions.
     install_requires=[],
+    extras_require=EXTRAS,
     cmdclass={'build_py': BuildPy, 'link_mim': LinkMim},
     zip_safe=False,
 )

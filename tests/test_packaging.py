@@ -20,7 +20,7 @@ STACKS = ('onedl', 'openmmlab')
 SOURCES = (
     *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'),
     *('model-index.yml', 'Makefile', 'configs', 'tools', 'requirements'),
-    'mmfdconv',
+    *('mmfdconv', 'mmfdconv_cli.py'),
 )
 
 
@@ -96,6 +96,7 @@ def test_wheel_carries_modules_configs_and_tools(wheel):
         for path in (REPO / 'mmfdconv').rglob('*.py')
         if '.mim' not in path.parts
     }
+    expected.add('mmfdconv_cli.py')
     expected.add('mmfdconv/analysis/figures/page.html')
     expected.add('mmfdconv/.mim/model-index.yml')
     for folder in ('configs', 'tools'):
@@ -115,10 +116,12 @@ def test_wheel_requires_nothing(wheel):
         info = Parser().parsestr(archive.read(name).decode())
         top = archive.read(name.replace('METADATA', 'top_level.txt'))
     # Not even torch: pip would be free to exchange the installed one.
-    assert info.get_all('Requires-Dist') is None
+    required = info.get_all('Requires-Dist')
+    assert all('extra ==' in line for line in required)
+    assert not [r for r in required if r.startswith(('torch', 'mm', 'onedl'))]
     assert info['Name'] == 'mmfdconv'
     assert 'Apache' in (info['License-Expression'] or info['License'])
-    assert top.decode().split() == ['mmfdconv']
+    assert top.decode().split() == ['mmfdconv', 'mmfdconv_cli']
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
 from torch import nn
 
+from ..convert import make_stock_
 from ..registry import LAYERS
 
 __all__ = [
@@ -60,33 +61,13 @@ def stock_config(cfg: Config) -> Config:
         ValueError: There are none.
     """
     cfg = copy.deepcopy(cfg)
-    if not _make_stock_(cfg.get('model')):
+    if not make_stock_(cfg):
         raise ValueError(
             "config: its model has neither a 'DynamicBackbone' nor a "
             f'conv_cfg with one of {", ".join(sorted(LAYERS))}, so it is the '
             'stock model already'
         )
     return cfg
-
-
-def _make_stock_(node: Any) -> bool:
-    """Take the dynamic layers out below a node, in place."""
-    changed = False
-    if isinstance(node, dict):
-        if str(node.get('type', '')).rpartition('.')[2] == 'DynamicBackbone':
-            inner = dict(node['backbone'])
-            node.clear()
-            node.update(inner)
-            changed = True
-        conv_cfg = node.get('conv_cfg')
-        if isinstance(conv_cfg, dict) and conv_cfg.get('type') in LAYERS:
-            node['conv_cfg'] = None
-            changed = True
-    elif not isinstance(node, (list, tuple)):
-        return False
-    for child in node.values() if isinstance(node, dict) else node:
-        changed |= _make_stock_(child)
-    return changed
 
 
 def default_shape(cfg: Config) -> Tuple[int, int]:

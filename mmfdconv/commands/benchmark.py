@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 
 from ..analysis import benchmark, workloads
 from ..analysis.outputs import check_folder, check_suffix
-from ..engine import launch
+from ..engine.options import add_conv_options, load_config
 from . import plain_errors
 
 DTYPES = dict(
@@ -29,8 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     parser.add_argument(
         '--model',
-        help="a config with a DynamicBackbone, or a torchvision ResNet's name "
-        'such as resnet50, whose block convolutions are replaced',
+        dest='config',
+        help='a config that is dynamic or made so by --conv, or a torchvision '
+        "ResNet's name such as resnet50, whose block convolutions are "
+        'replaced',
     )
     parser.add_argument(
         '--methods',
@@ -74,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='options of the layers, as in FDConv.kernel_num=16',
     )
     parser.add_argument('--out', help='also write to this .csv or .json file')
+    add_conv_options(parser)
+    parser.set_defaults(cfg_options=None)
 
 
 def load_others(specs: List[str]) -> Dict[str, type]:
@@ -96,22 +100,27 @@ def cases(args: argparse.Namespace):
     others = load_others(args.other)
     methods = args.methods or METHODS
     options = {**workloads.OPTIONS, **args.options}
-    if args.model is None:
+    if args.conv and not str(args.config).endswith('.py'):
+        raise ValueError(
+            f'--conv: {args.conv!r} needs --model with a config, got '
+            f'{args.config!r}; --methods chooses layers by their type'
+        )
+    if args.config is None:
         for text in args.shapes or LAYERS:
             shape = workloads.LayerShape.parse(text)
             modules = workloads.layers(shape, methods, options, others)
             size = (args.batch or 4, shape.in_channels, *[shape.side] * 2)
             yield str(shape), modules, size
         return
-    if args.model.endswith('.py'):
-        cfg = launch.load_config(args.model)
+    if args.config.endswith('.py'):
+        cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         modules = workloads.config_backbones(cfg)
     else:
-        modules = workloads.resnets(args.model, methods, options, others)
+        modules = workloads.resnets(args.config, methods, options, others)
     for text in args.shapes or IMAGES:
         size = (args.batch or 2, 3, *workloads.parse_side(text))
-        yield f'{args.model} at {size[0]}x{text}', modules, size
+        yield f'{args.config} at {size[0]}x{text}', modules, size
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from ..analysis.figures.commands import Model, check_out, commands
 from ..engine import launch
-from ..engine.options import add_config_options
+from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
 FIGURES = {
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     # Without the tables and lines that building a model logs.
     MMLogger.get_instance('figures', log_level='WARNING')
     with plain_errors(prog):
-        cfg = launch.load_config(args.config, args.cfg_options)
+        cfg = load_config(args)
         if args.checkpoint is not None:
             launch.check_checkpoint('checkpoint', args.checkpoint)
         chosen = options(args)

@@ -12,14 +12,13 @@ from mmengine.registry import init_default_scope
 from ..analysis import flops_report
 from ..analysis.config_models import parse_shape
 from ..analysis.outputs import check_folder, check_suffix
-from ..engine import launch
-from ..engine.options import add_config_options
+from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
+    add_config_options(parser, 'model.backbone.frozen_stages=0')
     parser.add_argument(
         '--shape',
         type=int,
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if args.out:
             check_suffix(args.out, flops_report.SUFFIXES)
             check_folder(args.out)
-        cfg = launch.load_config(args.config, args.cfg_options)
+        cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         stock = None
         if args.compare_stock:
@@ -57,7 +56,10 @@ def run(args: argparse.Namespace, prog: str) -> None:
             cost = flops_report.cost_of_config(cfg, shape)
         if args.out:
             about = dict(config=args.config, torch=torch.__version__)
+            if args.conv:
+                about['conv'] = args.conv
             flops_report.write(args.out, cost, stock, **about)
     height, width = cost.shape
-    print(f'{args.config}, one image of {height} x {width}\n')
+    method = f' --conv {args.conv}' if args.conv else ''
+    print(f'{args.config}{method}, one image of {height} x {width}\n')
     print(flops_report.to_text(cost, stock))

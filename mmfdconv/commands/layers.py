@@ -6,14 +6,13 @@ from mmengine.registry import init_default_scope
 
 from ..analysis import conversion
 from ..analysis.outputs import check_folder
-from ..engine import launch
-from ..engine.options import add_config_options
+from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    add_config_options(parser, 'model.backbone.conv_cfg.kernel_num=16')
+    add_config_options(parser, 'model.backbone.frozen_stages=0')
     parser.add_argument('--out', help='write the rows to this CSV file too')
 
 
@@ -22,10 +21,12 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         if args.out:
             check_folder(args.out)
-        cfg = launch.load_config(args.config, args.cfg_options)
+        cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         reports = conversion.conversion_reports(cfg)
     for place, report in reports.items():
         print(f'{place}\n{report}')
+    added = sum(report.added_params for report in reports.values())
+    print(f'parameters added: {added / 1e6:+.3f} M')
     if args.out:
         conversion.write_csv(reports, args.out)

@@ -5,14 +5,13 @@ import os
 
 from mmengine.config import Config
 
-from ..engine import launch, testing
-from ..engine.options import add_config_options, add_launcher_options
+from ..engine import launch, options, testing
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    add_config_options(parser, 'test_dataloader.batch_size=4')
+    options.add_config_options(parser, 'test_dataloader.batch_size=4')
     parser.add_argument('checkpoint', help='checkpoint file or address')
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument(
@@ -37,14 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation'
     )
-    add_launcher_options(parser)
+    options.add_launcher_options(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the options to it."""
-    cfg = launch.load_config(args.config, args.cfg_options)
+    cfg = options.load_config(args)
     cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
-    launch.set_work_dir(cfg, args.config, args.work_dir)
+    suffix = options.method_suffix(args)
+    launch.set_work_dir(cfg, args.config, args.work_dir, suffix)
     if args.show or args.show_dir is not None:
         testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:

@@ -5,14 +5,13 @@ import os
 
 from mmengine.config import Config
 
-from ..engine import launch
-from ..engine.options import add_config_options, add_launcher_options
+from ..engine import launch, options
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    add_config_options(parser, 'train_cfg.max_epochs=1')
+    options.add_config_options(parser, 'train_cfg.max_epochs=1')
     parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument(
         '--resume',
@@ -35,13 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='scale the learning rate with the real batch size, from '
         'auto_scale_lr.base_batch_size of the config',
     )
-    add_launcher_options(parser)
+    options.add_launcher_options(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the options to it."""
-    cfg = launch.load_config(args.config, args.cfg_options)
-    launch.set_work_dir(cfg, args.config, args.work_dir)
+    cfg = options.load_config(args)
+    suffix = options.method_suffix(args)
+    launch.set_work_dir(cfg, args.config, args.work_dir, suffix)
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:

@@ -4,9 +4,13 @@ from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
 from .bands import adapt_kernel, adapt_state_dict, load_from_bands
 from .presets import PRESETS, preset_for, resolve_rule
 from .rules import LayerRule
+from .short_config import short_config
 from .swap import ConversionReport, ReportRow, convert_dynamic_
+from .word import check_rule, make_stock_, with_dynamic_convolutions
+from .words import METHODS, config_path, nearest, read_method
 
 __all__ = [
+    'METHODS',
     'PRESETS',
     'ConversionReport',
     'DynamicBackbone',
@@ -15,9 +19,16 @@ __all__ = [
     'adapt_kernel',
     'adapt_state_dict',
     'build_dynamic',
+    'check_rule',
+    'config_path',
     'convert_dynamic_',
     'keep_routers_alive_',
     'load_from_bands',
+    'make_stock_',
+    'nearest',
     'preset_for',
+    'read_method',
     'resolve_rule',
+    'short_config',
+    'with_dynamic_convolutions',
 ]

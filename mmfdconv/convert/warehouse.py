@@ -29,7 +29,7 @@ _MOBILENET_POSITIONS = dict(expand='pwconv0', depthwise='dwconv0')
 #: The published ranges of ResNet ('layer', 'conv') and of MobileNetV2 and
 #: ConvNeXt ('layer', 'pwconv') in one; the names of none make them differ.
 _SHARING_RANGE = ('layer', 'conv', 'pwconv')
-_WAREHOUSE_OPTIONS = (
+WAREHOUSE_OPTIONS = (
     'cell_num_ratio',
     'cell_inplane_ratio',
     'cell_outplane_ratio',
@@ -125,7 +125,7 @@ def build_warehouse_layers(
     shared = [_pop_shared(layer) for layer in options.values()]
     if any(other != shared[0] for other in shared):
         raise ValueError(
-            f'{_WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
+            f'{WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
             'backbone; a rule cannot change them for some layers'
         )
     sharing_range, templates, warehouse_options = shared[0]
@@ -188,5 +188,5 @@ def _pop_shared(options: Dict[str, Any]) -> tuple:
     """Take the options of the warehouse out of a layer's."""
     sharing_range = tuple(options.pop('sharing_range', _SHARING_RANGE))
     templates = options.pop('warehouse_names', None)
-    warehouse = {k: options.pop(k) for k in _WAREHOUSE_OPTIONS if k in options}
+    warehouse = {k: options.pop(k) for k in WAREHOUSE_OPTIONS if k in options}
     return sharing_range, templates, warehouse

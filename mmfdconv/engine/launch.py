@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..convert import METHODS, config_path, with_dynamic_convolutions
 from .optim_wrapper import accelerator_available
 
 # The toolboxes that the tools know, each with its package names in the
@@ -29,33 +30,58 @@ TOOLBOXES = {
 }
 
 
-def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+def load_config(
+    config: str,
+    cfg_options: Optional[dict] = None,
+    conv: Optional[str] = None,
+    conv_options: Optional[dict] = None,
+    conv_rule: Union[dict, str, None] = None,
+) -> Config:
     """Read a config and make sure that this environment can run it.
 
     Args:
-        path: The config file.
+        config: The config file, or ``mmdet::...``, the name of an installed
+            one.
         cfg_options: Values that replace or complete those of the file.
+        conv: A method: the backbone of the config, with ``cfg_options``, gets
+            its layers, see :func:`with_dynamic_convolutions`.
+        conv_options: What to change of the method's options.
+        conv_rule: Which layers; a preset's name or a rule's arguments.
+
+    Raises:
+        ValueError: An option is wrong; the message names it.
     """
-    if not Path(path).is_file():
-        raise ValueError(
-            f'config: {path!r} is not a file; give the path of a config, '
-            'such as configs/mmdet/<folder>/<name>.py'
-        )
+    path = str(config_path(config))
     try:
         cfg = Config.fromfile(path)
-    except (OSError, ModuleNotFoundError, NameError, SyntaxError) as error:
+    except (OSError, ImportError, NameError, SyntaxError) as error:
         raise ValueError(
-            f'config: {path!r} cannot be read: {error}'
+            f'config: {config!r} cannot be read: {error}'
         ) from error
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
-    _check_toolbox(cfg, path)
-    return cfg
+    _check_toolbox(cfg, config)
+    if conv is None:
+        for option, value in (('options', conv_options), ('rule', conv_rule)):
+            if value:
+                raise ValueError(
+                    f'--conv-{option}: {value!r} needs a method; give --conv, '
+                    f'one of {", ".join(METHODS)}'
+                )
+        return cfg
+    try:
+        return with_dynamic_convolutions(cfg, conv, conv_options, conv_rule)
+    except ValueError as error:
+        raise ValueError(f'--conv {conv}: {error}') from error
 
 
 def _check_toolbox(cfg: Config, path: str) -> None:
     """The config's ``default_scope`` decides which toolbox runs it."""
     scope = cfg.get('default_scope')
+    kind = (cfg.get('model') or {}).get('type')
+    if scope is None and isinstance(kind, type):
+        # A pure Python config has no need of a scope; its model has one.
+        scope = cfg.default_scope = kind.__module__.partition('.')[0]
     if scope not in TOOLBOXES:
         raise ValueError(
             f'config: {path!r} has default_scope={scope!r}, which must be '
@@ -79,12 +105,23 @@ def check_checkpoint(option: str, path: str) -> str:
     return path
 
 
-def set_work_dir(cfg: Config, path: str, work_dir: Optional[str]) -> None:
-    """Option, else the config's own, else ``work_dirs/<config name>``."""
+def set_work_dir(
+    cfg: Config, path: str, work_dir: Optional[str], suffix: str = ''
+) -> None:
+    """Option, else the config's own, else ``work_dirs/<config name>``.
+
+    Args:
+        cfg: The config.
+        path: Where it was read.
+        work_dir: The option, if it was given.
+        suffix: Added to a name that is not the option's.
+    """
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem) + suffix
+    else:
+        cfg.work_dir = cfg.work_dir.rstrip('/') + suffix
 
 
 def enable_amp(cfg: Config) -> None:

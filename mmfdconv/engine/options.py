@@ -1,20 +1,37 @@
 """Options that the command lines on configs share."""
 
 import argparse
+import ast
+import re
+from typing import Any, Dict, Optional, Sequence, Union
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
-__all__ = ['add_config_options', 'add_launcher_options']
+from ..convert import METHODS
+from . import launch
+
+__all__ = [
+    'add_config_options',
+    'add_conv_options',
+    'add_launcher_options',
+    'load_config',
+    'method_suffix',
+]
 
 
 def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
-    """Add the config and what replaces its values.
+    """Add the config, what replaces its values, and the word.
 
     Args:
         parser: The command line's.
         example: A value to replace, ``KEY=VALUE``, for the help.
     """
-    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'config',
+        help='config file, or the name of one that is installed, as in '
+        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py (mmseg::, '
+        'mmpretrain::, mmfdconv::)',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -23,6 +40,86 @@ def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
         help=f'replace values of the config, as in {example} or '
         'key="[(a,b),(c,d)]" (no blanks inside)',
     )
+    add_conv_options(parser)
+
+
+def add_conv_options(parser: argparse.ArgumentParser) -> None:
+    """Add which method the config's backbone gets."""
+    group = parser.add_argument_group('dynamic convolutions')
+    group.add_argument(
+        '--conv',
+        metavar='METHOD',
+        help=f'give the backbone the layers of {", ".join(METHODS)}',
+    )
+    group.add_argument(
+        '--conv-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help="change the method's options, as in kernel_num=16 or "
+        'fbm_cfg.mask=nearest64',
+    )
+    group.add_argument(
+        '--conv-rule',
+        nargs='+',
+        metavar='RULE',
+        help='which layers: the name of a preset, as in ResNet, or arguments '
+        'of LayerRule, as in kernel_sizes=[3] stages=[3,4] or "patterns={r\''
+        ".*conv2': True}\" otherwise=False; default: the backbone's preset",
+    )
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config that the options describe.
+
+    Raises:
+        ValueError: An option is wrong; the message names it.
+    """
+    return launch.load_config(
+        args.config,
+        args.cfg_options,
+        args.conv,
+        args.conv_options,
+        parse_rule(args.conv_rule),
+    )
+
+
+def method_suffix(args: argparse.Namespace) -> str:
+    """What a method adds to the name of a run, ``'-odconv'``, if one is given.
+
+    Options and rule are part of it: other layers make another experiment.
+    """
+    if args.conv is None:
+        return ''
+    parts = [args.conv]
+    parts += [f'{k}={v}' for k, v in (args.conv_options or {}).items()]
+    parts += args.conv_rule or []
+    return ''.join('-' + re.sub(r'[^\w.=-]+', '_', part) for part in parts)
+
+
+def parse_rule(
+    words: Optional[Sequence[str]],
+) -> Union[Dict[str, Any], str, None]:
+    """Read ``--conv-rule``: a preset's name, or arguments of a rule.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not words:
+        return None
+    if len(words) == 1 and '=' not in words[0]:
+        return words[0]
+    rule = {}
+    for word in words:
+        name, _, value = word.partition('=')
+        try:
+            rule[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            raise ValueError(
+                f'--conv-rule: {word!r} must be the name of a preset, alone, '
+                'or NAME=VALUE with a Python value, as in kernel_sizes=[3]'
+            ) from None
+    return rule
 
 
 def add_launcher_options(parser: argparse.ArgumentParser) -> None:

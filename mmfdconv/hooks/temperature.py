@@ -14,7 +14,7 @@ from .unwrapped import unwrapped
 
 __all__ = ['TemperatureHook']
 
-_BY = ('epoch', 'iter')
+_BY = ('epoch', 'iter', 'share')
 
 
 @HOOKS.register_module()
@@ -23,8 +23,10 @@ class TemperatureHook(Hook):
 
     It is set before every epoch or iteration, from the number of that epoch
     or iteration alone, so that a resumed run goes on as one that was never
-    interrupted. The layers keep it in a buffer: checkpoints, averaged models
-    and evaluation see the value that training has arrived at.
+    interrupted. A share of the training, iteration by iteration, fits
+    trainings of any length and loop. The layers keep the temperature in a
+    buffer: checkpoints, averaged models and evaluation see the value that
+    training has arrived at.
 
     DY-Conv lowers its temperature from 30 to 1 in the first 10 epochs, which
     is the default and fits ODConv too; KernelWarehouse goes from assigned
@@ -35,10 +37,10 @@ class TemperatureHook(Hook):
             Defaults to 30.
         end (float): Value after ``length`` epochs or iterations, and from
             then on. Defaults to 1.
-        by (str): What to count, ``'epoch'`` or ``'iter'``.
-            Defaults to ``'epoch'``.
-        length (int): Number of epochs or iterations from ``start`` to
-            ``end``. Defaults to 10.
+        by (str): What to count, ``'epoch'``, ``'iter'``, or ``'share'``: the
+            share of all iterations that is done. Defaults to ``'epoch'``.
+        length (int or float): Number of epochs or iterations, or share of
+            the training, from ``start`` to ``end``. Defaults to 10.
         layer_types (Sequence[str] or str, optional): Names of the layers to
             act on, as in a ``conv_cfg``. None: all that have a temperature.
             Defaults to None.
@@ -50,10 +52,10 @@ class TemperatureHook(Hook):
     Example:
         >>> # DY-Conv
         >>> custom_hooks = [dict(type='TemperatureHook')]
-        >>> # KernelWarehouse, the first 20 epochs of 7330 iterations
+        >>> # KernelWarehouse, over the first tenth of the training
         >>> custom_hooks = [
-        ...     dict(type='TemperatureHook', start=1, end=0, by='iter',
-        ...          length=20 * 7330)]
+        ...     dict(type='TemperatureHook', start=1, end=0, by='share',
+        ...          length=0.1)]
     """
 
     # Before hooks that look at the model, such as EMAHook.
@@ -64,7 +66,7 @@ class TemperatureHook(Hook):
         start: float = 30.0,
         end: float = 1.0,
         by: str = 'epoch',
-        length: int = 10,
+        length: Union[int, float] = 10,
         layer_types: Optional[Union[str, Sequence[str]]] = None,
     ) -> None:
         for name, value in (('start', start), ('end', end)):
@@ -73,8 +75,17 @@ class TemperatureHook(Hook):
                     f'{name} must be a number >= 0, got {value!r}'
                 )
         if by not in _BY:
-            raise ValueError(f"by must be 'epoch' or 'iter', got {by!r}")
-        if not isinstance(length, int) or not _is_number(length) or length < 1:
+            raise ValueError(
+                f"by must be 'epoch', 'iter' or 'share', got {by!r}"
+            )
+        if by == 'share':
+            if not _is_number(length) or not 0 < length <= 1:
+                raise ValueError(
+                    "by='share': length must be above 0 and at most 1, the "
+                    'share of the training from start to end, got '
+                    f'{length!r}'
+                )
+        elif type(length) is not int or length < 1:
             raise ValueError(
                 f'length must be an integer >= 1, the number of {by}s from '
                 f'start to end, got {length!r}'
@@ -88,8 +99,12 @@ class TemperatureHook(Hook):
         self.layer_types = layer_types
         self._temperatures: List[Tensor] = []
 
-    def value_at(self, step: int) -> float:
-        """Temperature in the epoch or iteration ``step``, counted from 0."""
+    def value_at(self, step: float) -> float:
+        """Temperature in the epoch or iteration ``step``, counted from 0.
+
+        Args:
+            step (int or float): With ``by='share'`` the share that is done.
+        """
         part = min(step / self.length, 1.0)
         return (1 - part) * self.start + part * self.end
 
@@ -115,9 +130,12 @@ class TemperatureHook(Hook):
         self._temperatures = [
             t for layer in layers.values() for t in _temperatures(layer)
         ]
+        length = f'{self.length} {self.by}s'
+        if self.by == 'share':
+            length = f'{self.length:g} of {runner.max_iters} iters'
         print_log(
             f'TemperatureHook: {self.start:g} -> {self.end:g} over '
-            f'{self.length} {self.by}s in {len(layers)} layers',
+            f'{length} in {len(layers)} layers',
             logger='current',
         )
 
@@ -142,10 +160,12 @@ class TemperatureHook(Hook):
         """
         if self.by == 'iter':
             self._set(runner, runner.iter)
+        elif self.by == 'share':
+            self._set(runner, runner.iter / runner.max_iters)
 
     # -------------------------------------------------------------- helpers
 
-    def _set(self, runner: Runner, step: int) -> None:
+    def _set(self, runner: Runner, step: float) -> None:
         value = self.value_at(step)
         for temperature in self._temperatures:
             temperature.fill_(value)

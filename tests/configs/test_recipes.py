@@ -191,7 +191,10 @@ def test_only_the_backbone_and_its_temperature_differ(name):
     stock = Config.fromfile(Path(root) / '.mim/configs' / path)
     ours, theirs = _plain(cfg.to_dict()), _plain(stock.to_dict())
     assert ours.pop('gate_norm', None) is None or 'mask2former' in name
-    for key in ('custom_imports', 'custom_hooks', 'dynamic_conv_cfg'):
+    for key in (
+        *('custom_imports', 'custom_hooks', 'dynamic_conv_cfg'),
+        *('dynamic_temperature', 'pretraining_temperature'),
+    ):
         ours.pop(key, None)
         theirs.pop(key, None)
     for key in ('optim_wrapper', 'model'):

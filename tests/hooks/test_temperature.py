@@ -105,6 +105,21 @@ def test_by_iteration():
         assert temperatures(model) == [value] * 2
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_by_share(by_epoch):
+    """Of all iterations, whatever loop counts them."""
+    model = nn.Sequential(Shares(), nn.ReLU(), nn.Sequential(Shares()))
+    runner = runner_for(model, by_epoch)
+    runner.max_iters = 40
+    hook = TemperatureHook(start=1, end=0, by='share', length=0.1)
+    hook.before_train(runner)
+    for number, value in {0: 1, 1: 0.75, 2: 0.5, 4: 0, 39: 0}.items():
+        runner.iter, runner.epoch = number, number // 10
+        hook.before_train_epoch(runner)
+        hook.before_train_iter(runner, number)
+        assert temperatures(model) == pytest.approx([value] * 2, abs=1e-7)
+
+
 @pytest.mark.parametrize(('start', 'end'), [(30, 1), (1, 4), (2, 2)])
 def test_length_one_and_any_direction(start, end):
     hook = TemperatureHook(start, end, length=1)
@@ -156,7 +171,10 @@ def test_a_filter_leaves_other_layers_alone():
         (dict(length=-3, by='iter'), ['length', 'iters', '-3']),
         (dict(length=2.5), ['length', 'integer', '2.5']),
         (dict(length=True), ['length', 'integer', 'True']),
-        (dict(by='step'), ['by', "'epoch'", "'iter'", "'step'"]),
+        (dict(by='step'), ['by', "'epoch'", "'iter'", "'share'", "'step'"]),
+        (dict(length=0.0, by='share'), ['length', 'above 0', '0.0']),
+        (dict(by='share'), ['length', 'at most 1', '10']),
+        (dict(length=True, by='share'), ['length', 'share', 'True']),
         (dict(start=-1), ['start', '>= 0', '-1']),
         (dict(end=-0.5), ['end', '>= 0', '-0.5']),
         (dict(end=float('nan')), ['end', 'nan']),

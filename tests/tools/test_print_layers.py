@@ -35,7 +35,8 @@ def test_table_and_file(tool, tmp_path):
         r'\nlayer4\.0\.conv1 +128->256 3x3 s2 +FDConv ', result.stdout
     )
     assert 'stage 1 not in [4]' in result.stdout
-    assert '5 of 20 layers converted' in lines[-1]
+    assert '5 of 20 layers converted' in lines[-2]
+    assert re.fullmatch(r'parameters added: [+-]\d+\.\d{3} M', lines[-1])
     assert len((tmp_path / 'rows.csv').read_text().splitlines()) == 21
 
 

@@ -6,3 +6,9 @@ dynamic_conv_cfg = dict(
     temperature=1.0,
     descriptor='gap',
 )
+
+# As its authors pretrain it: from nearly equal shares of the kernels to
+# learned ones over the first 10 of 100 epochs.
+pretraining_temperature = dict(
+    type='TemperatureHook', start=30.0, end=1.0, by='share', length=0.1
+)

@@ -10,3 +10,13 @@ dynamic_conv_cfg = dict(
     temperature=1.0,
     descriptor='gap',
 )
+
+# From the assigned cells, which hold the stock kernels, to learned mixtures:
+# while they are assigned the router gets no gradient. A tenth of the training
+# is a choice of this project; the authors pretrain with 20 of 100 epochs.
+dynamic_temperature = dict(
+    type='TemperatureHook', start=1.0, end=0.0, by='share', length=0.1
+)
+pretraining_temperature = dict(
+    type='TemperatureHook', start=1.0, end=0.0, by='share', length=0.2
+)

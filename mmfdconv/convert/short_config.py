@@ -1,0 +1,194 @@
+"""The few lines that give a config a method, for people with stock tools.
+
+What :func:`with_dynamic_convolutions` does in memory stands there as a config
+that inherits from the stock one.
+"""
+
+import copy
+import inspect
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+
+from mmengine.config import Config
+from yapf.yapflib.yapf_api import FormatCode
+
+from ..layers import Warehouse
+from ..layers.band_modulation import FrequencyBandModulation
+from ..registry import LAYERS
+from .rules import LayerRule
+from .word import make_stock_, with_dynamic_convolutions
+from .words import config_path, configs_folder
+
+__all__ = ['short_config']
+
+_STYLE = dict(
+    based_on_style='pep8',
+    column_limit=79,
+    split_before_expression_after_opening_paren=True,
+)
+
+
+def short_config(
+    config: str,
+    method: str,
+    options: Optional[Mapping[str, Any]] = None,
+    rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
+    folder: Union[str, Path] = '.',
+) -> str:
+    """Write down what a method changes in a config.
+
+    Args:
+        config: A stock config's path, or ``'mmdet::...'``.
+        method: One of :data:`METHODS`, but ``'stock'``.
+        options: See :func:`with_dynamic_convolutions`.
+        rule: Likewise.
+        folder: Where the text will be a file; the way to a config given by
+            its path starts there.
+
+    Returns:
+        The text of a config.
+
+    Raises:
+        ValueError: A word is wrong, or the config cannot be inherited from in
+            this way.
+    """
+    path = config_path(config)
+    if method == 'stock':
+        raise ValueError("method='stock': the config is stock without a file")
+    if Config._is_lazy_import(str(path)):
+        raise ValueError(
+            f'config: {config!r} is a pure Python config, from which no file '
+            "with `_base_` can inherit; give its model's backbone "
+            'type=DynamicBackbone, or train it with --conv'
+        )
+    stock = Config.fromfile(path)
+    if make_stock_(copy.deepcopy(stock)):
+        raise ValueError(
+            f'config: {config!r} is dynamic already; give the stock config '
+            'that it inherits from'
+        )
+    cfg = with_dynamic_convolutions(stock, method, options, rule)
+    delta: Dict[str, Any] = dict(custom_imports=cfg.custom_imports)
+    for place in _wrapped(cfg.model, ('model',)):
+        _put(delta, place, _backbone(cfg, place))
+    if cfg.get('custom_hooks') != stock.get('custom_hooks'):
+        delta['custom_hooks'] = cfg.custom_hooks
+    keys, more = _custom_keys(stock), _custom_keys(cfg)
+    gates = {k: v for k, v in more.items() if k not in keys}
+    if gates:
+        _put(delta, ('optim_wrapper', 'paramwise_cfg', 'custom_keys'), gates)
+    lines = [f'_base_ = {_bases(config, path, folder)!r}']
+    lines += [f'{name} = {_code(value)}' for name, value in delta.items()]
+    return FormatCode('\n'.join(lines) + '\n', style_config=_STYLE)[0]
+
+
+def _wrapped(node: Any, place: Tuple[str, ...]) -> Iterator[Tuple[str, ...]]:
+    """Yield the place of every ``DynamicBackbone``."""
+    if isinstance(node, (list, tuple)):
+        if any(True for item in node for _ in _wrapped(item, place)):
+            raise ValueError(
+                f'config: {".".join(place)} is a list with a backbone in it, '
+                'which a file with `_base_` cannot change'
+            )
+    if not isinstance(node, dict):
+        return
+    if node.get('type') == 'DynamicBackbone':
+        yield place
+        return
+    for name, child in node.items():
+        yield from _wrapped(child, (*place, name))
+
+
+def _backbone(cfg: Config, place: Tuple[str, ...]) -> Dict[str, Any]:
+    """The block of a backbone, the stock one by reference."""
+    node = cfg
+    for name in place:
+        node = node[name]
+    block = dict(
+        _delete_=True,
+        type='DynamicBackbone',
+        backbone=_Reference('.'.join(place)),
+        conv_cfg=_without_defaults(node['conv_cfg']),
+    )
+    if 'rule' in node:
+        block['rule'] = node['rule']
+    return block
+
+
+class _Reference(str):
+    """The dotted name of a value of the base."""
+
+    def __repr__(self) -> str:
+        return '{{_base_.' + self + '}}'
+
+
+def _without_defaults(conv_cfg: Mapping[str, Any]) -> Dict[str, Any]:
+    """Leave out what the layer does by itself."""
+    layer = LAYERS[conv_cfg['type']]
+    given = _changed(conv_cfg, Warehouse, layer)
+    if 'fbm_cfg' in given:
+        given['fbm_cfg'] = _changed(given['fbm_cfg'], FrequencyBandModulation)
+        if not given['fbm_cfg']:
+            del given['fbm_cfg']
+    return given
+
+
+def _changed(options: Mapping[str, Any], *kinds: type) -> Dict[str, Any]:
+    """The options that are not the defaults of these classes."""
+    defaults = {
+        name: parameter.default
+        for kind in kinds
+        for name, parameter in inspect.signature(kind).parameters.items()
+    }
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in defaults or not _same(defaults[name], value)
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return list(one) == list(other)
+    return type(one) is type(other) and one == other
+
+
+def _custom_keys(cfg: Config) -> Mapping[str, Any]:
+    wrapper = cfg.get('optim_wrapper') or {}
+    return (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+
+
+def _put(tree: Dict[str, Any], place: Tuple[str, ...], value: Any) -> None:
+    for name in place[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[place[-1]] = value
+
+
+def _bases(config: str, path: Path, folder: Union[str, Path]) -> List[str]:
+    """What the file inherits from, as found from its folder."""
+    if '::' not in config:
+        return [Path(os.path.relpath(path, folder)).as_posix()]
+    if config.startswith('mmseg::'):
+        try:
+            metadata.version('mmsegmentation')
+        except metadata.PackageNotFoundError:
+            # The maintained fork, whose configs MMEngine does not find by
+            # name before mmfdconv is imported, which this base does.
+            first = configs_folder('mmfdconv') / '_base_/import_mmfdconv.py'
+            return [str(first), config]
+    return [config]
+
+
+def _code(value: Any) -> str:
+    """A value as a config writes it."""
+    if isinstance(value, Mapping):
+        if all(isinstance(k, str) and k.isidentifier() for k in value):
+            inside = (f'{k}={_code(v)}' for k, v in value.items())
+            return f'dict({", ".join(inside)})'
+        inside = (f'{k!r}: {_code(v)}' for k, v in value.items())
+        return f'{{{", ".join(inside)}}}'
+    if isinstance(value, list):
+        return f'[{", ".join(map(_code, value))}]'
+    return repr(value)

@@ -1,0 +1,316 @@
+"""One word that makes any config's backbone dynamic.
+
+:func:`with_dynamic_convolutions` does to a loaded config what a config that
+inherits from it and from a method's file would write down.
+"""
+
+import copy
+import inspect
+from dataclasses import fields
+from typing import Any, Dict, Iterator, Mapping, Optional, Union
+
+from mmengine.config import Config, ConfigDict
+
+from ..registry import LAYERS
+from .presets import PRESETS
+from .rules import LayerRule
+from .warehouse import WAREHOUSE_OPTIONS
+from .words import METHODS, nearest, read_method
+
+__all__ = ['check_rule', 'make_stock_', 'with_dynamic_convolutions']
+
+_WRAPPER = 'DynamicBackbone'
+_HOOK = 'TemperatureHook'
+#: Norms of FDConv's gates; some recipes name the norms that do not decay.
+_GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
+#: KernelWarehouse's authors have no U-Net; here the convolutions of a level,
+#: on both sides of the U, share one warehouse.
+_UNET_WAREHOUSES = {
+    r'encoder\.(\d+)\.\d+\.convs\.(\d+)\.conv': r'stage\1_layerenc_conv\2',
+    r'decoder\.(\d+)\.conv_block\.convs\.(\d+)\.conv': (
+        r'stage\1_layerdec_conv\2'
+    ),
+}
+_BASIC_BLOCK_DEPTHS = (10, 18, 34)
+
+
+def with_dynamic_convolutions(
+    cfg: Config,
+    method: str,
+    options: Optional[Mapping[str, Any]] = None,
+    rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
+) -> Config:
+    """Give every backbone of a config the layers of a method.
+
+    The backbone goes into a :func:`DynamicBackbone` with the layer's config
+    from the method's file, in the form that suits the backbone; mmfdconv
+    joins ``custom_imports``; a method that learns nothing without a
+    temperature schedule gets one, over a share of the training; and a recipe
+    that spares norms of weight decay by name spares those of gates, too.
+
+    A config that is dynamic already gets this method in place of the one that
+    it has: what that one brought, its rule included, goes. A config may say
+    of its backbone ``dynamic_rule=...`` and ``warehouse_names=...``; they go
+    before the preset and KernelWarehouse's own names.
+
+    Args:
+        cfg: A loaded config of mmdet, mmseg or mmpretrain, of either style.
+        method: One of :data:`METHODS`; ``'stock'`` takes dynamic layers out.
+        options: What to change of the method's ``conv_cfg``; dots lead into
+            dicts, as in ``{'fbm_cfg.mask': 'nearest64'}``.
+        rule: Which layers, see :func:`convert_dynamic_`; None: the preset
+            of backbone and method.
+
+    Returns:
+        A new config, complete in itself.
+
+    Raises:
+        ValueError: The method, an option or a preset does not exist, or the
+            config has no backbone.
+    """
+    if method not in METHODS:
+        raise ValueError(
+            f'method must be one of {", ".join(METHODS)}, got {method!r}; '
+            f'{nearest(str(method), METHODS)}'
+        )
+    cfg = copy.deepcopy(cfg)
+    make_stock_(cfg)
+    if method == 'stock':
+        if options or rule is not None:
+            raise ValueError(
+                "method='stock' has neither options nor a rule, got "
+                f'options={options!r}, rule={rule!r}'
+            )
+        return cfg
+    holders = list(_holders(cfg.get('model')))
+    if not holders:
+        raise ValueError(
+            'config: its model has no backbone=dict(type=...), so there is '
+            'nothing to make dynamic'
+        )
+    entry = read_method(method)
+    if rule is None:
+        rule = cfg.get('dynamic_rule')
+    check_rule(rule)
+    for holder in holders:
+        inner = holder['backbone']
+        conv_cfg = ConfigDict(copy.deepcopy(entry.dynamic_conv_cfg))
+        conv_cfg.update(_suited(conv_cfg.type, inner, cfg))
+        holder['backbone'] = ConfigDict(
+            type=_WRAPPER,
+            backbone=inner,
+            conv_cfg=_changed(conv_cfg, options or {}),
+        )
+        if rule is not None:
+            holder['backbone']['rule'] = _as_config(rule)
+    _import_mmfdconv(cfg)
+    _schedule_temperature(cfg, entry)
+    if entry.dynamic_conv_cfg.type == 'FDConv':
+        _spare_gate_norms(cfg)
+    return cfg
+
+
+def make_stock_(cfg: Config) -> bool:
+    """Take dynamic layers out of a config, and what they brought, in place.
+
+    Returns:
+        Whether there were any.
+    """
+    found = _make_stock_(cfg.get('model'))
+    hooks = cfg.get('custom_hooks')
+    if found and hooks:
+        rest = [hook for hook in hooks if _type_name(hook) != _HOOK]
+        cfg.custom_hooks = rest
+        if not rest:
+            cfg.pop('custom_hooks')
+    keys = _custom_keys(cfg)
+    if found and keys:
+        for name in _GATE_NORMS:
+            dict.pop(keys, name, None)
+    return found
+
+
+def _make_stock_(node: Any) -> bool:
+    """Take the dynamic layers out below a node, in place."""
+    changed = False
+    if isinstance(node, dict):
+        if _type_name(node) == _WRAPPER:
+            inner = ConfigDict(node['backbone'])
+            for name in ('init_cfg', 'pretrained'):  # replace the inner ones
+                if name in node:
+                    inner[name] = node[name]
+            node.clear()
+            node.update(inner)
+            changed = True
+        conv_cfg = node.get('conv_cfg')
+        if isinstance(conv_cfg, dict) and _type_name(conv_cfg) in LAYERS:
+            node['conv_cfg'] = None
+            changed = True
+        children = list(node.values())
+    elif isinstance(node, (list, tuple)):
+        children = node
+    else:
+        return False
+    for child in children:
+        changed |= _make_stock_(child)
+    return changed
+
+
+def _type_name(node: Any) -> str:
+    """The class that a node names, by name, class or dotted path."""
+    kind = node.get('type') if isinstance(node, Mapping) else None
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+
+
+def _holders(node: Any) -> Iterator[Dict[str, Any]]:
+    """Yield every dict below a node that has a backbone with a type."""
+    if isinstance(node, (list, tuple)):
+        children = node
+    elif isinstance(node, dict):
+        children = list(node.values())
+        backbone = node.get('backbone')
+        if isinstance(backbone, dict) and 'type' in backbone:
+            yield node
+            children = [c for c in children if c is not backbone]
+    else:
+        return
+    for child in children:
+        yield from _holders(child)
+
+
+# --------------------------------------------------------- conv_cfg and rule
+
+
+def _suited(
+    kind: str, backbone: Mapping[str, Any], cfg: Config
+) -> Dict[str, Any]:
+    """What a layer of this kind needs in this backbone.
+
+    Args:
+        kind: ``type`` of the ``conv_cfg``.
+        backbone: Config of the backbone.
+        cfg: May have ``warehouse_names``.
+    """
+    name = _type_name(backbone)
+    timm = str(backbone.get('model_name', ''))
+    if kind == 'KWConv':
+        if 'warehouse_names' in cfg:
+            return dict(warehouse_names=cfg.warehouse_names)
+        if name == 'UNet':
+            return dict(warehouse_names=dict(_UNET_WAREHOUSES))
+    if kind == 'FDConv':
+        # The published gate would leave ConvNeXt's 7x7 depthwise kernels
+        # static; that they are dynamic is a choice of this project.
+        if 'ConvNeXt' in name or timm.startswith('convnext'):
+            return dict(use_fdconv_if_k_in=[1, 3, 7])
+    if kind == 'DCDConv':
+        # Its spatial form, which its authors put into blocks of 3x3 kernels.
+        depth = backbone.get('depth')
+        if name in ('UNet', 'VGG') or depth in _BASIC_BLOCK_DEPTHS:
+            return dict(squeeze_size=2)
+        if timm.rstrip('d') in ('resnet10t', 'resnet18', 'resnet34'):
+            return dict(squeeze_size=2)
+    return {}
+
+
+def _changed(
+    conv_cfg: ConfigDict, options: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """Give a ``conv_cfg`` other options, and refuse unknown ones."""
+    parameters = inspect.signature(LAYERS[conv_cfg.type]).parameters.values()
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    known |= set(conv_cfg) - {'type'}
+    if conv_cfg.type == 'KWConv':
+        known |= {*WAREHOUSE_OPTIONS, 'sharing_range', 'warehouse_names'}
+        known -= {'warehouse', 'warehouse_index', 'layer_index'}
+    for option in options:
+        name = option.partition('.')[0]
+        if name not in known:
+            raise ValueError(
+                f'options: {conv_cfg.type} has no option {name!r}; '
+                f'{nearest(name, sorted(known))}'
+            )
+    changed = Config(dict(conv_cfg=conv_cfg))
+    changed.merge_from_dict({f'conv_cfg.{k}': v for k, v in options.items()})
+    return changed.conv_cfg
+
+
+def check_rule(rule: Union[LayerRule, Mapping[str, Any], str, None]) -> None:
+    """Refuse a rule that is none, before a model is built.
+
+    Raises:
+        ValueError: The preset or an argument of :class:`LayerRule` does not
+            exist, or a value is out of range.
+    """
+    if isinstance(rule, str) and rule not in PRESETS:
+        raise ValueError(
+            f'rule: there is no preset {rule!r}; {nearest(rule, PRESETS)}'
+        )
+    if isinstance(rule, Mapping):
+        names = [field.name for field in fields(LayerRule)]
+        for name in rule:
+            if name not in names:
+                raise ValueError(
+                    f'rule: LayerRule has no argument {name!r}; '
+                    f'{nearest(name, names)}'
+                )
+        LayerRule(**rule)
+
+
+def _as_config(rule: Union[LayerRule, Mapping[str, Any], str]) -> Any:
+    """A rule as a config can hold it."""
+    if not isinstance(rule, LayerRule):
+        return copy.deepcopy(rule)
+    stock = LayerRule()
+    return {
+        field.name: copy.deepcopy(getattr(rule, field.name))
+        for field in fields(rule)
+        if getattr(rule, field.name) != getattr(stock, field.name)
+    }
+
+
+# ------------------------------------------------------- the rest of a config
+
+
+def _import_mmfdconv(cfg: Config) -> None:
+    """Let whoever loads the config import mmfdconv, beside what it does."""
+    old = dict(cfg.get('custom_imports') or {})
+    names = old.get('imports') or []
+    names = [names] if isinstance(names, str) else list(names)
+    if 'mmfdconv' not in names:
+        names.append('mmfdconv')
+    allow = old.get('allow_failed_imports', False)
+    cfg.custom_imports = dict(imports=names, allow_failed_imports=allow)
+
+
+def _schedule_temperature(cfg: Config, entry: Mapping[str, Any]) -> None:
+    """Add the method's hook, the authors' own where they pretrain."""
+    hook = entry.get('dynamic_temperature')
+    if cfg.get('default_scope') == 'mmpretrain':
+        hook = entry.get('pretraining_temperature', hook)
+    if hook is not None:
+        hooks = list(cfg.get('custom_hooks') or [])
+        cfg.custom_hooks = [*hooks, copy.deepcopy(hook)]
+
+
+def _custom_keys(cfg: Config) -> Optional[Dict[str, Any]]:
+    wrapper = cfg.get('optim_wrapper') or {}
+    return (wrapper.get('paramwise_cfg') or {}).get('custom_keys')
+
+
+def _spare_gate_norms(cfg: Config) -> None:
+    """Treat FDConv's norms as the recipe treats those of the backbone.
+
+    Where it names norms by ``norm``, one of the two is called so already.
+    Where it decays no norm but has a key for the backbone, which goes first,
+    both need a key of their own.
+    """
+    keys = _custom_keys(cfg)
+    if not keys:
+        return
+    decay = cfg.optim_wrapper.paramwise_cfg.get('norm_decay_mult')
+    if 'norm' in keys:
+        keys[_GATE_NORMS[0]] = copy.deepcopy(keys['norm'])
+    elif decay is not None and 'backbone' in keys:
+        for name in _GATE_NORMS:
+            keys[name] = dict(keys['backbone'], decay_mult=decay)

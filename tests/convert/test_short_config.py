@@ -1,0 +1,119 @@
+"""The short file is the word, written down."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmfdconv.convert import (
+    METHODS,
+    config_path,
+    short_config,
+    with_dynamic_convolutions,
+)
+from mmfdconv.convert.words import configs_folder
+
+STOCK = {
+    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py': METHODS[1:],
+    'mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py': (
+        'fdconv',
+    ),
+    'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py': ('fdconv',),
+    'mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py': ('fkw1x',),
+    'mmseg::mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024.py': (
+        'fdconv',
+    ),
+    'mmpretrain::resnet/resnet18_8xb32_in1k.py': ('dcd', 'kw4x'),
+}
+CASES = [(config, m) for config, methods in STOCK.items() for m in methods]
+
+
+def plain(node):
+    if isinstance(node, dict):
+        return {k: plain(v) for k, v in node.items() if k != '_scope_'}
+    if isinstance(node, (list, tuple)):
+        return [plain(item) for item in node]
+    return node
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(('config', 'method'), CASES)
+def test_the_file_is_the_word(config, method, tmp_path):
+    scope = config.partition('::')[0]
+    pytest.importorskip(scope)
+    rule = dict(patterns={r'.*\.conv2': True}, otherwise=False)
+    rule = rule if method == 'odconv' else None
+    text = short_config(config, method, rule=rule)
+    assert len(text.splitlines()) <= 32
+    path = tmp_path / 'my_config.py'
+    path.write_text(text)
+    found = Config.fromfile(path)
+    word = with_dynamic_convolutions(
+        Config.fromfile(config_path(config)), method, rule=rule
+    )
+    # What the file leaves out is what the layer does by itself.
+    given = found.model.backbone.conv_cfg
+    whole = word.model.backbone.conv_cfg
+    assert {k: whole[k] for k in given if k != 'fbm_cfg'} == given
+    word.model.backbone.conv_cfg = given
+    assert plain(found.to_dict()) == plain(word.to_dict())
+
+
+def test_a_path_is_found_from_the_files_folder(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'b').mkdir()
+    stock = tmp_path / 'a' / 'stock.py'
+    stock.write_text("model = dict(backbone=dict(type='ResNet', depth=50))")
+    text = short_config(str(stock), 'fadconv', folder=tmp_path / 'b')
+    assert text.startswith("_base_ = ['../a/stock.py']")
+    path = tmp_path / 'b' / 'my_config.py'
+    path.write_text(text)
+    backbone = Config.fromfile(path).model.backbone
+    assert backbone.backbone.depth == 50
+    assert backbone.conv_cfg == dict(type='FADConv')
+
+
+@pytest.mark.parametrize(
+    ('text', 'method', 'words'),
+    [
+        ("model = dict(backbone=dict(type='A'))", 'stock', ['stock']),
+        ("model = dict(backbone=dict(type='A'))", 'odcon', ['odconv']),
+        ('model = dict()', 'odconv', ['no backbone']),
+        (
+            "model = dict(backbone=dict(type='A', conv_cfg=dict("
+            "type='FDConv')))",
+            'odconv',
+            ['dynamic already'],
+        ),
+        (
+            'from torch.optim import SGD\nmodel = dict()',
+            'odconv',
+            ['pure Python', 'DynamicBackbone'],
+        ),
+        (
+            "model = dict(parts=[dict(backbone=dict(type='A'))])",
+            'odconv',
+            ['model.parts', 'list'],
+        ),
+    ],
+)
+def test_what_cannot_be_written_down(text, method, words, tmp_path):
+    path = tmp_path / 'stock.py'
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        short_config(str(path), method)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_readme_shows_what_the_tool_writes():
+    pytest.importorskip('mmdet')
+    readme = Path(__file__).resolve().parents[2] / 'README.md'
+    text = short_config(
+        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'fdconv'
+    )
+    assert text in readme.read_text(encoding='utf-8')
+
+
+def test_configs_are_found():
+    assert (configs_folder('mmfdconv') / '_base_' / 'dynamic').is_dir()
