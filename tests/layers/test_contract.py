@@ -144,6 +144,18 @@ def test_starts_as_the_conv_it_is_built_from(method, geometry):
 
 
 @pytest.mark.core
+@pytest.mark.parametrize('scale', [1e4, 1e5, 1e8])
+@all_methods
+def test_starts_as_the_conv_whatever_the_scale(method, scale):
+    # In evaluation nothing bounds the features: norms have seen none yet.
+    cls, options = METHODS[method]
+    conv = nn.Conv2d(32, 64, 3, padding=1).eval()
+    layer = cls.from_conv(conv, **options)
+    x = scale * torch.rand(2, 32, 9, 10)
+    assert relative_error(layer(x), conv(x)) < 1e-5
+
+
+@pytest.mark.core
 @all_methods
 @all_geometries
 def test_starts_as_the_conv_it_loads(method, geometry):
@@ -278,6 +290,24 @@ def test_every_parameter_gets_a_gradient(method, geometry, batch):
     for name, parameter in layer.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.core
+@all_methods
+@pytest.mark.parametrize('groups', [1, 32])
+def test_gradients_reach_every_parameter(method, groups):
+    # Heads start at 0, what stands before them learns from the second step.
+    cls, options = METHODS[method]
+    conv = nn.Conv2d(32, 32, 3, groups=groups)
+    layer = cls.from_conv(conv, **options).train()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-2)
+    x = torch.randn(3, 32, 7, 8)
+    for _ in range(2):
+        optimizer.zero_grad()
+        layer(x).pow(3).sum().backward()
+        optimizer.step()
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.core
