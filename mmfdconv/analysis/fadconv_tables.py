@@ -4,6 +4,7 @@ Paper: arXiv:2504.03510. Models are built on the meta device.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
 import torch
@@ -16,7 +17,13 @@ from .flops import count_flops
 from .table_models import convert, cropland_resnet, deeplab, mobilenet_v2
 from .table_rows import Row
 
-__all__ = ['fadconv_multiply_adds', 'fadconv_table', 'rivals_table']
+__all__ = [
+    'fadconv_multiply_adds',
+    'fadconv_table',
+    'rivals_table',
+    'stock_row',
+    'stock_table',
+]
 
 #: KernelWarehouse: a warehouse per stage; what sees the width of the stage
 #: before belongs to that one's, as in its authors' ResNets.
@@ -36,6 +43,18 @@ _RIVALS = {
     'KW 4x': _KW,
     'FKW 4x': dict(_KW, descriptor='fat'),
 }
+#: The paper's stock models, Tables 3 to 5: millions of parameters and of
+#: multiply-adds at 512x512, by experiment. Quarter width sees four bands.
+_STOCK = {
+    'gid/unet_mobilenetv2_1xb24-50e_gid-512x512.py': (3.67, 3230.0),
+    'gid/deeplabv3plus_r18_1xb24-50e_gid-512x512.py': (16.53, 31560.0),
+    'gid/unet_r18_1xb24-50e_gid-512x512.py': (17.97, 50680.0),
+    'gid/unet_r34_1xb24-50e_gid-512x512.py': (28.08, 60350.0),
+    'hi_cna/unet_r18-quarter_1xb16-50e_hi-cna-512x512.py': (1.23, 5970.0),
+}
+#: Parameters of ResNet-18's classifier of 1000 classes. With them, and not
+#: without, DeepLabV3+ has the paper's parameters.
+_CLASSIFIER = 512 * 1000 + 1000
 #: What the paper's figures add, in millions: parameters as a difference of
 #: totals to 0.01 M, and multiply-adds. Tables 1 to 5, by encoder, experts, P.
 _FADCONV = (
@@ -94,6 +113,45 @@ def fadconv_multiply_adds(layer: FADConv) -> int:
         m.weight.numel() for m in descriptor.fusion or () if hasattr(m, 'bias')
     )
     return dct + router + fusion + layer.experts.numel()
+
+
+def stock_row(experiment: str) -> Row:
+    """Count one of the paper's stock models, of ``configs/mmseg/cropland``.
+
+    Multiply-adds are those of convolutions alone: so counted, DeepLabV3+,
+    whose decoder is a known one, has the paper's.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from .flops_report import cost_of_config
+
+    package = Path(__file__).resolve().parents[1]
+    # Where the package is installed, and in its source tree.
+    folders = package / '.mim', package.parent
+    folder = next(f for f in folders if (f / 'configs').is_dir())
+    path = folder / 'configs/mmseg/cropland' / experiment
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        cost = cost_of_config(Config.fromfile(path), (512, 512))
+    params, note = cost.total.params, ''
+    if 'deeplab' in experiment:
+        params += _CLASSIFIER
+        note = f'with a classifier of 1000 classes, {_CLASSIFIER / 1e6:.3f} M'
+    convolutions = cost.count.by(lambda name, part, op: op)['convolution']
+    return Row(
+        path.name.partition('_1x')[0],
+        'stock',
+        params / 1e6,
+        _STOCK[experiment][0],
+        convolutions / 1e6,
+        _STOCK[experiment][1],
+        note,
+    )
+
+
+def stock_table() -> List[Row]:
+    """All of the paper's stock models; needs mmseg and mmpretrain."""
+    return [stock_row(experiment) for experiment in _STOCK]
 
 
 def _unet_rule(depth: int) -> LayerRule:

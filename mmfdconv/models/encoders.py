@@ -4,9 +4,10 @@ Paper: arXiv:2504.03510. It names ResNet-18 and -34 as encoders of a U-Net and
 DeepLabV3+ with ResNet-18, and counts what dynamic convolutions add to them.
 Those counts say what the encoders are: the U-Net's have a second convolution,
 as wide as the first, before the stages; DeepLabV3+'s includes its ASPP of full
-(not separable) convolutions with a 1x1 projection. Strides and dilations are
-not in the counts; chosen here are those of the stock ResNet and, for
-DeepLabV3+, of its authors at output stride 16.
+(not separable) convolutions with a 1x1 projection. That the second convolution
+follows the pooling is what the sizes of the whole models ask for, full and
+quarter width together; so do strides, those of the stock ResNet and, for
+DeepLabV3+, of output stride 16. Its dilations are those of its authors.
 """
 
 from typing import Any, Sequence, Tuple
@@ -24,7 +25,7 @@ __all__ = ['DeepLabResNet', 'UNetResNet']
 class UNetResNet(ResNet):
     """ResNet with a second convolution up front, whose map is an output too.
 
-    Between the stock stem and its pooling stands a 3x3 convolution
+    Between the stem's pooling and the stages stands a 3x3 convolution
     (``stem_conv2``) with a norm and ReLU. All other names are the stock ones,
     so that checkpoints of stock ResNets load.
 
@@ -67,9 +68,9 @@ class UNetResNet(ResNet):
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """Maps of the stem and of the stages, fine to coarse."""
         x = self.relu(self.norm1(self.conv1(x)))
-        x = self.relu(self.stem_norm2(self.stem_conv2(x)))
         outs = [x]
         x = self.maxpool(x)
+        x = self.relu(self.stem_norm2(self.stem_conv2(x)))
         for index, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
             if index in self.out_indices:

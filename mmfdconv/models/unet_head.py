@@ -1,13 +1,13 @@
 """U-Net decoder for the stages of any backbone.
 
 Ronneberger et al., arXiv:1505.04597. FADConv's paper (arXiv:2504.03510)
-decodes with one and leaves its widths open. Differs from the original in:
+decodes with one and leaves its form open. Differs from the original in:
 padded convolutions, so that a skip connection needs no crop, and batch norm.
 mmsegmentation has a U-Net as a backbone, whose decoder takes its own encoder
 only.
 """
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Union
 
 import torch
 from mmcv.cnn import ConvModule
@@ -44,9 +44,15 @@ class UNetHead(BaseDecodeHead):
         upsample: ``'bilinear'`` or ``'transposed'``.
         scales: Factor of every level's upsampling. A bilinear one needs it
             only where there is no skip connection. Defaults to 2 everywhere.
+        up_channels: Width that every level's transposed convolution gives,
+            coarse to fine; None leaves it what it was.
+        up_kernel_size: Of transposed convolutions, at least every factor;
+            None, or a factor of 1, for the factor itself. A larger one is
+            padded, so that the map grows by the factor all the same.
         skip_channels: Reduce skip connections to these widths by a 1x1
             convolution, fine to coarse; None leaves them as they are.
-        num_convs: 3x3 convolutions of every level.
+        num_convs: 3x3 convolutions of a level: a number for all, or one for
+            each. A level without one has the width of what it joins.
 
     The other arguments are those of mmseg's ``BaseDecodeHead``.
 
@@ -68,7 +74,9 @@ class UNetHead(BaseDecodeHead):
         upsample: str = 'bilinear',
         scales: Optional[Sequence[int]] = None,
         skip_channels: Optional[Sequence[int]] = None,
-        num_convs: int = 2,
+        num_convs: Union[int, Sequence[int]] = 2,
+        up_channels: Optional[Sequence[int]] = None,
+        up_kernel_size: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
         for name, value in dict(
@@ -88,8 +96,16 @@ class UNetHead(BaseDecodeHead):
             raise ValueError(
                 f'upsample must be one of {_UPSAMPLE}, got {upsample!r}'
             )
-        if num_convs < 1:
-            raise ValueError(f'num_convs must be >= 1, got {num_convs}')
+        if isinstance(num_convs, int):
+            num_convs = [num_convs] * len(channels)
+        if len(num_convs) != len(channels) or any(n < 0 for n in num_convs):
+            raise ValueError(
+                f'num_convs must be {len(channels)} numbers >= 0, one for '
+                f'each of channels, or one for all, got {num_convs!r}'
+            )
+        self._check_up(
+            upsample, len(channels), scales, up_channels, up_kernel_size
+        )
         super().__init__(
             list(in_channels),
             channels[-1],
@@ -119,16 +135,24 @@ class UNetHead(BaseDecodeHead):
         before = in_channels[-1]
         self.ups = nn.ModuleList()
         self.levels = nn.ModuleList()
-        for width, skip, scale in zip(channels, skips, scales):
-            self.ups.append(self._up(before, scale))
+        for index, (width, skip, scale) in enumerate(
+            zip(channels, skips, scales)
+        ):
+            wide = before if up_channels is None else up_channels[index]
+            self.ups.append(self._up(before, wide, scale, up_kernel_size))
             convs: List[nn.Module] = []
-            for index in range(num_convs):
-                inputs = before + skip if index == 0 else width
+            before = wide + skip
+            for _ in range(num_convs[index]):
                 convs.append(
-                    ConvModule(inputs, width, 3, padding=1, **options)
+                    ConvModule(before, width, 3, padding=1, **options)
+                )
+                before = width
+            if before != width:
+                raise ValueError(
+                    f'channels must be {before} where num_convs is 0, the '
+                    f'width that a level joins, got {width} at {index}'
                 )
             self.levels.append(nn.Sequential(*convs))
-            before = width
 
     @staticmethod
     def _check(
@@ -159,10 +183,48 @@ class UNetHead(BaseDecodeHead):
                 f'{skip_channels!r}'
             )
 
-    def _up(self, width: int, scale: int) -> nn.Module:
-        if self.upsample == 'bilinear' or scale == 1:
+    @staticmethod
+    def _check_up(
+        upsample: str,
+        levels: int,
+        scales: Sequence[int],
+        up_channels: Optional[Sequence[int]],
+        up_kernel_size: Optional[int],
+    ) -> None:
+        given = dict(up_channels=up_channels, up_kernel_size=up_kernel_size)
+        for name, value in given.items():
+            if value is not None and upsample != 'transposed':
+                raise ValueError(
+                    f"{name} is for upsample='transposed'; with {upsample!r} "
+                    f'it must be None, got {value!r}'
+                )
+        if up_channels is not None and len(up_channels) != levels:
+            raise ValueError(
+                f'up_channels must be {levels} widths, one for each of '
+                f'channels, got {up_channels!r}'
+            )
+        if up_kernel_size is not None and up_kernel_size < max(scales):
+            raise ValueError(
+                'up_kernel_size must be at least the largest of scales, '
+                f'{max(scales)}, got {up_kernel_size}'
+            )
+
+    def _up(
+        self, inputs: int, width: int, scale: int, kernel_size: Optional[int]
+    ) -> nn.Module:
+        if self.upsample == 'bilinear':
             return nn.Identity()
-        return nn.ConvTranspose2d(width, width, scale, scale)
+        if scale == 1 and inputs == width:
+            return nn.Identity()
+        if kernel_size is None or scale == 1:
+            kernel_size = scale
+        # (size - 1) * scale - 2 * padding + kernel_size + the rest is
+        # scale * size
+        padding = (kernel_size - scale + 1) // 2
+        rest = 2 * padding + scale - kernel_size
+        return nn.ConvTranspose2d(
+            inputs, width, kernel_size, scale, padding, output_padding=rest
+        )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits of every class, ``(B, num_classes, H', W')``."""

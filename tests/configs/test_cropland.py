@@ -21,6 +21,7 @@ from PIL import Image
 from mmfdconv.analysis.fadconv_tables import (
     fadconv_multiply_adds,
     rivals_table,
+    stock_row,
 )
 from mmfdconv.convert import build_dynamic
 from mmfdconv.layers import DynamicConv2d
@@ -124,6 +125,26 @@ def test_rivals_add_what_the_table_says():
         assert row.params == report.added_params / 1e6, row
         # Kernels are mixed out of more than is added, and routers run.
         assert row.madds > row.params
+
+
+# Millions of parameters and of multiply-adds at 512x512 of the stock models,
+# the paper's (Tables 3 to 5); quarter width sees the four bands of Hi-CNA.
+STOCK = {
+    GID.format('unet_mobilenetv2'): (3.67, 3230),
+    GID.format('deeplabv3plus_r18'): (16.53, 31560),
+    GID.format('unet_r18'): (17.97, 50680),
+    GID.format('unet_r34'): (28.08, 60350),
+    HI_CNA.format('unet_r18-quarter'): (1.23, 5970),
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('name', STOCK)
+def test_stock_models_are_as_large_as_the_papers(name):
+    row = stock_row(name)
+    assert (row.paper_params, row.paper_madds) == STOCK[name]
+    assert row.params == pytest.approx(row.paper_params, rel=0.01)
+    assert row.madds == pytest.approx(row.paper_madds, rel=0.01)
 
 
 # ----------------------------------------------------------------- recipes
@@ -238,6 +259,8 @@ def _shrink(cfg, name, data):
         stock.update(stem_channels=8, aspp_channels=16)
         head.in_channels = [8, 16]
     head.channels = [8] * len(head.channels)
+    if head.up_channels:
+        head.up_channels = [8] * len(head.up_channels)
     cfg.model.data_preprocessor.size = (SIDE, SIDE)
     for split in ('train', 'val'):
         root = data[name.split('/')[0]]

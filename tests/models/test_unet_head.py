@@ -154,6 +154,41 @@ def test_transposed_crops_what_was_rounded_up():
     torch.testing.assert_close(seen[1][:, 4:], expected)
 
 
+@pytest.mark.core
+@pytest.mark.parametrize('scale', [1, 2, 3])
+@pytest.mark.parametrize('kernel_size', [3, 4, 5])
+def test_a_larger_kernel_grows_the_map_by_the_factor(kernel_size, scale):
+    head = _head(
+        in_channels=[4],
+        channels=[3],
+        scales=[scale],
+        num_convs=0,
+        upsample='transposed',
+        up_channels=[3],
+        up_kernel_size=kernel_size,
+    )
+    (up,) = head.ups
+    assert up(torch.randn(1, 4, 5, 6)).shape == (1, 3, 5 * scale, 6 * scale)
+    size = kernel_size if scale > 1 else 1
+    assert up.weight.shape == (4, 3, size, size)
+
+
+def test_convolutions_level_by_level():
+    head = _head(
+        in_channels=[4, 6],
+        channels=[5, 7, 7],
+        upsample='transposed',
+        up_channels=[4, 3, 7],
+        num_convs=[1, 2, 0],
+    )
+    assert [up.out_channels for up in head.ups] == [4, 3, 7]
+    assert [
+        [conv.conv.weight.shape[:2] for conv in level] for level in head.levels
+    ] == [[(5, 8)], [(7, 3), (7, 7)], []]
+    maps = [torch.randn(1, 4, 8, 8), torch.randn(1, 6, 4, 4)]
+    assert head(maps).shape == (1, 3, 32, 32)
+
+
 @pytest.mark.parametrize('upsample', ['bilinear', 'transposed'])
 def test_every_parameter_learns(upsample):
     torch.manual_seed(0)
@@ -190,7 +225,19 @@ def test_takes_dynamic_convolutions():
         (dict(scales=[2, 2, 2, 2, 0]), 'scales must be 5 factors'),
         (dict(skip_channels=[8]), 'skip_channels must be 4 widths'),
         (dict(upsample='nearest'), "'bilinear', 'transposed'.*'nearest'"),
-        (dict(num_convs=0), 'num_convs must be >= 1, got 0'),
+        (dict(num_convs=-1), 'num_convs must be 5 numbers >= 0'),
+        (dict(num_convs=[2, 2]), 'num_convs must be 5 numbers >= 0'),
+        (dict(num_convs=0), 'channels must be 96 where num_convs is 0'),
+        (dict(up_channels=[8] * 5), "up_channels is for .*'bilinear'"),
+        (dict(up_kernel_size=4), "up_kernel_size is for .*'bilinear'"),
+        (
+            dict(upsample='transposed', up_channels=[8]),
+            'up_channels must be 5 widths',
+        ),
+        (
+            dict(upsample='transposed', up_kernel_size=1),
+            'up_kernel_size must be at least .* 2, got 1',
+        ),
     ],
 )
 def test_wrong_options(options, match):

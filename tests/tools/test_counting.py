@@ -51,7 +51,7 @@ def test_paper_tables(tool, tmp_path):
         'analysis/paper_tables.py', '--format', 'csv', '--out', 'out.csv'
     )
     assert result.returncode == 0, result.stdout[-4000:]
-    assert len((tmp_path / 'out.csv').read_text().splitlines()) == 36
+    assert len((tmp_path / 'out.csv').read_text().splitlines()) == 41
     result = tool('analysis/paper_tables.py', '--out', 'none/out.csv')
     assert result.returncode == 1
     assert "paper_tables.py: error: out: the folder 'none'" in result.stdout
