@@ -16,7 +16,6 @@ from .landcover import (
 from .registered import GIDDataset, HiCNADataset
 from .shapes import make_shapes
 from .shapes_drawing import CLASSES as SHAPES_CLASSES
-from .shapes_drawing import PALETTE as SHAPES_PALETTE
 
 __all__ = [
     'GID_BANDS',
@@ -26,7 +25,6 @@ __all__ = [
     'HI_CNA_CLASSES',
     'HI_CNA_PALETTE',
     'SHAPES_CLASSES',
-    'SHAPES_PALETTE',
     'GIDDataset',
     'HiCNADataset',
     'LoadGeoTIFF',

@@ -16,16 +16,6 @@ import numpy as np
 CLASSES = ('disc', 'square', 'triangle', 'star', 'ring', 'cross')
 """Names of the classes, in the order of their indices."""
 
-PALETTE = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""One RGB colour per class, told apart by colour-blind readers too."""
-
 _SHAPES_PER_IMAGE = (4, 7)  # both included
 _RADIUS = (0.12, 0.26)  # as a part of the image's side
 _MIN_VISIBLE = 0.5  # of a shape's own area

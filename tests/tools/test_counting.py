@@ -55,15 +55,3 @@ def test_paper_tables(tool, tmp_path):
     result = tool('analysis/paper_tables.py', '--out', 'none/out.csv')
     assert result.returncode == 1
     assert "paper_tables.py: error: out: the folder 'none'" in result.stdout
-
-
-def test_hook_cost(tool):
-    options = ('--shape', '32x64', '--batch', '1', '--rounds', '1')
-    script = 'analysis/hook_cost.py'
-    result = tool(script, '--model', 'resnet18', *options)
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert 'FDConv resnet18 at 1x32x64 on cpu' in result.stdout
-    assert '% of a step' in result.stdout
-    result = tool(script, '--model', 'vgg')
-    assert result.returncode == 1
-    assert 'hook_cost.py: error: model must be' in result.stdout

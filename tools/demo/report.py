@@ -1,21 +1,18 @@
-"""Say how the demo went: average precision, a picture, and the curves."""
+"""Say how the demo went: average precision, pictures, and the curves."""
 
 import argparse
 import json
-import pickle
 import sys
 from pathlib import Path
 from typing import Dict
 
-from mmfdconv.analysis import plot_detections, plot_training
-from mmfdconv.datasets import SHAPES_PALETTE
+from mmfdconv.analysis import plot_training
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('work_dir', type=Path, help='where the demo wrote')
-    parser.add_argument('data', type=Path, help='folder of the dataset')
     parser.add_argument(
         '--seconds', type=int, help='how long the demo took until here'
     )
@@ -29,11 +26,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def only(work_dir: Path, pattern: str) -> Path:
-    """Return the one file of the demo that fits; the work dir was clean."""
+    """Return the one path of the demo that fits; the work dir was clean."""
     found = sorted(work_dir.glob(pattern))
     if len(found) != 1:
         raise ValueError(
-            f'work_dir: {str(work_dir)!r} must hold exactly one file '
+            f'work_dir: {str(work_dir)!r} must hold exactly one '
             f'{pattern!r}, found {len(found)}; run the demo anew'
         )
     return found[0]
@@ -53,25 +50,17 @@ def main() -> None:
     try:
         metrics = json.loads(only(args.work_dir, 'test/*/*.json').read_text())
         scalars = only(args.work_dir, 'train/*/vis_data/scalars.json')
-        with (args.work_dir / 'predictions.pkl').open('rb') as file:
-            predictions = pickle.load(file)  # written by the demo itself
+        pictures = only(args.work_dir, 'test/*/predictions')
         curves = plot_training(
             scalars,
             args.work_dir / 'curves.png',
             title='Mask R-CNN with an FDConv ResNet-18 on shapes',
         )
-        picture = plot_detections(
-            predictions,
-            args.data / 'annotations' / 'instances_val.json',
-            args.data / 'val',
-            args.work_dir / 'predictions.png',
-            palette=SHAPES_PALETTE,
-        )
     except (OSError, ValueError) as error:
         sys.exit(f'report.py: error: {error}')
 
     print_metrics(metrics)
-    print(f'\nPredicted masks beside the annotated ones:  {picture}')
+    print(f'\nPredicted masks beside the annotated ones:  {pictures}')
     print(f'Loss and AP over the training:              {curves}')
     if args.seconds is not None:
         minutes, seconds = divmod(args.seconds, 60)

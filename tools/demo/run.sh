@@ -31,7 +31,7 @@ fi
 say '3/4 Testing the checkpoint'
 CHECKPOINT=$(cat "$WORK_DIR/train/last_checkpoint")
 "$PYTHON" tools/test.py "$CONFIG" "$CHECKPOINT" \
-    --work-dir "$WORK_DIR/test" --out "$WORK_DIR/predictions.pkl"
+    --work-dir "$WORK_DIR/test" --show-dir predictions
 
 say '4/4 Result'
-"$PYTHON" tools/demo/report.py "$WORK_DIR" "$DATA" --seconds "$SECONDS"
+"$PYTHON" tools/demo/report.py "$WORK_DIR" --seconds "$SECONDS"

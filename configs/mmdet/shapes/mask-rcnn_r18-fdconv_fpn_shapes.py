@@ -7,6 +7,15 @@ _base_ = [
 custom_imports = dict(imports=['mmfdconv'], allow_failed_imports=False)
 
 classes = ('disc', 'square', 'triangle', 'star', 'ring', 'cross')
+# Okabe and Ito's colours, which colour-blind readers tell apart, too.
+palette = [
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+]
 channels = 64  # of the pyramid and the heads, 256 in the stock config
 extractor = dict(
     out_channels=channels,
@@ -97,7 +106,7 @@ train_dataloader = dict(
     batch_size=4,
     dataset=dict(
         data_root=data_root,
-        metainfo=dict(classes=classes),
+        metainfo=dict(classes=classes, palette=palette),
         ann_file='annotations/instances_train.json',
         data_prefix=dict(img='train/'),
         filter_cfg=dict(min_size=8),
@@ -109,7 +118,7 @@ val_dataloader = dict(
     batch_size=8,
     dataset=dict(
         data_root=data_root,
-        metainfo=dict(classes=classes),
+        metainfo=dict(classes=classes, palette=palette),
         ann_file='annotations/instances_val.json',
         data_prefix=dict(img='val/'),
         pipeline=test_pipeline,
