@@ -96,8 +96,6 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     py_modules=[f'{PACKAGE}_cli'],
     entry_points={'console_scripts': [f'{PACKAGE} = {PACKAGE}_cli:main']},
-    # The template of the interactive figures.
-    package_data={PACKAGE: ['analysis/figures/page.html']},
     python_requires='>=3.8',
     # Empty on purpose: installing mmfdconv must never replace someone's torch,
     # mmcv or toolbox. requirements/ holds the two tested sets of versions.

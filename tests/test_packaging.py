@@ -97,7 +97,6 @@ def test_wheel_carries_modules_configs_and_tools(wheel):
         if '.mim' not in path.parts
     }
     expected.add('mmfdconv_cli.py')
-    expected.add('mmfdconv/analysis/figures/page.html')
     expected.add('mmfdconv/.mim/model-index.yml')
     for folder in ('configs', 'tools'):
         expected |= {

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .canvas import OKABE_ITO, new_figure, save_figure, unit_colour
+from .figures.canvas import COLOURS, new_figure, plain_axes, save_figure
 from .outputs import PathLike
 from .runs import Group, RunLog, read_scalars
 
@@ -22,7 +22,7 @@ COCO_METRICS = {
 Curve = Tuple[List[float], List[float]]
 
 # Yellow is hard to see on white.
-_COLOURS = [c for c in OKABE_ITO if c != (240, 228, 66)]
+_COLOURS = [c for c in COLOURS if c != '#f0e442']
 _MARKERS = 'osD^vPX'
 _STYLES = ('-', '--', ':')
 _POINTS = 100  # of a loss curve that is not by epoch
@@ -66,15 +66,15 @@ def plot_training(
         left.plot(
             *losses[name],
             label='total' if whole else name.replace('loss_', ''),
-            color=unit_colour(OKABE_ITO[-1 if whole else (number - 1) % 7]),
+            color=COLOURS[-1 if whole else (number - 1) % 7],
             linewidth=2.2 if whole else 1.3,
             zorder=3 if whole else 2,
         )
     left.set(title='Loss on train', ylabel='loss', ylim=(0, None))
 
     for number, name in enumerate(found):
-        colour = unit_colour(OKABE_ITO[number % 8])
-        right.plot(*found[name], color=colour, marker='o', label=metrics[name])
+        style = dict(color=COLOURS[number % 8], marker='o')
+        right.plot(*found[name], label=metrics[name], **style)
     right.set(title='Average precision on val', ylabel='AP', ylim=(0, 1))
     if not found:
         right.text(
@@ -85,9 +85,8 @@ def plot_training(
             transform=right.transAxes,
         )
     for axes in (left, right):
-        axes.set(xlabel='iteration', xlim=(0, train[-1]['iter'] * 1.02))
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
+        end = train[-1]['iter'] * 1.02
+        plain_axes(axes, xlabel='iteration', xlim=(0, end))
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
     return save_figure(figure, out)
@@ -148,7 +147,7 @@ def plot_runs(
         axes.set_visible(False)
     for number, group in enumerate(groups):
         style = dict(
-            color=unit_colour(_COLOURS[number % len(_COLOURS)]),
+            color=_COLOURS[number % len(_COLOURS)],
             marker=_MARKERS[number % len(_MARKERS)],
             linestyle=_STYLES[number // len(_COLOURS) % len(_STYLES)],
             label=group.name,
@@ -160,10 +159,9 @@ def plot_runs(
             _draw(axes, curves, style)
     heads = [(names or {}).get(metric, metric) for metric in metrics]
     for axes, head in zip(grid, ['loss, training', *heads]):
-        axes.set(title=head, xlabel='epoch' if by_epoch else 'iteration')
+        unit = 'epoch' if by_epoch else 'iteration'
+        plain_axes(axes, title=head, xlabel=unit)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
     figure.legend(
         *grid[0].get_legend_handles_labels(),
         loc='outside lower center',

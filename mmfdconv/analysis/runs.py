@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..hooks.dynamic_log import PREFIXES
 from .outputs import PathLike
 
 __all__ = [
@@ -24,6 +23,8 @@ __all__ = [
 
 Point = Dict[str, Any]
 
+# What the entries of DynamicConvLogHook begin with.
+_HOOK = ('gates/', 'bands/')
 # What the log has beside metrics.
 _NO_METRICS = {'step', 'iter', 'epoch', 'time', 'data_time', 'memory', 'lr'}
 
@@ -74,7 +75,7 @@ def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
     Returns:
         The lines of training, each with its ``iter``, and the lines of
         validation, each with the ``iter`` of the training before it. Those
-        of :class:`~mmfdconv.hooks.DynamicConvLogHook` are neither.
+        of ``DynamicConvLogHook`` are neither.
     """
     train: List[dict] = []
     val: List[dict] = []
@@ -90,7 +91,7 @@ def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
             ) from error
         if 'iter' in values:
             train.append(values)
-        elif not any(key.startswith(PREFIXES) for key in values):
+        elif not any(key.startswith(_HOOK) for key in values):
             iteration = train[-1]['iter'] if train else 0
             val.append(dict(values, iter=iteration))
     return train, val

@@ -2,6 +2,7 @@
 
 import difflib
 from contextlib import contextmanager
+from pathlib import Path
 from typing import (
     Any,
     Callable,
@@ -14,71 +15,101 @@ from typing import (
     Tuple,
 )
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
+from ..engine.weights import load_weights
 from ..layers.base import DynamicConv2d
 from ..layers.linear import OnTokens
+from .config_data import pad_picture, read_image
 from .config_models import build_model, one_line
 
-__all__ = [
-    'Seen',
-    'dynamic_layers',
-    'extract',
-    'load_model',
-    'pick_layer',
-    'watch',
-]
+__all__ = ['Subject', 'dynamic_layers', 'extract', 'pick_layer', 'watch']
 
 #: Says why a layer does not fit a figure; None where it does.
 Misfit = Callable[[nn.Module], Optional[str]]
 
 
-def load_model(
-    cfg: Config,
-    checkpoint: Optional[str] = None,
-    device: str = 'cpu',
-    seed: int = 0,
-) -> nn.Module:
-    """Build a config's model, to be looked at.
+class Subject(NamedTuple):
+    """A config's model and what to call it."""
 
-    Args:
-        cfg: Of mmdet, mmseg or mmpretrain.
-        checkpoint: Its weights. None: an untrained model, as it was built;
-            weights that the config would start from are not fetched.
-        device: Where to put it.
-        seed: For the weights of an untrained model.
+    cfg: Config
+    model: nn.Module
+    state: str  # trained or not, by which checkpoint
 
-    Returns:
-        The model in evaluation mode.
+    @classmethod
+    def load(
+        cls,
+        cfg: Config,
+        checkpoint: Optional[str] = None,
+        device: str = 'cpu',
+        seed: int = 0,
+    ) -> 'Subject':
+        """Build a config's model, to be looked at, in evaluation mode.
 
-    Raises:
-        ValueError: The config has no model, or the checkpoint is not its.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
-    torch.manual_seed(seed)
-    model = build_model(cfg)
-    if checkpoint is not None:
+        Args:
+            cfg: Of mmdet, mmseg or mmpretrain.
+            checkpoint: Its weights. None: an untrained model, as it was
+                built; weights that the config would start from are not
+                fetched.
+            device: Where to put it.
+            seed: For the weights of an untrained model.
+
+        Raises:
+            ValueError: The config has no model, or the checkpoint is not its.
+        """
+        init_default_scope(cfg.get('default_scope', 'mmengine'))
+        torch.manual_seed(seed)
+        model, state = build_model(cfg), 'untrained'
+        if checkpoint is not None:
+            load_weights(model, checkpoint)
+            state = f'trained ({Path(checkpoint).name})'
         try:
-            load_checkpoint(
-                model, checkpoint, 'cpu', strict=True, logger='silent'
+            return cls(cfg, model.to(device).eval(), state)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f'device: {device!r}: {one_line(error)}'
+            ) from error
+
+    def title(self, name: str, layer: nn.Module) -> str:
+        """Say which layer a figure shows, of which model."""
+        size = 'x'.join(map(str, layer.kernel_size))
+        return (
+            f'{name}: {type(layer).__name__} {layer.in_channels} to '
+            f'{layer.out_channels} channels, {size}, {self.state}'
+        )
+
+    def input_of(self, name: str, image: str) -> Tuple[Tensor, np.ndarray]:
+        """Run on an image, to see what a layer takes.
+
+        Args:
+            name: The layer's.
+            image: A file.
+
+        Returns:
+            The layer's input ``(1, C, H, W)`` and the image as the model saw
+            it, ``(H, W, 3)`` of uint8.
+
+        Raises:
+            ValueError: The image cannot be read, or the layer does not run.
+        """
+        batch, picture = read_image(self.cfg, image)
+        with watch({name: self.model.get_submodule(name)}) as seen:
+            data = extract(self.model, batch, [name])
+        if name not in seen:
+            raise ValueError(
+                f'layer: {name!r} does not run when the model extracts '
+                'features'
             )
-        except RuntimeError as error:
+        if seen[name].dim() != 4:
             raise ValueError(
-                f'checkpoint: {checkpoint!r} does not fit the model of the '
-                f'config: {one_line(error)}'
-            ) from error
-        except Exception as error:  # torch raises many kinds for broken files
-            raise ValueError(
-                f'checkpoint: {checkpoint!r} cannot be read: {one_line(error)}'
-            ) from error
-    try:
-        return model.to(device).eval()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device: {device!r}: {one_line(error)}') from error
+                f'layer: {name!r} takes tokens without positions, of shape '
+                f'{tuple(seen[name].shape)}; its features have no frequencies'
+            )
+        return seen[name], pad_picture(picture, data['inputs'].shape[2:])
 
 
 # ----------------------------------------------------------------- layers
@@ -105,12 +136,9 @@ def dynamic_layers(model: nn.Module) -> Dict[str, DynamicConv2d]:
 
 
 def pick_layer(
-    model: nn.Module,
-    name: Optional[str],
-    misfit: Misfit,
-    candidates: Optional[Mapping[str, nn.Module]] = None,
+    model: nn.Module, name: Optional[str], misfit: Misfit
 ) -> Tuple[str, nn.Module]:
-    """Find the layer that a figure is to show.
+    """Find the dynamic layer that a figure is to show.
 
     Args:
         model: The model.
@@ -118,12 +146,11 @@ def pick_layer(
             where the rest is unique (``layer1.0.conv1``). None: the first
             layer that fits.
         misfit: Says why a layer does not fit the figure, or None.
-        candidates: Layers by name; None: the dynamic ones.
 
     Raises:
         ValueError: There is no such layer, or it does not fit.
     """
-    layers = dynamic_layers(model) if candidates is None else candidates
+    layers = dynamic_layers(model)
     if name is None:
         reasons = {}
         for key, layer in layers.items():
@@ -170,34 +197,25 @@ def _find(model: nn.Module, name: str, layers: Mapping[str, nn.Module]) -> str:
 # ---------------------------------------------------------------- running
 
 
-class Seen(NamedTuple):
-    """What a layer took and gave, ``(B, C, H, W)``."""
-
-    before: Tensor
-    after: Tensor
-
-
 @contextmanager
-def watch(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Seen]]:
-    """Keep what layers take and give while the block runs.
+def watch(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
+    """Keep what layers take while the block runs, ``(B, C, H, W)``.
 
     Of a layer that runs several times the first time is kept.
 
     Args:
         layers: Which, by name.
     """
-    seen: Dict[str, Seen] = {}
+    seen: Dict[str, Tensor] = {}
 
     def keeper(name: str) -> Callable:
-        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            if name not in seen and isinstance(output, Tensor):
-                both = (inputs[0].detach(), output.detach())
-                seen[name] = Seen(*(_as_maps(module, t) for t in both))
+        def keep(module: nn.Module, inputs: Any) -> None:
+            seen.setdefault(name, _as_maps(module, inputs[0].detach()))
 
         return keep
 
     handles = [
-        layer.register_forward_hook(keeper(name))
+        layer.register_forward_pre_hook(keeper(name))
         for name, layer in layers.items()
     ]
     try:

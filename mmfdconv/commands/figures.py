@@ -6,18 +6,19 @@ from functools import partial
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
-from ..analysis.figures.commands import Model, check_out, commands
+from ..analysis.figures import FIGURES
+from ..analysis.figures.canvas import check_picture
+from ..analysis.subject import Subject
 from ..engine import launch
 from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
-FIGURES = {
+TEXTS = {
     'responses': 'frequency responses of the parallel kernels of a layer',
     'similarity': "how similar a layer's parallel kernels are to each other",
     'bands': "frequency bands of a layer's input and FDConv's maps of them",
     'gates': 'gates over a data set: use, entropy, dead kernels, classes',
     'attention': "FADConv's frequency attention beside average pooling",
-    'frequency': 'effective frequency of features before and after layers',
 }
 
 
@@ -31,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_argument(
         '--out',
         required=True,
-        help='picture to write (.png, .svg, .pdf); similarity and gates: also '
-        'an interactive page (.html)',
+        help='picture to write (.png, .svg, .pdf)',
     )
     common.add_argument(
         '--layer',
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         name: figures.add_parser(
             name, help=text, description=text, parents=[common]
         )
-        for name, text in FIGURES.items()
+        for name, text in TEXTS.items()
     }
     sub['responses'].add_argument(
         '--number', type=int, default=6, help='kernels to show (default: 6)'
@@ -60,13 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sub['similarity'].add_argument(
         '--all',
         action='store_true',
-        help='the numbers of all layers; on a page, all to choose from',
+        help='the numbers of all layers',
     )
     for name in ('bands', 'attention'):
         sub[name].add_argument('--image', required=True, help='image file')
-    sub['frequency'].add_argument(
-        '--image', required=True, nargs='+', help='image files'
-    )
     sub['gates'].add_argument(
         '--split',
         choices=('train', 'val', 'test'),
@@ -87,11 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def options(args: argparse.Namespace) -> dict:
     """The figure's own options, by its function's names."""
-    check_out(args.figure, args.out)
+    check_picture(args.out)
     found = dict(out=args.out, layer=args.layer)
-    if args.figure == 'frequency':
-        found['images'] = args.image
-    elif args.figure in ('bands', 'attention'):
+    if args.figure in ('bands', 'attention'):
         found['image'] = args.image
     elif args.figure == 'similarity':
         found.update(embedding=args.embedding, every=args.all)
@@ -116,7 +111,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if args.checkpoint is not None:
             launch.check_checkpoint('checkpoint', args.checkpoint)
         chosen = options(args)
-        model = Model.load(cfg, args.checkpoint, args.device)
-        lines = commands[args.figure](model, **chosen)
+        subject = Subject.load(cfg, args.checkpoint, args.device)
+        lines = FIGURES[args.figure](subject, **chosen)
     print('\n'.join(lines))
     print(f'wrote {args.out}')

@@ -6,7 +6,7 @@ Takes work dirs of mmdet, mmseg and mmpretrain; resumed runs count as one.
 import argparse
 
 from ..analysis import run_curves, run_table, runs
-from ..analysis.canvas import check_picture
+from ..analysis.figures.canvas import check_picture
 from ..analysis.outputs import check_suffix
 from . import plain_errors
 

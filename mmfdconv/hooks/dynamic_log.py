@@ -3,7 +3,7 @@
 import logging
 import math
 from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import is_main_process
@@ -13,15 +13,16 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..analysis.figures.bands import draw_maps
+from ..analysis.figures.canvas import pixels
+from ..analysis.figures.gates import GateStudy, draw_gates
 from ..layers import gate_entropy, has_gates, record_bands, record_gates
 from ..layers.recording import Bands
-from .dynamic_figures import draw_bands, draw_gates
 from .unwrapped import unwrapped
 
-__all__ = ['PREFIXES', 'DynamicConvLogHook']
+__all__ = ['DynamicConvLogHook']
 
-PREFIXES = ('gates/', 'bands/')
-"""What the names of all scalars of the hook begin with."""
+_SHOWN = 4  # layers whose maps are drawn
 
 
 @HOOKS.register_module()
@@ -38,8 +39,8 @@ class DynamicConvLogHook(Hook):
     * ``bands/map<i>/<layer>``: mean of the band's map, 1 where it changes
       nothing.
 
-    Every ``figure_interval`` iterations, as pictures: how the gates of a few
-    layers are spread (``gates``), and the maps of a few FBMs (``bands``).
+    Every ``figure_interval`` iterations, as pictures: use and entropy of all
+    gates (``gates``), and the maps of a few FBMs (``bands``).
 
     Training is not changed. Only in an iteration that is logged do hooks
     stand in the model, and only on the main process. A compiled train step
@@ -152,12 +153,8 @@ class DynamicConvLogHook(Hook):
                 level=logging.WARNING,
             )
         if self.figure_interval and step % self.figure_interval == 0:
-            for name, draw, found in (
-                ('gates', draw_gates, self._gates),
-                ('bands', draw_bands, self._bands),
-            ):
-                if found:
-                    runner.visualizer.add_image(name, draw(found), step=step)
+            for name, figure in self._figures(step):
+                runner.visualizer.add_image(name, pixels(figure), step=step)
         self._gates, self._bands = {}, {}
 
     def after_train(self, runner: Runner) -> None:
@@ -169,6 +166,17 @@ class DynamicConvLogHook(Hook):
         self._stop()
 
     # -------------------------------------------------------------- helpers
+
+    def _figures(self, step: int) -> Iterator[Tuple[str, Any]]:
+        study = GateStudy.of(self._gates)
+        if study.layers:
+            yield 'gates', draw_gates(study, f'Gates at iteration {step}')
+        if self._bands:
+            # The first layer, the last, and some between.
+            names = list(self._bands)
+            stride = max(-(-(len(names) - 1) // (_SHOWN - 1)), 1)
+            chosen = dict.fromkeys([*names[::stride], names[-1]])
+            yield 'bands', draw_maps({n: self._bands[n] for n in chosen})
 
     def _stop(self) -> None:
         if self._recording is not None:

@@ -10,7 +10,7 @@ pytest.importorskip('mmseg')
 import cv2
 from mmengine.config import Config
 
-from mmfdconv.analysis import config_data, subject
+from mmfdconv.analysis import subject
 from mmfdconv.layers import FADConv, FADLinear, FDConv
 
 from ..tools.experiments import write_mmseg
@@ -95,9 +95,9 @@ def test_a_static_model_is_told():
 
 
 def test_a_model_comes_with_its_weights(cfg, tmp_path):
-    first = subject.load_model(cfg)
+    first = subject.Subject.load(cfg).model
     assert not first.training
-    again = subject.load_model(cfg)
+    again = subject.Subject.load(cfg).model
     for a, b in zip(first.parameters(), again.parameters()):
         assert torch.equal(a, b)  # untrained models are the same, too
     with torch.no_grad():
@@ -105,7 +105,7 @@ def test_a_model_comes_with_its_weights(cfg, tmp_path):
             parameter.fill_(0.5)
     path = str(tmp_path / 'weights.pth')
     torch.save(dict(state_dict=first.state_dict()), path)
-    loaded = subject.load_model(cfg, path)
+    loaded = subject.Subject.load(cfg, path).model
     assert all(bool((p == 0.5).all()) for p in loaded.parameters())
 
 
@@ -113,42 +113,36 @@ def test_wrong_weights_are_told_in_one_line(cfg, tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=dict(a=torch.zeros(1))), path)
     with pytest.raises(ValueError, match='does not fit the model') as told:
-        subject.load_model(cfg, str(path))
+        subject.Subject.load(cfg, str(path))
     assert '\n' not in str(told.value)
     path.write_bytes(b'no checkpoint')
     with pytest.raises(ValueError, match='cannot be read') as told:
-        subject.load_model(cfg, str(path))
+        subject.Subject.load(cfg, str(path))
     assert '\n' not in str(told.value)
 
 
 def test_an_image_goes_through(cfg, image):
     cfg.model.data_preprocessor.test_cfg = dict(size_divisor=32)
-    model = subject.load_model(cfg)
-    batch, picture = config_data.read_image(cfg, str(image))
-    assert picture.shape == (40, 64, 3)
-    assert picture[0, 0].tolist() == [200, 0, 0]
+    whole = subject.Subject.load(cfg)
+    assert whole.state == 'untrained'
     name = 'backbone.layer1.0.conv1'
-    layer = model.get_submodule(name)
-    with subject.watch({name: layer}) as seen:
-        data = subject.extract(model, batch, [name])
-        subject.extract(model, batch, [name])
-    assert data['inputs'].shape == (1, 3, 64, 64)
-    padded = config_data.pad_picture(picture, data['inputs'].shape[2:])
-    assert padded.shape == (64, 64, 3)
-    assert not padded[40:].any()
-    before, after = seen[name]
-    assert torch.equal(layer(before), after)
-    assert not layer._forward_hooks
+    x, picture = whole.input_of(name, str(image))
+    assert x.shape[:2] == (1, whole.model.get_submodule(name).in_channels)
+    assert picture.shape == (64, 64, 3)  # padded, as the model saw it
+    assert picture[0, 0].tolist() == [200, 0, 0]
+    assert not picture[40:].any()
+    assert not whole.model.get_submodule(name)._forward_pre_hooks
+    with pytest.raises(ValueError, match="'decode_head.dropout' does not"):
+        whole.input_of('decode_head.dropout', str(image))
 
 
 def test_a_config_without_model_is_told():
     with pytest.raises(ValueError, match='config: it has no model'):
-        subject.load_model(Config())
+        subject.Subject.load(Config())
 
 
 def test_tokens_with_positions_are_maps():
     layer = FADLinear(4, 6)
     with subject.watch(dict(a=layer)) as seen:
         layer(torch.rand(2, 5, 7, 4))
-    assert seen['a'].before.shape == (2, 4, 5, 7)
-    assert seen['a'].after.shape == (2, 6, 5, 7)
+    assert seen['a'].shape == (2, 4, 5, 7)

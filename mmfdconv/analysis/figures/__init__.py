@@ -1,20 +1,23 @@
-"""Draws what a model learned: one function per figure.
+"""Draws what a model learned: a file for each figure.
 
-Each takes what the modules above computed and a file to write, so that a
-figure can be made of any layer, in a notebook as from the command line.
+A file computes and draws: ``draw_...`` takes what the other functions found
+and returns a figure of matplotlib, so that it can be made of any layer, in a
+notebook or while a model is trained. The function with the figure's name goes
+the whole way, from a model to a picture; it returns what the picture shows in
+numbers, as lines of text.
 """
 
-from .attention import draw_attention
-from .bands import draw_bands
-from .frequency import draw_frequency
-from .gates import draw_gates
-from .kernels import draw_responses, draw_similarity
+from typing import Callable, Dict, List
 
-__all__ = [
-    'draw_attention',
-    'draw_bands',
-    'draw_frequency',
-    'draw_gates',
-    'draw_similarity',
-    'draw_responses',
-]
+from . import attention, bands, gates, kernels, similarity
+
+__all__ = ['FIGURES', 'attention', 'bands', 'gates', 'kernels', 'similarity']
+
+FIGURES: Dict[str, Callable[..., List[str]]] = {
+    'responses': kernels.responses,
+    'similarity': similarity.similarity,
+    'bands': bands.bands,
+    'gates': gates.gates,
+    'attention': attention.attention,
+}
+"""The whole way to each figure, by the name that the command line takes."""

@@ -1,25 +1,123 @@
-"""Figure of frequency attention (FAT) beside global average pooling."""
+"""Frequency attention (FAT), beside global average pooling (GAP)."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, List, NamedTuple, Optional
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from ...functional import dct_basis
 from ...layers.descriptors import FrequencyAttention
-from ..attention import Attention, kept_coefficients
-from ..canvas import (
-    OKABE_ITO,
+from ..outputs import PathLike
+from ..subject import Subject, pick_layer
+from .canvas import (
+    COLOURS,
     new_figure,
+    plain_axes,
     save_figure,
     show_map,
     show_picture,
-    unit_colour,
 )
-from ..outputs import PathLike
 
-__all__ = ['draw_attention', 'kept_share']
+__all__ = [
+    'Attention',
+    'attention',
+    'attention_misfit',
+    'draw_attention',
+    'frequency_attention',
+    'inverse_dct',
+    'kept_share',
+    'pooled_dct',
+]
+
+
+class Attention(NamedTuple):
+    """The DCT of pooled features and what FAT does with it."""
+
+    coefficients: Tensor  # (B, C, P, P)
+    pooled: Tensor  # (B, C, P, P)
+    kept: Tensor  # (B, C, P, P), the pooled map of the kept coefficients
+    descriptor: Tensor  # (B, C)
+    sensitivity: Tensor  # (B, C, P, P), of the descriptor to a coefficient
+
+
+def attention_misfit(layer: nn.Module) -> Optional[str]:
+    """Say why a layer has no frequency attention; None where it has."""
+    if isinstance(getattr(layer, 'descriptor', None), FrequencyAttention):
+        return None
+    return (
+        f'{type(layer).__name__} here describes its input without frequency '
+        "attention (FAT); FADConv has it, and layers with descriptor='fat'"
+    )
+
+
+def pooled_dct(pooled: Tensor) -> Tensor:
+    """All DCT coefficients of pooled maps, ``(..., P, P)``, as FAT's."""
+    basis = dct_basis(pooled.shape[-1], pooled.device, pooled.dtype)
+    return basis.t() @ pooled @ basis
+
+
+def inverse_dct(coefficients: Tensor) -> Tensor:
+    """Undo :func:`pooled_dct`.
+
+    The published basis is orthogonal but not of length 1.
+
+    Args:
+        coefficients: ``(..., P, P)``.
+    """
+    size = coefficients.shape[-1]
+    basis = dct_basis(size, coefficients.device, coefficients.dtype)
+    inverse = basis / basis.square().sum(dim=0)  # (positions, frequencies)
+    return inverse @ coefficients @ inverse.t()
+
+
+def kept_coefficients(descriptor: FrequencyAttention) -> Tensor:
+    """Which coefficients FAT reads, ``(P, P)`` of bool."""
+    P, n, h = (
+        descriptor.pool_size,
+        descriptor.low_freq,
+        descriptor.high_freq,
+    )
+    kept = torch.zeros(P, P, dtype=torch.bool)
+    kept[:n, :n] = True
+    if h:
+        kept[-h:, -h:] = True
+    return kept
+
+
+def frequency_attention(
+    descriptor: FrequencyAttention, x: Tensor
+) -> Attention:
+    """Look into FAT at work.
+
+    The sensitivity to a coefficient is the derivative of the channel's
+    descriptor by it.
+
+    Args:
+        descriptor: The layer's.
+        x: The layer's input ``(B, C, H, W)``.
+    """
+    pooled = F.adaptive_avg_pool2d(x.detach().float(), descriptor.pool_size)
+    pooled.requires_grad_()
+    with torch.enable_grad():
+        # Pooled maps pass FAT's own pooling as they are.
+        described = descriptor(pooled)
+        (gradient,) = torch.autograd.grad(described.sum(), pooled)
+    pooled = pooled.detach()
+    coefficients = pooled_dct(pooled)
+    kept = kept_coefficients(descriptor).to(pooled.device)
+    # With C = B^T X B the chain rule gives d/dX = B (d/dC) B^T.
+    basis = dct_basis(pooled.shape[-1], pooled.device, pooled.dtype)
+    dual = basis / basis.square().sum(dim=0)
+    sensitivity = dual.t() @ gradient @ dual
+    return Attention(
+        coefficients,
+        pooled,
+        inverse_dct(coefficients * kept),
+        described.detach(),
+        sensitivity,
+    )
 
 
 def kept_share(attention: Attention) -> float:
@@ -36,20 +134,37 @@ def kept_share(attention: Attention) -> float:
     return variation(attention.kept) / max(variation(attention.pooled), 1e-30)
 
 
+# ------------------------------------------------------------------ figure
+
+
+def attention(
+    subject: Subject, out: PathLike, image: str, layer: Optional[str] = None
+) -> List[str]:
+    """Coefficients of FAT, and what FAT and GAP keep of the features."""
+    name, found = pick_layer(subject.model, layer, attention_misfit)
+    x, picture = subject.input_of(name, image)
+    looked = frequency_attention(found.descriptor, x)
+    title = subject.title(name, found)
+    figure = draw_attention(looked, found.descriptor, picture, title)
+    save_figure(figure, out)
+    return [
+        f'{name}: FAT keeps {kept_share(looked):.1%} of the variation of the '
+        'pooled features, GAP 0%'
+    ]
+
+
 def draw_attention(
     attention: Attention,
     descriptor: FrequencyAttention,
     picture: np.ndarray,
-    out: PathLike,
     title: str,
-) -> Path:
+) -> Any:
     """Draw FAT's coefficients and what GAP and FAT keep of the features.
 
     Args:
         attention: Of one image.
         descriptor: The layer's.
         picture: The image, ``(H, W, 3)`` of uint8.
-        out: The picture to write.
         title: Heading.
     """
     P = descriptor.pool_size
@@ -62,7 +177,7 @@ def draw_attention(
     pooled, fat = heat(attention.pooled), heat(attention.kept)
     gap = np.full_like(pooled, pooled.mean())
 
-    figure = new_figure(10.8, 6.6)
+    figure = new_figure(10.8, 6.6, dpi=100)
     figure.suptitle(title)
     top, bottom = figure.subfigures(2, 1)
     axes = top.subplots(1, 4)
@@ -105,7 +220,7 @@ def draw_attention(
         '|d output / d coefficient|',
     )
     _by_diagonal(axes[2], energy.cpu(), kept)
-    return save_figure(figure, out, dpi=100)
+    return figure
 
 
 def _coefficients(axes: Any, values: Tensor, title: str, label: str) -> None:
@@ -133,7 +248,7 @@ def _outline(axes: Any, descriptor: FrequencyAttention) -> None:
                 (start - 0.5, start - 0.5),
                 *(size, size),
                 fill=False,
-                edgecolor=unit_colour(OKABE_ITO[3]),
+                edgecolor=COLOURS[3],
                 linewidth=2.2,
             )
         )
@@ -144,7 +259,7 @@ def _outline(axes: Any, descriptor: FrequencyAttention) -> None:
         color='white',
         va='top',
         fontsize='small',
-        bbox=dict(facecolor=unit_colour(OKABE_ITO[3]), linewidth=0, pad=1.5),
+        bbox=dict(facecolor=COLOURS[3], linewidth=0, pad=1.5),
     )
 
 
@@ -159,23 +274,22 @@ def _by_diagonal(axes: Any, energy: Tensor, kept: Tensor) -> None:
     total = read.sum() + rest.sum()
     degrees = np.arange(2 * P - 1)
     for values, name, colour, marker in (
-        (read, 'read by FAT', OKABE_ITO[3], 'o'),
-        (rest, 'not read', OKABE_ITO[0], 's'),
+        (read, 'read by FAT', COLOURS[3], 'o'),
+        (rest, 'not read', COLOURS[0], 's'),
     ):
         seen = values > 0
         axes.plot(
             *(degrees[seen], values[seen] / total),
-            color=unit_colour(colour),
+            color=colour,
             marker=marker,
             markersize=3.5,
             label=name,
         )
-    axes.set(
+    plain_axes(
+        axes,
         title='energy by order',
         xlabel='i + j (0 is the mean, all that GAP reads)',
         ylabel='share of the energy',
         yscale='log',
     )
     axes.legend(frameon=False)
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)

@@ -1,104 +1,236 @@
-"""Figures of parallel kernels: their responses, and how similar they are."""
+"""The parallel kernels of a layer, and the frequencies they answer to."""
 
-from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..canvas import (
-    SEQUENTIAL,
+from ...functional import image_to_weight, weight_to_image
+from ...layers import FDConv, KWConv
+from ...layers.expert_conv import ExpertConv2d
+from ..outputs import PathLike
+from ..subject import Subject, pick_layer
+from .canvas import (
     new_figure,
+    plain_axes,
     save_figure,
     series_colours,
     show_map,
 )
-from ..kernels import (
-    Plane,
-    Similarity,
-    filter_response,
-    image_spectrum,
-    radial_profile,
-)
-from ..outputs import PathLike
 
-__all__ = ['draw_responses', 'draw_similarity']
+__all__ = [
+    'draw_responses',
+    'filter_response',
+    'frequency_radius',
+    'image_spectrum',
+    'kernel_noun',
+    'kernels_misfit',
+    'parallel_kernels',
+    'radial_profile',
+    'responses',
+]
 
 _FLOOR = -60  # dB
 
-#: Above so many kernels, numbers would not fit into the matrix.
-_NUMBERED = 8
+
+# ----------------------------------------------------------------- kernels
+
+
+def kernels_misfit(layer: nn.Module) -> Optional[str]:
+    """Say why a layer has no parallel kernels; None where it has."""
+    name = type(layer).__name__
+    if isinstance(layer, FDConv):
+        number = layer.kernel_num * layer.param_ratio
+    elif isinstance(layer, ExpertConv2d):
+        number = layer.num_experts
+    elif isinstance(layer, KWConv):
+        number = len(layer.cells)
+    else:
+        return (
+            f'{name} has one static kernel and a dynamic path beside it, no '
+            'parallel kernels'
+        )
+    return None if number > 1 else f'this {name} has only one kernel'
+
+
+def kernel_noun(layer: nn.Module) -> str:
+    """What one of the parallel kernels of a layer is called."""
+    if isinstance(layer, FDConv):
+        return 'group'
+    return 'cell' if isinstance(layer, KWConv) else 'expert'
+
+
+@torch.no_grad()
+def parallel_kernels(layer: nn.Module) -> Tensor:
+    """The kernels that a layer mixes.
+
+    * CondConv, DYConv, ODConv, FADConv: the experts.
+    * FDConv: what each group of frequencies is in space, at neutral gates,
+      so that the sum of all is the kernel without modulation.
+    * KWConv: the cells of the layer's warehouse, shared with other layers.
+
+    Returns:
+        ``(K, O, I, kh, kw)``, float32 at least, on the CPU.
+    """
+    if isinstance(layer, KWConv):
+        return layer.cells.detach().float().cpu()
+    if isinstance(layer, ExpertConv2d):
+        return layer.experts.detach().float().cpu()
+    K = layer.kernel_num * layer.param_ratio
+    images = [
+        # One group at a time: the spectra of all of a wide layer are large.
+        layer.spectral_image(row[None] / K).cpu()
+        for row in torch.eye(K, device=next(layer.parameters()).device)
+    ]
+    return image_to_weight(torch.cat(images), layer.kernel_size).contiguous()
+
+
+# --------------------------------------------------------------- responses
+
+
+def filter_response(kernels: Tensor, size: int = 32) -> Tensor:
+    """Magnitude of what the kernels do to each frequency of a feature map.
+
+    The kernel's Fourier transform on a grid of ``size x size``; the root mean
+    square over pairs of channels.
+
+    Args:
+        kernels: ``(K, O, I, kh, kw)``.
+        size: Side of the grid, at least the kernel's.
+
+    Returns:
+        ``(K, size, size)``, frequency 0 in the middle.
+    """
+    K, kh, kw = kernels.shape[0], *kernels.shape[-2:]
+    size = max(size, kh, kw)
+    power = kernels.new_zeros(K, size, size)
+    pairs = kernels.flatten(1, 2)  # (K, O * I, kh, kw)
+    for part in pairs.split(4096, dim=1):
+        spectrum = torch.fft.fft2(part, s=(size, size))
+        power += spectrum.abs().square().sum(dim=1)
+    magnitude = (power / pairs.shape[1]).sqrt()
+    return torch.fft.fftshift(magnitude, dim=(1, 2))
+
+
+def image_spectrum(kernels: Tensor) -> Tensor:
+    """Magnitude of the kernels' spectra in FDConv's plane.
+
+    That is, of the kernel laid out as the image ``(O*kh, I*kw)``, in which
+    FDConv divides the frequencies (arXiv:2503.18783, Sec. 3.2).
+
+    Args:
+        kernels: ``(K, O, I, kh, kw)``.
+
+    Returns:
+        ``(K, O*kh, I*kw)``, frequency 0 in the middle.
+    """
+    images = torch.stack([weight_to_image(kernel) for kernel in kernels])
+    magnitude = torch.stack([torch.fft.fft2(i).abs() for i in images])
+    return torch.fft.fftshift(magnitude, dim=(1, 2))
+
+
+def frequency_radius(H: int, W: int) -> Tensor:
+    """Radius of every frequency in cycles per sample, 0 in the middle."""
+    fy, fx = (torch.fft.fftshift(torch.fft.fftfreq(n)) for n in (H, W))
+    return torch.hypot(fy[:, None], fx)
+
+
+def radial_profile(
+    maps: Tensor, bins: int = 16, limit: float = 0.5
+) -> Tuple[Tensor, Tensor]:
+    """Mean over rings of equal radius.
+
+    Args:
+        maps: ``(..., H, W)``, functions of frequency, 0 in the middle.
+        bins: Number of rings up to ``limit``; what lies beyond, in the
+            corners, is left out.
+        limit: The largest radius, in cycles per sample.
+
+    Returns:
+        The rings' middles ``(bins,)``, and the means ``(..., bins)``; NaN
+        where a ring holds no frequency.
+    """
+    radius = frequency_radius(*maps.shape[-2:])
+    ring = (radius / limit * bins).long()
+    ring[radius >= limit] = bins
+    ring[radius == limit] = bins - 1
+    one_hot = F.one_hot(ring.flatten(), bins + 1)[:, :bins].to(maps.dtype)
+    means = maps.flatten(-2) @ one_hot / one_hot.sum(dim=0)
+    return (torch.arange(bins) + 0.5) * (limit / bins), means
+
+
+# ------------------------------------------------------------------ figure
+
+
+def responses(
+    subject: Subject,
+    out: PathLike,
+    layer: Optional[str] = None,
+    number: int = 6,
+) -> List[str]:
+    """Frequency responses of a layer's parallel kernels."""
+    name, found = pick_layer(subject.model, layer, kernels_misfit)
+    kernels, noun = parallel_kernels(found), kernel_noun(found)
+    title = subject.title(name, found)
+    save_figure(draw_responses(kernels, title, noun, number), out)
+    return [f'{name}: {len(kernels)} {noun}s']
 
 
 def draw_responses(
-    kernels: Tensor,
-    out: PathLike,
-    title: str,
-    noun: str = 'kernel',
-    number: int = 6,
-) -> Path:
+    kernels: Tensor, title: str, noun: str = 'kernel', number: int = 6
+) -> Any:
     """Draw what frequencies the parallel kernels of a layer answer to.
 
     Args:
         kernels: ``(K, O, I, kh, kw)``.
-        out: The picture to write.
         title: Heading.
         noun: What a kernel is called: expert, group, cell.
         number: How many of the kernels to show, spread evenly.
     """
     K = len(kernels)
     shown = torch.linspace(0, K - 1, min(number, K)).round().long()
-    kernels = kernels[shown].cpu()
+    kernels = kernels[shown]
     names = [f'{noun} {int(k) + 1}' for k in shown]
-    plane = image_spectrum(kernels)
-    response = filter_response(kernels)
+    plane, response = image_spectrum(kernels), filter_response(kernels)
 
     figure = new_figure(10.4, 7.2)
     figure.suptitle(f'{title}\n{len(shown)} of {K} {noun}s')
     top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1, 0.9, 1.3])
-    decibel = 20 * (plane / plane.max()).clamp_min(10 ** (_FLOOR / 20)).log10()
     _row(
         top,
-        decibel,
+        20 * (plane / plane.max()).clamp_min(10 ** (_FLOOR / 20)).log10(),
         names,
         "spectrum of the kernel as an\nimage, FDConv's plane",
         'dB of the largest',
         vmin=_FLOOR,
         vmax=0,
     )
-    peak = response.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)
     _row(
         middle,
-        response / peak,
+        response / response.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30),
         [''] * len(names),
         'response of the filters\nto a feature map',
         'of its own peak',
         vmin=0,
         vmax=1,
     )
-    axes = bottom.subplots(1, 2)
+    left, right = bottom.subplots(1, 2)
     # Small planes have few frequencies: not more rings than these fill.
     rings = max(min(32, min(plane.shape[1:]) // 2), 2)
     corner = 0.5 * 2**0.5
-    _profiles(
-        axes[0],
-        radial_profile(plane, rings, corner),
-        names,
-        "mean magnitude by radius, in FDConv's plane",
-        'cycles per element of the image',
-        corner,
+    _profiles(left, radial_profile(plane, rings, corner), names, corner)
+    left.set(
+        title="mean magnitude by radius, in FDConv's plane",
+        xlabel='cycles per element of the image',
     )
-    _profiles(
-        axes[1],
-        radial_profile(response, 12),
-        names,
-        'mean response by radius, to a feature map',
-        'cycles per pixel',
-        0.5,
+    _profiles(right, radial_profile(response, 12), names, 0.5)
+    right.set(
+        title='mean response by radius, to a feature map',
+        xlabel='cycles per pixel',
     )
-    axes[1].legend(frameon=False, fontsize='small', ncols=1 + (len(names) > 4))
-    return save_figure(figure, out)
+    right.legend(frameon=False, fontsize='small', ncols=1 + (len(names) > 4))
+    return figure
 
 
 def _row(
@@ -110,147 +242,24 @@ def _row(
     **scale: float,
 ) -> None:
     axes = figure.subplots(1, len(maps), squeeze=False)[0]
-    for ax, values, name in zip(axes, maps, names):
-        drawn = show_map(
-            ax,
-            values.numpy(),
-            name,
-            extent=(-0.5, 0.5, -0.5, 0.5),
-            cmap=SEQUENTIAL,
-            ticks=True,
-            **scale,
-        )
+    extent = (-0.5, 0.5, -0.5, 0.5)
+    for ax, values, name in zip(axes, maps.numpy(), names):
+        drawn = show_map(ax, values, name, extent=extent, ticks=True, **scale)
         ax.set(xticks=[-0.5, 0, 0.5], yticks=[])
         ax.set_xticklabels(['-.5', '0', '.5'], fontsize='small')
     axes[0].set_ylabel(side, fontsize='small')
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.01)
-    bar.set_label(label)
+    figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.01).set_label(label)
 
 
 def _profiles(
     axes: Any,
-    profile: Any,
+    profile: Tuple[Tensor, Tensor],
     names: Sequence[str],
-    title: str,
-    label: str,
     limit: float,
 ) -> None:
     radius, means = profile
     for curve, name, colour in zip(means, names, series_colours(len(names))):
         seen = ~curve.isnan()
         axes.plot(radius[seen], curve[seen], label=name, color=colour)
-    axes.set(title=title, xlabel=label, ylabel='magnitude', xlim=(0, limit))
-    axes.set_ylim(0, 1.25 * float(means.nan_to_num().max()) or 1)
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)
-
-
-def draw_similarity(
-    alike: Similarity,
-    plane: Plane,
-    out: PathLike,
-    title: str,
-    noun: str = 'kernel',
-) -> Path:
-    """Draw how alike the parallel kernels of a layer are.
-
-    Args:
-        alike: The cosines.
-        plane: Every filter of every kernel.
-        out: The picture to write.
-        title: Heading.
-        noun: What a kernel is called.
-    """
-    figure = new_figure(11.4, 4.2)
-    figure.suptitle(title)
-    axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
-    summary = alike.summary()
-    for ax, matrix, head, mean, scale in (
-        (
-            axes[0],
-            alike.kernels,
-            'cosine of the responses',
-            summary[0],
-            dict(cmap='RdBu_r', vmin=-1, vmax=1),
-        ),
-        (
-            axes[1],
-            alike.magnitudes,
-            'cosine of their magnitudes',
-            summary[2],
-            dict(vmin=0, vmax=1),
-        ),
-    ):
-        values = matrix.cpu().numpy()
-        show_map(
-            ax,
-            values,
-            f'{head}\nmean off the diagonal {mean:.3f}',
-            label='cosine',
-            ticks=True,
-            **scale,
-        )
-        _number(ax, values, noun)
-    _scatter(axes[2], plane, noun)
-    return save_figure(figure, out)
-
-
-def _number(axes: Any, values: np.ndarray, noun: str) -> None:
-    K = len(values)
-    ticks: List[int] = list(range(K))
-    if K > _NUMBERED:
-        ticks = np.linspace(0, K - 1, 5).round().astype(int).tolist()
-    axes.set(xlabel=noun, ylabel=noun)
-    axes.set_xticks(ticks, [str(t + 1) for t in ticks])
-    axes.set_yticks(ticks, [str(t + 1) for t in ticks])
-    if K > _NUMBERED:
-        return
-    low, high = axes.images[0].get_clim()
-    for i in range(K):
-        for j in range(K):
-            part = (values[i, j] - low) / (high - low)
-            # Both ends of the diverging map are dark, of viridis only one.
-            dark = abs(part - 0.5) > 0.35 if low < 0 else part < 0.6
-            axes.text(
-                *(j, i),
-                f'{values[i, j]:.3f}',
-                ha='center',
-                va='center',
-                fontsize='small',
-                color='white' if dark else 'black',
-            )
-
-
-def _scatter(axes: Any, plane: Plane, noun: str) -> None:
-    points, owner = plane.points.numpy(), plane.owner.numpy()
-    K = int(owner.max()) + 1
-    axes.set_title(f'every filter of every {noun}\n{plane.how}')
-    markers = 'osD^vPX*'
-    if K <= _NUMBERED:
-        for k, colour in enumerate(series_colours(K)):
-            own = points[owner == k]
-            axes.scatter(
-                *own.T,
-                # Kernels that are alike lie upon each other: from large to
-                # small, all stay visible.
-                s=70 * 0.6**k + 6,
-                marker=markers[k],
-                facecolors='none',
-                edgecolors=[colour],
-                label=str(k + 1),
-            )
-        axes.legend(
-            title=noun,
-            frameon=False,
-            fontsize='small',
-            loc='upper left',
-            bbox_to_anchor=(1, 1),
-        )
-    else:
-        drawn = axes.scatter(
-            *points.T, s=9, c=owner + 1, cmap='cividis', linewidths=0
-        )
-        axes.figure.colorbar(drawn, ax=axes, pad=0.03).set_label(noun)
-    axes.set(xticks=[], yticks=[])
-    axes.set_box_aspect(1)
-    axes.margins(0.08)
+    top = 1.25 * float(means.nan_to_num().max()) or 1
+    plain_axes(axes, ylabel='magnitude', xlim=(0, limit), ylim=(0, top))

@@ -1,4 +1,4 @@
-"""What the pictures of the analysis have in common.
+"""What the figures have in common.
 
 matplotlib is imported where it is used, so that nothing else needs it.
 Figures are made without pyplot: no display is needed, and no state of the
@@ -6,94 +6,88 @@ caller's own figures is touched.
 """
 
 from pathlib import Path
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from .outputs import PathLike, check_suffix
+from ..outputs import PathLike, check_suffix
 
 __all__ = [
-    'DIVERGING',
-    'OKABE_ITO',
-    'RGB',
-    'SEQUENTIAL',
+    'COLOURS',
     'check_picture',
     'new_figure',
+    'pixels',
+    'plain_axes',
     'save_figure',
     'series_colours',
     'show_map',
     'show_picture',
-    'unit_colour',
 ]
 
-RGB = Tuple[int, int, int]
-
-OKABE_ITO: Tuple[RGB, ...] = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (213, 94, 0),
-    (204, 121, 167),
-    (86, 180, 233),
-    (240, 228, 66),
-    (0, 0, 0),
+COLOURS: Tuple[str, ...] = (
+    '#0072b2',
+    '#e69f00',
+    '#009e73',
+    '#d55e00',
+    '#cc79a7',
+    '#56b4e9',
+    '#f0e442',
+    '#000000',
 )
-"""Eight colours (RGB) that colour-blind readers can tell apart."""
-
-SEQUENTIAL = 'viridis'
-"""Colour map of amounts."""
-
-DIVERGING = 'RdBu_r'
-"""Colour map of what lies below and above a neutral value."""
+"""Okabe and Ito's, which colour-blind readers tell apart, too."""
 
 
-def unit_colour(colour: RGB) -> Tuple[float, ...]:
-    """Give a colour in matplotlib's range, 0 to 1."""
-    return tuple(z / 255 for z in colour)
-
-
-def series_colours(number: int) -> Any:
+def series_colours(number: int) -> List[Any]:
     """Colours of ``number`` curves: told apart, or in order where many."""
-    if number <= len(OKABE_ITO):
-        return [unit_colour(c) for c in OKABE_ITO[:number]]
+    if number <= len(COLOURS):
+        return list(COLOURS[:number])
     from matplotlib import colormaps
 
     return list(colormaps['cividis'](np.linspace(0, 1, number)))
 
 
-def _canvas() -> Any:
-    """Matplotlib's canvas that needs no display."""
+def check_picture(out: PathLike) -> None:
+    """Refuse a name that no picture can have, before the work is done."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise ValueError(
             'figures need matplotlib; install it: pip install matplotlib'
         ) from error
-    return FigureCanvasAgg
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    check_suffix(out, [f'.{kind}' for kind in kinds])
 
 
-def new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float, dpi: int = 130) -> Any:
     """Make a figure, in inches, that draws without display and pyplot."""
-    canvas = _canvas()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout='constrained')
-    canvas(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=dpi, layout='constrained')
 
 
-def check_picture(out: PathLike) -> None:
-    """Refuse a name that no picture can have, before the work is done."""
-    kinds = _canvas().get_supported_filetypes()
-    check_suffix(out, [f'.{kind}' for kind in sorted(kinds)])
-
-
-def save_figure(figure: Any, out: PathLike, dpi: int = 130) -> Path:
+def save_figure(figure: Any, out: PathLike) -> Path:
     """Write a figure; the ending of ``out`` names the format."""
+    check_picture(out)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=dpi)
+    figure.savefig(out, dpi='figure')
     return out
+
+
+def pixels(figure: Any) -> np.ndarray:
+    """Draw a figure as ``(H, W, 3)`` RGB of type uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+def plain_axes(axes: Any, **settings: Any) -> None:
+    """Set titles and limits of a plot of curves, with a faint grid."""
+    axes.set(**settings)
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
 def show_picture(axes: Any, picture: np.ndarray, title: str) -> None:
@@ -128,7 +122,7 @@ def show_map(
     if centre is not None:
         # All-neutral maps are shown neutral, not as amplified rounding.
         reach = max(float(np.nanmax(abs(values - centre))), 1e-3)
-        options = {'cmap': DIVERGING, **options}
+        options = {'cmap': 'RdBu_r', **options}
         if least is not None and centre - reach < least:
             from matplotlib.colors import TwoSlopeNorm
 
@@ -136,8 +130,7 @@ def show_map(
         else:
             options.setdefault('vmin', centre - reach)
             options.setdefault('vmax', centre + reach)
-    options = {'cmap': SEQUENTIAL, 'interpolation': 'nearest', **options}
-    shown = axes.imshow(values, **options)
+    shown = axes.imshow(values, **{'interpolation': 'nearest', **options})
     axes.set_title(title)
     if not ticks:
         axes.set(xticks=[], yticks=[])

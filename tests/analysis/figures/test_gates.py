@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+pytest.importorskip('matplotlib')
 pytest.importorskip('mmengine')
 
-from mmfdconv.analysis import gates
+from mmfdconv.analysis.figures import gates
 from mmfdconv.layers import DCDConv, FADConv
 
-from .samples import Sample
+from ..samples import Sample
 
 pytestmark = pytest.mark.core
 
@@ -81,13 +82,15 @@ def test_some_images_stand_for_all(model, data):
 
 def test_uniform_gates_have_all_the_entropy():
     for K in (2, 4, 64):
-        entropy = gates.relative_entropy(torch.full((3, K), 0.7))
-        assert entropy.tolist() == pytest.approx([1] * 3)
+        found = gates.LayerGates.of(torch.full((3, K), 0.7))
+        assert found.entropy.tolist() == pytest.approx([1] * 3)
+        assert found.usage.tolist() == pytest.approx([1] * K)
     mixtures = torch.eye(4)[None, :2]  # (1, 2, 4), one cell each
-    assert gates.relative_entropy(mixtures).tolist() == [0]
-    assert gates.gate_shares(mixtures).tolist() == [[0.5, 0.5, 0, 0]]
-    shares = gates.gate_shares(torch.tensor([[1.0, -1, 2]]))
-    assert shares.tolist() == [[0.25, 0.25, 0.5]]
+    found = gates.LayerGates.of(mixtures)
+    assert found.entropy.tolist() == [0]
+    assert found.shares.tolist() == [[0.5, 0.5, 0, 0]]
+    found = gates.LayerGates.of(torch.tensor([[1.0, -1, 2]]))
+    assert found.shares.tolist() == [[0.25, 0.25, 0.5]]
 
 
 def test_the_layer_that_moves_is_found():
@@ -105,3 +108,28 @@ def test_models_without_gates_are_told(data):
     with pytest.raises(ValueError, match='none of its .* they are DCDConv'):
         gates.study_gates(model, data)
     assert 'DCDConv has no attention' in gates.gates_misfit(model.backbone[0])
+
+
+def test_layers_with_different_numbers_of_kernels_are_drawn():
+    layers = dict(
+        few=torch.tensor([[0.97, 0.02, 0.01], [0.98, 0.01, 0.01]]),
+        many=torch.rand(2, 20).softmax(dim=1),
+    )
+    batch = gates.GateStudy.of(layers)
+    assert batch.layers['few'].dead() == [1, 2]
+    figure = gates.draw_gates(batch, 'title')
+    usage = figure.axes[0].images[0].get_array()
+    assert usage.shape == (2, 20) and usage.mask[0, 3:].all()
+    assert usage[0, 0] == pytest.approx(3 * 0.975)
+    assert figure.axes[1].texts[0].get_text() == '2 dead'
+    # With classes there is a row for each that an image shows.
+    present = torch.tensor([[True, False, False], [False, True, False]])
+    study = batch._replace(present=present, classes=('a', 'b', 'c'))
+    below = gates.draw_gates(study, 'title', layer='few').subfigs[1].axes[0]
+    rows = [text.get_text() for text in below.get_yticklabels()]
+    assert rows == ['a (in 1)', 'b (in 1)']
+
+
+def test_a_batch_has_no_gates_where_a_layer_has_one_kernel():
+    found = gates.GateStudy.of(dict(a=torch.ones(2, 1)))
+    assert not found.layers

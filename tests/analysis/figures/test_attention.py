@@ -1,11 +1,13 @@
 """What frequency attention reads, and what it keeps of a feature map."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmfdconv.analysis import attention
-from mmfdconv.analysis.figures.attention import kept_share
+pytest.importorskip('mmengine')
+
+from mmfdconv.analysis.figures import attention
 from mmfdconv.layers import FADConv, FDConv, ODConv
 from mmfdconv.layers.descriptors import FrequencyAttention
 
@@ -34,11 +36,11 @@ def test_all_coefficients_keep_everything_and_one_keeps_the_mean():
     looked = attention.frequency_attention(whole, x)
     assert torch.allclose(looked.kept, F.adaptive_avg_pool2d(x, 6), atol=1e-5)
     assert torch.allclose(looked.descriptor, whole(x), atol=1e-6)
-    assert kept_share(looked) == pytest.approx(1, abs=1e-4)
+    assert attention.kept_share(looked) == pytest.approx(1, abs=1e-4)
     mean = FrequencyAttention(3, pool_size=6, low_freq=1)
     mean.reset_parameters()
     looked = attention.frequency_attention(mean, x)
-    assert kept_share(looked) == pytest.approx(0, abs=1e-6)
+    assert attention.kept_share(looked) == pytest.approx(0, abs=1e-6)
 
 
 def test_what_a_sum_answers_to():
@@ -72,3 +74,19 @@ def test_layers_with_and_without_frequency_attention():
         assert 'without frequency attention' in attention.attention_misfit(
             layer
         )
+
+
+def test_both_corners_are_drawn():
+    fat = FrequencyAttention(3, pool_size=8, low_freq=2, high_freq=2)
+    fat.reset_parameters()
+    looked = attention.frequency_attention(fat, torch.rand(1, 3, 20, 30))
+    picture = np.full((40, 60, 3), 120, dtype=np.uint8)
+    figure = attention.draw_attention(looked, fat, picture, 'title')
+    corners = [
+        patch.get_xy()
+        for part in figure.subfigs
+        for axes in part.axes
+        for patch in axes.patches
+        if patch.get_linewidth() > 2
+    ]
+    assert corners == [(-0.5, -0.5), (5.5, 5.5)]
