@@ -97,9 +97,10 @@ setup(
     py_modules=[f'{PACKAGE}_cli'],
     entry_points={'console_scripts': [f'{PACKAGE} = {PACKAGE}_cli:main']},
     python_requires='>=3.8',
-    # Empty on purpose: installing mmfdconv must never replace someone's torch,
-    # mmcv or toolbox. requirements/ holds the two tested sets of versions.
-    install_requires=[],
+    # Nothing more on purpose: installing mmfdconv must never replace someone's
+    # torch, mmcv or toolbox. requirements/ holds the two tested sets of
+    # versions.
+    install_requires=['prettytable>=3.12'],
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildPy, 'link_mim': LinkMim},
     zip_safe=False,

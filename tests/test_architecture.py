@@ -96,7 +96,7 @@ def test_imports_go_one_way():
         ('layers/a.py', 'from mmfdconv import registry', 1),
         ('convert/a.py', 'import mmengine\nfrom ..registry import MODELS', 0),
         ('convert/sub/a.py', 'from ...layers import FDConv', 0),
-        ('hooks/a.py', 'from ..datasets import GID', 1),
+        ('models/a.py', 'from ..datasets import GID', 1),
         ('hooks/a.py', 'from ..analysis import cost', 0),
         ('datasets/a.py', 'from ..analysis import cost', 1),
         ('registry.py', 'from .layers import FDConv', 0),

@@ -12,8 +12,8 @@ from torch import nn
 
 from ..convert import LayerRule
 from ..layers import DynamicConv2d, FADConv
-from .flop_formulas import POOLING_OPS
-from .flops import count_flops
+from .cost.counter import count_flops
+from .cost.formulas import POOLING_OPS
 from .table_models import convert, cropland_resnet, deeplab, mobilenet_v2
 from .table_rows import Row
 
@@ -124,7 +124,7 @@ def stock_row(experiment: str) -> Row:
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
 
-    from .flops_report import cost_of_config
+    from .cost.report import cost_of_config
 
     package = Path(__file__).resolve().parents[1]
     # Where the package is installed, and in its source tree.

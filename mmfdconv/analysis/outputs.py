@@ -1,10 +1,12 @@
-"""Refuses names of files to write, before the work is done."""
+"""What the tools write: names that are refused early, and tables."""
 
 import os
 from pathlib import Path
-from typing import Iterable, Union
+from typing import Iterable, Sequence, Union
 
-__all__ = ['PathLike', 'check_folder', 'check_suffix']
+from prettytable import PrettyTable, TableStyle
+
+__all__ = ['PathLike', 'check_folder', 'check_suffix', 'markdown']
 
 PathLike = Union[str, os.PathLike]
 
@@ -39,3 +41,22 @@ def check_folder(path: PathLike, option: str = 'out') -> None:
         raise ValueError(
             f'{option}: the folder {str(folder)!r} does not exist'
         )
+
+
+def markdown(
+    head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
+) -> str:
+    """A table in Markdown that reads well as text, too.
+
+    Args:
+        head: Names of the columns, all different.
+        rows: Their cells.
+        left: How many of the first columns are words; numbers stand to the
+            right.
+    """
+    table = PrettyTable(head)
+    table.set_style(TableStyle.MARKDOWN)
+    for number, name in enumerate(head):
+        table.align[name] = 'l' if number < left else 'r'
+    table.add_rows(list(rows))
+    return table.get_string()

@@ -5,9 +5,8 @@ import statistics
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
-from .outputs import PathLike, check_suffix
+from .outputs import PathLike, check_suffix, markdown
 from .runs import Group
-from .text_table import markdown
 
 __all__ = [
     'Summary',
@@ -95,7 +94,7 @@ def summaries_to_markdown(
     metrics = list(dict.fromkeys(s.metric for s in summaries))
     head = ['run', 'runs', 'last at']
     for metric in metrics:
-        head += [metric, 'best', 'at']
+        head += [metric, f'{metric}, best', f'{metric}, best at']
     rows: Dict[str, List[str]] = {}
     for s in summaries:
         row = rows.setdefault(
@@ -106,8 +105,7 @@ def summaries_to_markdown(
             mean_and_spread(s.best, digits),
             _range(s.best_at),
         ]
-    rule = [':--', *['--:'] * (len(head) - 1)]
-    return markdown([head, *rows.values()], rule)
+    return markdown(head, rows.values())
 
 
 def _range(steps: Sequence[int]) -> str:

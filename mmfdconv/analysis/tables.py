@@ -10,9 +10,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import nn
 
+from .cost.counter import FlopCount, count_flops
+from .cost.formulas import POOLING_OPS
 from .fadconv_tables import fadconv_table, rivals_table, stock_table
-from .flop_formulas import POOLING_OPS
-from .flops import FlopCount, count_flops
 from .table_models import convert, on_meta, resnet
 from .table_rows import Row, Table
 
@@ -57,7 +57,7 @@ def base_table() -> List[Row]:
     from mmengine.hub import get_config
     from mmengine.registry import DefaultScope
 
-    from .flops_report import cost_of_config
+    from .cost.report import cost_of_config
 
     cases = {
         'Faster R-CNN': (

@@ -9,8 +9,8 @@ from torch import nn
 
 from ..convert import PRESETS, convert_dynamic_
 from ..registry import LAYERS
-from .benchmark import STOCK
 from .conversion import dynamic_backbones
+from .speed import STOCK
 
 __all__ = [
     'OPTIONS',

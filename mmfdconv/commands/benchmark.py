@@ -12,7 +12,7 @@ import torch
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
-from ..analysis import benchmark, workloads
+from ..analysis import speed, workloads
 from ..analysis.outputs import check_folder, check_suffix
 from ..engine.options import add_conv_options, load_config
 from . import plain_errors
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--warmup', type=int, default=2)
     parser.add_argument(
         '--clock',
-        choices=benchmark.CLOCKS,
+        choices=speed.CLOCKS,
         default='wall',
         help='cpu: count what the process computes, not what it waits for a '
         'machine that others use; default: wall',
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     results = []
     with plain_errors(prog):
         if args.out:
-            check_suffix(args.out, benchmark.SUFFIXES)
+            check_suffix(args.out, speed.SUFFIXES)
             check_folder(args.out)
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                     x = x.contiguous(memory_format=torch.channels_last)
                 if args.compile:
                     modules[key] = torch.compile(module)
-            found = benchmark.measure(
+            found = speed.measure(
                 name,
                 modules,
                 x,
@@ -148,9 +148,9 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 args.warmup,
                 args.clock,
             )
-            print(benchmark.to_text(found), flush=True)
+            print(speed.to_text(found), flush=True)
             results += found
-    env = benchmark.environment(
+    env = speed.environment(
         args.device,
         args.dtype,
         channels_last=args.channels_last,
@@ -160,4 +160,4 @@ def run(args: argparse.Namespace, prog: str) -> None:
     )
     print('\n'.join(f'{key}: {value}' for key, value in env.items()))
     if args.out:
-        benchmark.write_results(results, env, args.out)
+        speed.write_results(results, env, args.out)

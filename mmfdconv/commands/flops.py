@@ -9,8 +9,8 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from ..analysis import flops_report
 from ..analysis.config_models import parse_shape
+from ..analysis.cost import report
 from ..analysis.outputs import check_folder, check_suffix
 from ..engine.options import add_config_options, load_config
 from . import plain_errors
@@ -45,21 +45,21 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         shape = parse_shape(args.shape)
         if args.out:
-            check_suffix(args.out, flops_report.SUFFIXES)
+            check_suffix(args.out, report.SUFFIXES)
             check_folder(args.out)
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         stock = None
         if args.compare_stock:
-            cost, stock = flops_report.compare(cfg, shape)
+            cost, stock = report.compare(cfg, shape)
         else:
-            cost = flops_report.cost_of_config(cfg, shape)
+            cost = report.cost_of_config(cfg, shape)
         if args.out:
             about = dict(config=args.config, torch=torch.__version__)
             if args.conv:
                 about['conv'] = args.conv
-            flops_report.write(args.out, cost, stock, **about)
+            report.write(args.out, cost, stock, **about)
     height, width = cost.shape
     method = f' --conv {args.conv}' if args.conv else ''
     print(f'{args.config}{method}, one image of {height} x {width}\n')
-    print(flops_report.to_text(cost, stock))
+    print(report.to_text(cost, stock))

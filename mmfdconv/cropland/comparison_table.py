@@ -11,9 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..analysis import benchmark, flops_report, run_curves, run_table, runs
+from ..analysis import run_curves, run_table, runs, speed
 from ..analysis.config_models import build_model
-from ..analysis.text_table import markdown
+from ..analysis.cost import cost_of_config
+from ..analysis.outputs import markdown
 from .comparison import METHODS, Recipe, Run
 
 __all__ = [
@@ -83,9 +84,7 @@ def _device() -> str:
 
 def costs(recipe: Recipe, method: str) -> Costs:
     """Count parameters, and multiply-adds on one image of validation."""
-    cost = flops_report.cost_of_config(
-        _config(recipe, method), recipe.side(train=False)
-    )
+    cost = cost_of_config(_config(recipe, method), recipe.side(train=False))
     uncounted = cost.count.by(lambda name, part, op: op, 'uncounted')
     return Costs(cost.total.params, cost.total.flops, tuple(sorted(uncounted)))
 
@@ -100,9 +99,9 @@ def step_ratios(
     times in the logs, which were taken one after the other.
     """
     device = _device()
-    names = dict.fromkeys([*methods, benchmark.STOCK])
+    names = dict.fromkeys([*methods, speed.STOCK])
     models = {name: _model(recipe, name).to(device) for name in names}
-    found = benchmark.measure(
+    found = speed.measure(
         'step',
         models,
         torch.randn(recipe.batch_size, 3, *recipe.side(), device=device),
@@ -157,7 +156,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
     """The table for people: mean ± standard deviation over the seeds."""
     head = ['method', 'seeds', *SCORES.values()]
     head += ['parameters', 'multiply-adds', 'ms a step', 'x stock']
-    lines = [head]
+    lines = []
     for row in table:
         ratio = row.step_ratio
         lines.append(
@@ -171,7 +170,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
                 '-' if ratio is None else f'{ratio:.2f}',
             ]
         )
-    return markdown(lines, [':--', *['--:'] * (len(head) - 1)])
+    return markdown(head, lines)
 
 
 def notes(recipe: Recipe, table: Sequence[MethodRow], env: Dict) -> str:
@@ -220,7 +219,7 @@ def write(
         table = rows(recipe, finished, rounds)
     finally:
         logging.disable(logging.NOTSET)
-    env = benchmark.environment(_device(), recipe.dtype)
+    env = speed.environment(_device(), recipe.dtype)
     del env['not_counted']
     text = f'{to_markdown(table)}\n\n{notes(recipe, table, env)}\n'
     folder.mkdir(parents=True, exist_ok=True)

@@ -132,8 +132,8 @@ def test_an_image_goes_through(cfg, image):
     assert picture[0, 0].tolist() == [200, 0, 0]
     assert not picture[40:].any()
     assert not whole.model.get_submodule(name)._forward_pre_hooks
-    with pytest.raises(ValueError, match="'decode_head.dropout' does not"):
-        whole.input_of('decode_head.dropout', str(image))
+    with pytest.raises(ValueError, match="'decode_head.loss_decode' does not"):
+        whole.input_of('decode_head.loss_decode', str(image))
 
 
 def test_a_config_without_model_is_told():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmfdconv.analysis.benchmark import saved_bytes
+from mmfdconv.analysis.speed import saved_bytes
 from mmfdconv.functional import mix_experts
 
 from ..reference.experts import mixture

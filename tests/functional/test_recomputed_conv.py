@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from mmfdconv.analysis.benchmark import saved_bytes
+from mmfdconv.analysis.speed import saved_bytes
 from mmfdconv.functional import (
     image_to_weight,
     per_sample_conv2d,

@@ -66,6 +66,9 @@ def test_layers_without_bands_are_told():
 def test_maps_of_their_own_and_neutral_ones_are_drawn():
     cfg = dict(lowfreq_att=True, spatial_group=2, k_list=[2, 4])
     layer = FDConv(4, 4, 3, kernel_num=4, fbm_cfg=cfg)
+    with torch.no_grad():
+        for conv in layer.FBM.freq_weight_conv_list:
+            torch.nn.init.normal_(conv.weight)
     x = torch.rand(1, 4, 20, 30)
     split, names = bands.split_bands(layer, x), bands.band_names(layer)
     picture = np.full((40, 60, 3), 120, dtype=np.uint8)

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmfdconv.analysis import benchmark, workloads
+from mmfdconv.analysis import speed, workloads
 from mmfdconv.layers import FDConv
 
 pytestmark = pytest.mark.core
@@ -44,9 +44,9 @@ class Wait(nn.Module):
 
 def measure(monkeypatch, seconds):
     clock = Clock()
-    monkeypatch.setattr(benchmark.time, 'perf_counter', clock)
+    monkeypatch.setitem(speed.CLOCKS, 'wall', clock)
     modules = {name: Wait(s, clock) for name, s in seconds.items()}
-    return benchmark.measure('w', modules, torch.ones(2), rounds=3)
+    return speed.measure('w', modules, torch.ones(2), rounds=3)
 
 
 def test_ratios_to_the_stock_module(monkeypatch):
@@ -64,10 +64,10 @@ def test_what_the_process_computes_is_not_what_it_waits_for():
             return x * 1.0
 
     results = {
-        clock: benchmark.measure(
+        clock: speed.measure(
             'x', dict(stock=Sleep()), torch.ones(1), rounds=2, clock=clock
         )[0].forward.low
-        for clock in benchmark.CLOCKS
+        for clock in speed.CLOCKS
     }
     assert results['wall'] >= 0.02 > 2 * results['cpu']
 
@@ -76,17 +76,17 @@ def test_saved_bytes_of_a_convolution():
     conv = nn.Conv2d(8, 16, 3)
     x = torch.randn(2, 8, 10, 10, requires_grad=True)
     # the input alone; the weight is a parameter
-    assert benchmark.saved_bytes(lambda: conv(x), conv) == 4 * x.numel()
+    assert speed.saved_bytes(lambda: conv(x), conv) == 4 * x.numel()
 
 
 def test_a_storage_counts_once():
     x = torch.randn(100, requires_grad=True)
-    assert benchmark.saved_bytes(lambda: (x * x) * x) == 4 * (100 + 100)
+    assert speed.saved_bytes(lambda: (x * x) * x) == 4 * (100 + 100)
 
 
 def test_gradients_do_not_pile_up():
     layer = nn.Linear(3, 3)
-    candidate = benchmark.Candidate(layer, torch.randn(2, 3), torch.float32)
+    candidate = speed.Candidate(layer, torch.randn(2, 3), torch.float32)
     candidate.step()
     assert layer.weight.grad is None and candidate.x.grad is None
 
@@ -94,7 +94,7 @@ def test_gradients_do_not_pile_up():
 def test_lower_precision_through_autocast():
     layer = nn.Linear(3, 3)
     x = torch.randn(2, 3)
-    candidate = benchmark.Candidate(layer, x, torch.bfloat16)
+    candidate = speed.Candidate(layer, x, torch.bfloat16)
     assert candidate.forward()[0].dtype == torch.bfloat16
     candidate.step()
 
@@ -109,15 +109,15 @@ def test_lower_precision_through_autocast():
 )
 def test_wrong_arguments_are_told(arguments, words):
     with pytest.raises(ValueError, match=words):
-        benchmark.measure('x', x=torch.ones(1), **arguments)
+        speed.measure('x', x=torch.ones(1), **arguments)
 
 
 def test_files(tmp_path, monkeypatch):
     results = measure(monkeypatch, dict(stock=0.25, other=0.5))
-    env = benchmark.environment('cpu', 'float32', rounds=2)
+    env = speed.environment('cpu', 'float32', rounds=2)
     assert env['torch'] == torch.__version__ and env['device']
     for name in ('a.json', 'a.csv'):
-        benchmark.write_results(results, env, str(tmp_path / name))
+        speed.write_results(results, env, str(tmp_path / name))
     content = json.loads((tmp_path / 'a.json').read_text())
     assert content['environment']['dtype'] == 'float32'
     with open(tmp_path / 'a.csv', newline='') as file:
@@ -127,8 +127,8 @@ def test_files(tmp_path, monkeypatch):
     first = content['results'][0]
     assert float(rows[0]['step_median_s']) == first['step_median_s']
     with pytest.raises(ValueError, match=r"'a\.txt' must .*\.csv or \.json"):
-        benchmark.write_results(results, {}, 'a.txt')
-    text = benchmark.to_text(results).splitlines()
+        speed.write_results(results, {}, 'a.txt')
+    text = speed.to_text(results).splitlines()
     assert len(text) == 4 and 'stock' in text[2] and 'other' in text[3]
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from ..layers import DynamicConv2d
-from .dynamic_parts import part_of_operation, parts_of_methods
-from .flop_formulas import FORMULAS, PRODUCT_OPS
+from ...layers import DynamicConv2d
+from .formulas import FORMULAS, PRODUCT_OPS
+from .parts import part_of_operation, parts_of_methods
 
 __all__ = ['FlopCount', 'count_flops']
 

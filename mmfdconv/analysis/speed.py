@@ -16,9 +16,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.utils import benchmark
 
-from .outputs import check_suffix
-from .text_table import markdown
+from .outputs import check_suffix, markdown
 
 __all__ = [
     'CLOCKS',
@@ -34,9 +34,12 @@ __all__ = [
 STOCK = 'stock'
 SUFFIXES = ('.csv', '.json')
 
-#: Functions of ``time``. ``'wall'``: what one waits for. ``'cpu'``: what the
-#: process computes, all its threads together, on a machine with other users.
-CLOCKS = dict(wall='perf_counter', cpu='process_time')
+#: ``'wall'``: what one waits for, work on an accelerator included. ``'cpu'``:
+#: what the process computes, all its threads together, on a machine with other
+#: users.
+CLOCKS: Mapping[str, Callable[[], float]] = dict(
+    wall=benchmark.timer, cpu=time.process_time
+)
 
 
 class Measurement(NamedTuple):
@@ -137,18 +140,6 @@ class Candidate:
         return saved_bytes(lambda: self.forward()[0], self.module)
 
 
-def _seconds(
-    function: Callable[[], Any], is_cuda: bool, clock: Callable[[], float]
-) -> float:
-    if is_cuda:
-        torch.cuda.synchronize()
-    start = clock()
-    function()
-    if is_cuda:
-        torch.cuda.synchronize()
-    return clock() - start
-
-
 def _summary(times: List[float], stock: List[float]) -> Measurement:
     low, median, high = statistics.quantiles(times, n=4, method='inclusive')
     ratio = statistics.median(t / s for t, s in zip(times, stock))
@@ -191,7 +182,7 @@ def measure(
             f'clock must be one of {sorted(CLOCKS)}, and "wall" on a GPU, got '
             f'{clock!r}'
         )
-    now = getattr(time, CLOCKS[clock])
+    now = CLOCKS[clock]
     candidates = {
         name: Candidate(module.train(), x, dtype)
         for name, module in modules.items()
@@ -203,8 +194,13 @@ def measure(
     step: Dict[str, List[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
-            forward[name].append(_seconds(candidate.forward, x.is_cuda, now))
-            step[name].append(_seconds(candidate.step, x.is_cuda, now))
+            for times, function in (
+                (forward[name], candidate.forward),
+                (step[name], candidate.step),
+            ):
+                start = now()
+                function()
+                times.append(now() - start)
     memory = {name: c.memory() for name, c in candidates.items()}
     return [
         Result(
@@ -248,37 +244,24 @@ def _device_name(device: str) -> str:
     return platform.processor() or platform.machine()
 
 
-_HEAD = (
-    'case',
-    'method',
-    'forward ms',
-    'x stock',
-    'step ms',
-    'x stock',
-    'quartiles',
-    'MiB',
-    'x stock',
-)
-
-
 def to_text(results: List[Result]) -> str:
     """A table for the screen, in Markdown."""
-    rows = [_HEAD]
-    for r in results:
-        rows.append(
-            (
-                r.case,
-                r.method,
-                f'{r.forward.median * 1e3:.2f}',
-                f'{r.forward.ratio:.2f}',
-                f'{r.step.median * 1e3:.2f}',
-                f'{r.step.ratio:.2f}',
-                f'{r.step.low * 1e3:.2f}-{r.step.high * 1e3:.2f}',
-                f'{r.memory / 2**20:.1f}',
-                f'{r.memory_ratio:.2f}',
-            )
-        )
-    return markdown(rows, ['--'] * len(_HEAD))
+    head = ['case', 'method', 'forward ms', 'forward x', 'step ms', 'step x']
+    rows = [
+        [
+            r.case,
+            r.method,
+            f'{r.forward.median * 1e3:.2f}',
+            f'{r.forward.ratio:.2f}',
+            f'{r.step.median * 1e3:.2f}',
+            f'{r.step.ratio:.2f}',
+            f'{r.step.low * 1e3:.2f}-{r.step.high * 1e3:.2f}',
+            f'{r.memory / 2**20:.1f}',
+            f'{r.memory_ratio:.2f}',
+        ]
+        for r in results
+    ]
+    return markdown([*head, 'quartiles', 'MiB', 'MiB x'], rows, left=2)
 
 
 def write_results(
@@ -302,13 +285,11 @@ def write_results(
 
 
 def _flat(result: Result) -> Dict[str, Any]:
-    row = dict(case=result.case, method=result.method)
+    row = result._asdict()
     for name in ('forward', 'step'):
-        for key, value in getattr(result, name)._asdict().items():
+        for key, value in row.pop(name)._asdict().items():
             unit = '' if key == 'ratio' else '_s'
             row[f'{name}_{key}{unit}'] = value
-    return {
-        **row,
-        'memory_bytes': result.memory,
-        'memory_ratio': result.memory_ratio,
-    }
+    row['memory_bytes'] = row.pop('memory')
+    row['memory_ratio'] = row.pop('memory_ratio')
+    return row

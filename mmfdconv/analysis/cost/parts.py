@@ -4,10 +4,10 @@ from typing import Dict, Iterator, Optional, Tuple
 
 from torch import nn
 
-from ..layers import DCDConv, DynamicConv2d, Warehouse
-from ..layers.band_modulation import FrequencyBandModulation
-from ..layers.descriptors import FrequencyAttention
-from .flop_formulas import FFT_OPS, POOLING_OPS
+from ...layers import DCDConv, DynamicConv2d, Warehouse
+from ...layers.band_modulation import FrequencyBandModulation
+from ...layers.descriptors import FrequencyAttention
+from .formulas import FFT_OPS, POOLING_OPS
 
 __all__ = [
     'PARTS',

@@ -16,16 +16,15 @@ from typing import (
 
 from mmengine.config import Config
 
-from .config_models import (
+from ..config_models import (
     ModelRun,
     build_model,
     default_shape,
     stock_config,
 )
-from .dynamic_parts import PARTS, parts_of_parameters
-from .flops import FlopCount, count_flops
-from .outputs import PathLike, check_suffix
-from .text_table import markdown
+from ..outputs import PathLike, check_suffix, markdown
+from .counter import FlopCount, count_flops
+from .parts import PARTS, parts_of_parameters
 
 __all__ = [
     'Cost',
@@ -144,8 +143,9 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
     """A table in Markdown and, below, what was not counted."""
     head = ['part', 'parameters', 'FLOPs', 'not counted']
     if stock is not None:
-        head += ['stock parameters', 'difference', 'stock FLOPs', 'difference']
-    rows = [head]
+        head += ['stock parameters', 'added parameters']
+        head += ['stock FLOPs', 'added FLOPs']
+    rows = []
     others = _by_component(stock)
     for row in [*cost.rows, cost.total]:
         cells = [
@@ -157,8 +157,7 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
         if stock is not None:
             cells += _differences(row, others.get(row.component))
         rows.append(cells)
-    table = markdown(rows, ['--', *['--:'] * (len(head) - 1)])
-    return '\n'.join([table, '', *_notes(cost)])
+    return '\n'.join([markdown(head, rows), '', *_notes(cost)])
 
 
 def _by_component(stock: Optional[Cost]) -> Dict[str, CostRow]:

@@ -1,17 +1,20 @@
 """What one operation costs, from the shapes of its tensors.
 
 The unit is the toolboxes': one multiply-add is one FLOP. Convolutions, matrix
-products, normalisation, resizing and pooling count as in MMEngine's analyser;
-FFTs, which it leaves out, count by :func:`fft`.
+products and attention count by PyTorch's own formulas; normalisation, resizing
+and pooling, which PyTorch's counter leaves out, as in MMEngine's analyser;
+FFTs, which both leave out, by :func:`fft`.
 
 A formula takes an operation's inputs, positional, and its output.
 """
 
+import inspect
 import math
 from typing import Any, Callable, Dict, Sequence
 
-import torch
 from torch import Tensor
+from torch.utils import flop_counter
+from torch.utils._pytree import tree_map
 
 __all__ = ['FFT_OPS', 'FORMULAS', 'POOLING_OPS', 'PRODUCT_OPS', 'fft']
 
@@ -33,31 +36,15 @@ def fft(points: int, transforms: int = 1, real: bool = True) -> int:
     return round(factor * transforms * points * math.log2(max(points, 1)))
 
 
-def convolution(args: Sequence[Any], out: Tensor) -> int:
-    """Every element of the kernel, once per pixel (and bias for free)."""
-    x, weight, transposed = args[0], args[1], args[6]
-    pixels = (x if transposed else out).shape[2:]
-    return x.shape[0] * weight.numel() * math.prod(pixels)
+def _pytorchs(formula: Callable) -> Callable:
+    """PyTorch's own, of shapes, where a multiply-add is two FLOPs."""
+    of_shapes = inspect.unwrap(formula)
 
+    def count(args: Sequence[Any], out: Any) -> int:
+        shapes = tree_map(flop_counter.get_shape, (args, out))
+        return of_shapes(*shapes[0], out_shape=shapes[1]) // 2
 
-def _product(first: int) -> Callable:
-    """Products of matrices, from the position of the first of the two."""
-
-    def product(args: Sequence[Any], out: Tensor) -> int:
-        return args[first].numel() * args[first + 1].shape[-1]
-
-    return product
-
-
-def _vector_product(args: Sequence[Any], out: Tensor) -> int:
-    return args[0].numel()
-
-
-def _attention(args: Sequence[Any], out: Any) -> int:
-    """Scores and their product with the values."""
-    query, key, value = args[:3]
-    scores = query.shape[:-1].numel() * key.shape[-2]
-    return scores * (query.shape[-1] + value.shape[-1])
+    return count
 
 
 def _real_to_complex(args: Sequence[Any], out: Tensor) -> int:
@@ -104,24 +91,27 @@ def _layer_norm(weight_at: int) -> Callable:
     return norm
 
 
-_MATRIX: Dict[str, Callable] = {
-    'mm': _product(0),
-    'bmm': _product(0),
-    'addmm': _product(1),
-    'baddbmm': _product(1),
-    'mv': _vector_product,
+_PRODUCTS: Dict[str, Callable] = {
+    'mm': _pytorchs(flop_counter.mm_flop),
+    'bmm': _pytorchs(flop_counter.bmm_flop),
+    'addmm': _pytorchs(flop_counter.addmm_flop),
+    'baddbmm': _pytorchs(flop_counter.baddbmm_flop),
+    'mv': _per_input,
     'addmv': lambda args, out: args[1].numel(),
-    'dot': _vector_product,
-    'convolution': convolution,
-    '_convolution': convolution,
-    'convolution_overrideable': convolution,
+    'dot': _per_input,
+    'convolution': _pytorchs(flop_counter.conv_flop),
+    '_convolution': _pytorchs(flop_counter.conv_flop),
+    'convolution_overrideable': _pytorchs(flop_counter.conv_flop),
 }
-_ATTENTION = (
-    '_scaled_dot_product_flash_attention',
-    '_scaled_dot_product_flash_attention_for_cpu',
-    '_scaled_dot_product_efficient_attention',
-    '_scaled_dot_product_cudnn_attention',
-)
+_ATTENTION = {
+    f'_scaled_dot_product_{kind}': _pytorchs(flop_counter.sdpa_flop)
+    for kind in (
+        'flash_attention',
+        'flash_attention_for_cpu',
+        'efficient_attention',
+        'cudnn_attention',
+    )
+}
 _FFT: Dict[str, Callable] = {
     '_fft_r2c': _real_to_complex,
     '_fft_c2r': _complex_to_real,
@@ -145,17 +135,13 @@ _OTHERS: Dict[str, Callable] = {
 
 #: Formula of every operation that is counted, by ``torch.ops.aten``'s name.
 FORMULAS: Dict[str, Callable] = {
-    **_MATRIX,
+    **_PRODUCTS,
+    **_ATTENTION,
     **_FFT,
     **_POOLING,
     **_OTHERS,
-    **{
-        name: _attention
-        for name in _ATTENTION
-        if hasattr(torch.ops.aten, name)
-    },
 }
 #: Operations whose cost is nearly all of a model's.
-PRODUCT_OPS = frozenset(_MATRIX)
+PRODUCT_OPS = frozenset(_PRODUCTS)
 FFT_OPS = frozenset(_FFT)
 POOLING_OPS = frozenset(_POOLING)

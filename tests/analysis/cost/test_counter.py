@@ -11,9 +11,9 @@ from mmengine.analysis import FlopAnalyzer
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from mmfdconv.analysis.dynamic_parts import PARTS, parts_of_parameters
-from mmfdconv.analysis.flop_formulas import fft
-from mmfdconv.analysis.flops import count_flops
+from mmfdconv.analysis.cost import count_flops
+from mmfdconv.analysis.cost.formulas import fft
+from mmfdconv.analysis.cost.parts import PARTS, parts_of_parameters
 from mmfdconv.convert import convert_dynamic_
 from mmfdconv.layers import (
     CondConv,
