@@ -6,7 +6,7 @@ from typing import Iterable, Sequence, Union
 
 from prettytable import PrettyTable, TableStyle
 
-__all__ = ['PathLike', 'check_folder', 'check_suffix', 'markdown']
+__all__ = ['PathLike', 'check_folder', 'check_suffix', 'pretty_table']
 
 PathLike = Union[str, os.PathLike]
 
@@ -43,10 +43,10 @@ def check_folder(path: PathLike, option: str = 'out') -> None:
         )
 
 
-def markdown(
+def pretty_table(
     head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
-) -> str:
-    """A table in Markdown that reads well as text, too.
+) -> PrettyTable:
+    """A table that prints as Markdown and reads well as text, too.
 
     Args:
         head: Names of the columns, all different.
@@ -59,4 +59,4 @@ def markdown(
     for number, name in enumerate(head):
         table.align[name] = 'l' if number < left else 'r'
     table.add_rows(list(rows))
-    return table.get_string()
+    return table

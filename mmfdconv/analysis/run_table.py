@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
-from .outputs import PathLike, check_suffix, markdown
+from .outputs import PathLike, check_suffix, pretty_table
 from .runs import Group
 
 __all__ = [
@@ -105,7 +105,7 @@ def summaries_to_markdown(
             mean_and_spread(s.best, digits),
             _range(s.best_at),
         ]
-    return markdown(head, rows.values())
+    return pretty_table(head, rows.values()).get_string()
 
 
 def _range(steps: Sequence[int]) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import benchmark
 
-from .outputs import check_suffix, markdown
+from .outputs import check_suffix, pretty_table
 
 __all__ = [
     'CLOCKS',
@@ -261,7 +261,8 @@ def to_text(results: List[Result]) -> str:
         ]
         for r in results
     ]
-    return markdown([*head, 'quartiles', 'MiB', 'MiB x'], rows, left=2)
+    head += ['quartiles', 'MiB', 'MiB x']
+    return pretty_table(head, rows, left=2).get_string()
 
 
 def write_results(

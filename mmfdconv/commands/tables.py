@@ -9,16 +9,16 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from ..analysis import table_text, tables
+from ..analysis.cost.fadconv_tables import fadconv_tables
+from ..analysis.cost.fdconv_tables import fdconv_tables
+from ..analysis.cost.tables import FORMATS
 from ..analysis.outputs import check_folder
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument(
-        '--format', choices=table_text.FORMATS, default='markdown'
-    )
+    parser.add_argument('--format', choices=FORMATS, default='markdown')
     parser.add_argument('--out', help='write to this file, not to the screen')
 
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if args.out:
             check_folder(args.out)
     MMLogger.get_instance('paper_tables', log_level='ERROR')
-    text = table_text.FORMATS[args.format](tables.paper_tables())
+    text = FORMATS[args.format]([*fdconv_tables(), *fadconv_tables()])
     if args.out:
         Path(args.out).write_text(text, encoding='utf-8')
     else:

@@ -14,7 +14,7 @@ from torch import nn
 from ..analysis import run_curves, run_table, runs, speed
 from ..analysis.config_models import build_model
 from ..analysis.cost import cost_of_config
-from ..analysis.outputs import markdown
+from ..analysis.outputs import pretty_table
 from .comparison import METHODS, Recipe, Run
 
 __all__ = [
@@ -170,7 +170,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
                 '-' if ratio is None else f'{ratio:.2f}',
             ]
         )
-    return markdown(head, lines)
+    return pretty_table(head, lines).get_string()
 
 
 def notes(recipe: Recipe, table: Sequence[MethodRow], env: Dict) -> str:

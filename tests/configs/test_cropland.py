@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from PIL import Image
 
-from mmfdconv.analysis.fadconv_tables import (
+from mmfdconv.analysis.cost.fadconv_tables import (
     fadconv_multiply_adds,
     rivals_table,
     stock_row,

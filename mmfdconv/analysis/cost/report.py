@@ -22,7 +22,7 @@ from ..config_models import (
     default_shape,
     stock_config,
 )
-from ..outputs import PathLike, check_suffix, markdown
+from ..outputs import PathLike, check_suffix, pretty_table
 from .counter import FlopCount, count_flops
 from .parts import PARTS, parts_of_parameters
 
@@ -157,7 +157,9 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
         if stock is not None:
             cells += _differences(row, others.get(row.component))
         rows.append(cells)
-    return '\n'.join([markdown(head, rows), '', *_notes(cost)])
+    return '\n'.join(
+        [pretty_table(head, rows).get_string(), '', *_notes(cost)]
+    )
 
 
 def _by_component(stock: Optional[Cost]) -> Dict[str, CostRow]:

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 
-from mmfdconv.analysis import tables
 from mmfdconv.analysis.config_models import (
     ModelRun,
     build_model,
@@ -19,6 +18,7 @@ from mmfdconv.analysis.config_models import (
     stock_config,
 )
 from mmfdconv.analysis.cost import report
+from mmfdconv.analysis.cost.fdconv_tables import base_table
 
 RESNET = dict(
     type='ResNet', depth=18, conv_cfg=None, base_channels=16, stem_channels=16
@@ -133,7 +133,7 @@ def test_stock_configs_agree_with_mmengine(name, shape):
 @pytest.mark.slow
 def test_stock_detectors_of_the_paper():
     pytest.importorskip('mmdet')
-    faster, mask = tables.base_table()
+    faster, mask = base_table()
     assert faster.params == pytest.approx(41.753, abs=0.001)
     assert mask.params == pytest.approx(44.396, abs=0.001)
     for row in (faster, mask):

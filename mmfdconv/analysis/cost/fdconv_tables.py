@@ -1,7 +1,6 @@
-"""The papers' cost columns, counted on models that are really built.
+"""What FDConv and its rivals add to the detectors of FDConv's paper.
 
-Models are built and run on the meta device, without memory for their weights
-or values. What the papers say stands beside as the papers'.
+Paper: arXiv:2503.18783. Models are built and run on the meta device.
 """
 
 from importlib.util import find_spec
@@ -10,17 +9,11 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import nn
 
-from .cost.counter import FlopCount, count_flops
-from .cost.formulas import POOLING_OPS
-from .fadconv_tables import fadconv_table, rivals_table, stock_table
-from .table_models import convert, on_meta, resnet
-from .table_rows import Row, Table
+from .counter import FlopCount, count_flops
+from .formulas import POOLING_OPS
+from .tables import Row, Table, convert, count_config, on_meta
 
-__all__ = [
-    'base_table',
-    'detector_table',
-    'paper_tables',
-]
+__all__ = ['base_table', 'detector_table', 'fdconv_tables']
 
 #: Height and width for which the detectors' FLOPs are given.
 _IMAGE = (800, 1280)
@@ -54,33 +47,15 @@ def base_table() -> List[Row]:
 
     The papers' column is the stock rows of FDConv's Table 1. Needs mmdet.
     """
-    from mmengine.hub import get_config
-    from mmengine.registry import DefaultScope
-
-    from .cost.report import cost_of_config
-
     cases = {
-        'Faster R-CNN': (
-            'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-            207.1e3,
-        ),
-        'Mask R-CNN': ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 260.1e3),
+        'Faster R-CNN': ('faster_rcnn/faster-rcnn', 207.1e3),
+        'Mask R-CNN': ('mask_rcnn/mask-rcnn', 260.1e3),
     }
     rows = []
     for model, (name, paper) in cases.items():
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            cost = cost_of_config(get_config(f'mmdet::{name}'), _IMAGE)
-        total = cost.total
-        rows.append(
-            Row(
-                model,
-                'stock ResNet-50',
-                total.params / 1e6,
-                None,
-                total.flops / 1e6,
-                paper,
-            )
-        )
+        cost = count_config(f'mmdet::{name}_r50_fpn_1x_coco.py', _IMAGE)
+        counted = cost.total.params / 1e6, None, cost.total.flops / 1e6, paper
+        rows.append(Row(model, 'stock ResNet-50', *counted))
     return rows
 
 
@@ -108,12 +83,14 @@ def detector_table() -> List[Row]:
         ),
         'FDConv K=64': (dict(type='FDConv', kernel_num=64), 3.6, 1800),
     }
-    stock = _resnet_flops(on_meta(lambda: resnet(50)))
+    from torchvision.models import resnet50
+
+    stock = _resnet_flops(on_meta(resnet50))
     rows = []
     for method, (conv_cfg, paper, paper_flops) in methods.items():
-        model, report = convert(lambda: resnet(50), conv_cfg)
+        model, added = convert(resnet50, conv_cfg)
         count = _resnet_flops(model)
-        added, notes = report.added_params, []
+        notes = []
         if method == 'DCD':
             head = _dcd_classifier()
             notes.append(
@@ -186,72 +163,18 @@ def _explain(
     return f'{text}; {reason}'
 
 
-#: Why the rivals differ from FADConv's paper.
-_RIVALS_NOTES = (
-    'FLOPs as they run, one image, averages of the input left out.',
-    "DY-Conv: the paper's routers are as wide as FADConv's, max(32, C / 16), "
-    "which gives its FLOPs; those of DY-Conv's authors, here, have C / 4.",
-    "ODConv: with at least 32 hidden units the ResNets' parameters are the "
-    "paper's; its authors' routers, here, have at least 16. The paper's FLOPs "
-    'are no sum of the parts that we count.',
-    'KernelWarehouse: the paper does not say which layers share a warehouse; '
-    'here those of a stage do. A kernel is mixed from all cells of its '
-    "warehouse, which costs more than the paper's FLOPs.",
-)
-
-
-def paper_tables() -> List[Table]:
-    """All tables; those of stock models only where their toolboxes are."""
-    tables = []
-    if find_spec('mmdet') is not None:
-        tables.append(
-            Table(
-                "FDConv's Table 1: stock detectors at 1280x800",
-                base_table(),
-                added=False,
-            )
-        )
-    tables.append(
-        Table(
-            "FDConv's Table 1: what each method adds to a detector's "
-            'ResNet-50 at 1280x800',
-            detector_table(),
-            (
-                "FLOPs of KernelWarehouse: the paper's are not at hand. A "
-                'real FFT of N points counts 1.25 N log2 N multiply-adds.',
-            ),
-        )
+def fdconv_tables() -> List[Table]:
+    """FDConv's Table 1; the stock detectors only where there is mmdet."""
+    added = Table(
+        "FDConv's Table 1: what each method adds to a detector's ResNet-50 at "
+        '1280x800',
+        detector_table(),
+        (
+            "FLOPs of KernelWarehouse: the paper's are not at hand. A real "
+            'FFT of N points counts 1.25 N log2 N multiply-adds.',
+        ),
     )
-    if all(map(find_spec, ('mmseg', 'mmpretrain'))):
-        tables.append(
-            Table(
-                "FADConv's Tables 3 to 5: stock models at 512x512",
-                stock_table(),
-                (
-                    'FLOPs: those of convolutions. The decoders are those '
-                    "that meet the paper's figures to 1 %, see "
-                    'configs/mmseg/cropland/README.md.',
-                ),
-                added=False,
-            )
-        )
-    tables.append(
-        Table(
-            "FADConv's Tables 1 to 5: what it adds to an encoder",
-            fadconv_table(),
-            (
-                "FLOPs: the paper's Eq. (5), one multiply-add as one. As it "
-                'runs, only the DCT coefficients that are used are computed, '
-                'the fusion net runs for every channel, and the averages '
-                'before the DCT, which depend on the image, are left out.',
-            ),
-        )
-    )
-    tables.append(
-        Table(
-            "FADConv's Tables 3 and 5: what its rivals add to an encoder",
-            rivals_table(),
-            _RIVALS_NOTES,
-        )
-    )
-    return tables
+    if find_spec('mmdet') is None:
+        return [added]
+    title = "FDConv's Table 1: stock detectors at 1280x800"
+    return [Table(title, base_table(), added=False), added]

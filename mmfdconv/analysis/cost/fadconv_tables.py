@@ -4,22 +4,22 @@ Paper: arXiv:2504.03510. Models are built on the meta device.
 """
 
 from functools import partial
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Callable, Dict, List, Tuple
 
 import torch
 from torch import nn
 
-from ..convert import LayerRule
-from ..layers import DynamicConv2d, FADConv
-from .cost.counter import count_flops
-from .cost.formulas import POOLING_OPS
-from .table_models import convert, cropland_resnet, deeplab, mobilenet_v2
-from .table_rows import Row
+from ...convert import LayerRule
+from ...layers import DynamicConv2d, FADConv
+from .counter import count_flops
+from .formulas import POOLING_OPS
+from .tables import Row, Table, convert, count_config
 
 __all__ = [
     'fadconv_multiply_adds',
     'fadconv_table',
+    'fadconv_tables',
     'rivals_table',
     'stock_row',
     'stock_table',
@@ -115,31 +115,55 @@ def fadconv_multiply_adds(layer: FADConv) -> int:
     return dct + router + fusion + layer.experts.numel()
 
 
+def _cropland_resnet(depth: int, width: int = 64) -> nn.Module:
+    """Build the paper's U-Net encoder: ResNet with a second stem convolution.
+
+    ``width`` is that of the first stage; the stem keeps 64 channels.
+    """
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    class Encoder(ResNet):
+        def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+            planes = planes * width // 64
+            return super()._make_layer(block, planes, blocks, stride, dilate)
+
+    blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[depth]
+    encoder = Encoder(BasicBlock, blocks)
+    del encoder.fc
+    stem = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    return nn.ModuleDict(dict(stem=stem, encoder=encoder))
+
+
+def _deeplab() -> nn.Module:
+    """Build what the paper converts of DeepLabV3+."""
+    from torchvision.models import resnet18
+    from torchvision.models.segmentation.deeplabv3 import ASPP
+
+    encoder = resnet18(weights=None)
+    del encoder.fc
+    return nn.ModuleDict(dict(encoder=encoder, aspp=ASPP(512, [6, 12, 18])))
+
+
+def _mobilenet_v2() -> nn.Module:
+    from torchvision.models import mobilenet_v2
+
+    return mobilenet_v2(weights=None).features
+
+
 def stock_row(experiment: str) -> Row:
     """Count one of the paper's stock models, of ``configs/mmseg/cropland``.
 
     Multiply-adds are those of convolutions alone: so counted, DeepLabV3+,
     whose decoder is a known one, has the paper's.
     """
-    from mmengine.config import Config
-    from mmengine.registry import DefaultScope
-
-    from .cost.report import cost_of_config
-
-    package = Path(__file__).resolve().parents[1]
-    # Where the package is installed, and in its source tree.
-    folders = package / '.mim', package.parent
-    folder = next(f for f in folders if (f / 'configs').is_dir())
-    path = folder / 'configs/mmseg/cropland' / experiment
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        cost = cost_of_config(Config.fromfile(path), (512, 512))
+    cost = count_config(f'mmfdconv::mmseg/cropland/{experiment}', (512, 512))
     params, note = cost.total.params, ''
     if 'deeplab' in experiment:
         params += _CLASSIFIER
         note = f'with a classifier of 1000 classes, {_CLASSIFIER / 1e6:.3f} M'
     convolutions = cost.count.by(lambda name, part, op: op)['convolution']
     return Row(
-        path.name.partition('_1x')[0],
+        experiment.partition('/')[2].partition('_1x')[0],
         'stock',
         params / 1e6,
         _STOCK[experiment][0],
@@ -169,20 +193,20 @@ def _unet_rule(depth: int) -> LayerRule:
 def _encoders() -> Dict[str, Tuple[Callable[[], nn.Module], LayerRule]]:
     """The paper's encoders: how to build each, and what is dynamic in it."""
     return {
-        'ResNet-18': (partial(cropland_resnet, 18), _unet_rule(18)),
-        'ResNet-34': (partial(cropland_resnet, 34), _unet_rule(34)),
+        'ResNet-18': (partial(_cropland_resnet, 18), _unet_rule(18)),
+        'ResNet-34': (partial(_cropland_resnet, 34), _unet_rule(34)),
         'ResNet-18, quarter width': (
-            partial(cropland_resnet, 18, 16),
+            partial(_cropland_resnet, 18, 16),
             _unet_rule(18),
         ),
         # All but the image pooling branch, which sees one pixel.
         'DeepLabV3+ ResNet-18': (
-            deeplab,
+            _deeplab,
             LayerRule(patterns={r'aspp\.convs\.4\..*': False}),
         ),
         # Blocks, depthwise and pointwise, and the last convolution; not the
         # stem.
-        'MobileNetV2': (mobilenet_v2, LayerRule(patterns={r'0\.0': False})),
+        'MobileNetV2': (_mobilenet_v2, LayerRule(patterns={r'0\.0': False})),
     }
 
 
@@ -196,7 +220,7 @@ def fadconv_table() -> List[Row]:
     for name, experts, size, params, madds in _FADCONV:
         build, rule = encoders[name]
         options = dict(type='FADConv', num_experts=experts, pool_size=size)
-        model, report = convert(build, options, rule)
+        model, added = convert(build, options, rule)
         counted = sum(
             fadconv_multiply_adds(layer)
             for layer in model.modules()
@@ -206,7 +230,7 @@ def fadconv_table() -> List[Row]:
             Row(
                 name,
                 f'FADConv {experts}x, P={size}',
-                report.added_params / 1e6,
+                added / 1e6,
                 params,
                 counted / 1e6,
                 madds,
@@ -227,12 +251,12 @@ def rivals_table() -> List[Row]:
     for encoder, methods in _PAPER_RIVALS.items():
         build, rule = encoders[encoder]
         for method, (params, madds) in methods.items():
-            model, report = convert(build, _RIVALS[method], rule)
+            model, added = convert(build, _RIVALS[method], rule)
             rows.append(
                 Row(
                     encoder,
                     method,
-                    report.added_params / 1e6,
+                    added / 1e6,
                     params,
                     _added_as_it_runs(model),
                     madds,
@@ -257,3 +281,52 @@ def _added_as_it_runs(model: nn.Module) -> float:
                 )
             )[True]
     return flops / 1e6
+
+
+#: Why the rivals differ from FADConv's paper.
+_RIVALS_NOTES = (
+    'FLOPs as they run, one image, averages of the input left out.',
+    "DY-Conv: the paper's routers are as wide as FADConv's, max(32, C / 16), "
+    "which gives its FLOPs; those of DY-Conv's authors, here, have C / 4.",
+    "ODConv: with at least 32 hidden units the ResNets' parameters are the "
+    "paper's; its authors' routers, here, have at least 16. The paper's FLOPs "
+    'are no sum of the parts that we count.',
+    'KernelWarehouse: the paper does not say which layers share a warehouse; '
+    'here those of a stage do. A kernel is mixed from all cells of its '
+    "warehouse, which costs more than the paper's FLOPs.",
+)
+
+
+def fadconv_tables() -> List[Table]:
+    """FADConv's Tables 1 to 5; stock models only where their toolboxes are."""
+    tables = []
+    if all(map(find_spec, ('mmseg', 'mmpretrain'))):
+        stock = Table(
+            "FADConv's Tables 3 to 5: stock models at 512x512",
+            stock_table(),
+            (
+                'FLOPs: those of convolutions. The decoders are those that '
+                "meet the paper's figures to 1 %, see "
+                'configs/mmseg/cropland/README.md.',
+            ),
+            added=False,
+        )
+        tables.append(stock)
+    return [
+        *tables,
+        Table(
+            "FADConv's Tables 1 to 5: what it adds to an encoder",
+            fadconv_table(),
+            (
+                "FLOPs: the paper's Eq. (5), one multiply-add as one. As it "
+                'runs, only the DCT coefficients that are used are computed, '
+                'the fusion net runs for every channel, and the averages '
+                'before the DCT, which depend on the image, are left out.',
+            ),
+        ),
+        Table(
+            "FADConv's Tables 3 and 5: what its rivals add to an encoder",
+            rivals_table(),
+            _RIVALS_NOTES,
+        ),
+    ]
