@@ -1,6 +1,5 @@
-"""Looks at models and at runs, and never changes them."""
+"""Looks at models and at runs, and never changes them.
 
-from .run_curves import plot_training
-from .runs import read_scalars
-
-__all__ = ['plot_training', 'read_scalars']
+cost/: parameters and FLOPs; speed: time and memory; figures/: what a model
+learned; compare/: runs beside each other.
+"""

@@ -5,7 +5,7 @@ Takes work dirs of mmdet, mmseg and mmpretrain; resumed runs count as one.
 
 import argparse
 
-from ..analysis import run_curves, run_table, runs
+from ..analysis.compare import curves, runs, table
 from ..analysis.figures.canvas import check_picture
 from ..analysis.outputs import check_suffix
 from . import plain_errors
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         check_picture(args.out)
         if args.table:
-            check_suffix(args.table, run_table.SUFFIXES, 'table')
+            check_suffix(args.table, table.SUFFIXES, 'table')
         names = args.names or [None] * len(args.work_dirs)
         if len(names) != len(args.work_dirs):
             raise ValueError(
@@ -64,12 +64,10 @@ def run(args: argparse.Namespace, prog: str) -> None:
         ]
         metrics = runs.common_metrics(logs, args.metrics)
         groups = runs.group_runs(logs)
-        picture = run_curves.plot_runs(
-            groups, metrics, args.out, title=args.title
-        )
-    summaries = run_table.summarise(groups, metrics)
-    print(run_table.summaries_to_markdown(summaries, args.digits))
+        picture = curves.plot_runs(groups, metrics, args.out, title=args.title)
+    summaries = table.summarise(groups, metrics)
+    print(table.summaries_to_markdown(summaries, args.digits))
     print(f'wrote {picture}')
     if args.table:
-        run_table.write_summaries(summaries, args.table, args.digits)
+        table.write_summaries(summaries, args.table, args.digits)
         print(f'wrote {args.table}')

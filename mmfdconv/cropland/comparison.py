@@ -16,7 +16,7 @@ from typing import Any, Callable, List, NamedTuple, Sequence
 from mmengine.config import Config
 from PIL import Image
 
-from ..analysis.runs import RunLog, read_run
+from ..analysis.compare.runs import RunLog, read_run
 from ..engine import launch
 
 __all__ = [

@@ -11,7 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from ..analysis import run_curves, run_table, runs, speed
+from ..analysis import speed
+from ..analysis.compare import curves, runs
+from ..analysis.compare.table import mean_and_spread
 from ..analysis.config_models import build_model
 from ..analysis.cost import cost_of_config
 from ..analysis.outputs import pretty_table
@@ -163,7 +165,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
             [
                 METHODS[row.method][1],
                 str(len(row.seeds)),
-                *(run_table.mean_and_spread(v) for v in row.scores.values()),
+                *(mean_and_spread(v) for v in row.scores.values()),
                 f'{row.costs.parameters / 1e6:.3f} M',
                 f'{row.costs.multiply_adds / 1e9:.3f} G',
                 f'{row.step_seconds * 1e3:.0f}',
@@ -232,7 +234,7 @@ def write(
         )
         for row in table
     ]
-    run_curves.plot_runs(
+    curves.plot_runs(
         groups,
         list(_CURVES),
         folder / 'curves.png',

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Dict
 
-from mmfdconv.analysis import plot_training
+from mmfdconv.analysis.compare.curves import plot_training
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmfdconv.analysis import read_scalars, runs
+from mmfdconv.analysis.compare import runs
 
 from .logs import epoch, write_log
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.core
 
 
 def test_validation_stands_where_training_was(scalars):
-    train, val = read_scalars(scalars)
+    train, val = runs.read_scalars(scalars)
     assert [line['iter'] for line in train] == [10, 20, 40]
     assert [line['iter'] for line in val] == [20, 40]
     assert [line['coco/bbox_mAP'] for line in val] == [0.1, 0.2]
@@ -20,7 +20,7 @@ def test_a_broken_line_is_named(scalars):
     with scalars.open('a') as file:
         file.write('\n{"loss": \n')
     with pytest.raises(ValueError, match='line 7 is none'):
-        read_scalars(scalars)
+        runs.read_scalars(scalars)
 
 
 def test_a_resumed_run_is_one_history(resumed):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mmfdconv.analysis import plot_training, runs
-from mmfdconv.analysis.run_curves import _loss, plot_runs
+from mmfdconv.analysis.compare import runs
+from mmfdconv.analysis.compare.curves import _loss, plot_runs, plot_training
 
 from .logs import LINES, seeds
 

@@ -2,7 +2,7 @@
 
 import json
 
-from mmfdconv.analysis import runs
+from mmfdconv.analysis.compare import runs
 
 LINES = [
     dict(loss=2.0, loss_cls=1.5, loss_mask=0.5, lr=0.1, iter=10, epoch=1),

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from .outputs import PathLike
+from ..outputs import PathLike
 
 __all__ = [
     'Group',

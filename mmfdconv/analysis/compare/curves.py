@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .figures.canvas import COLOURS, new_figure, plain_axes, save_figure
-from .outputs import PathLike
+from ..figures.canvas import COLOURS, new_figure, plain_axes, save_figure
+from ..outputs import PathLike
 from .runs import Group, RunLog, read_scalars
 
 __all__ = ['COCO_METRICS', 'plot_runs', 'plot_training']

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from mmfdconv.analysis import run_table, runs
+from mmfdconv.analysis.compare import runs, table
 
 from .logs import epoch, seeds, write_log
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.core
     [('val/loss', True), ('mae', True), ('loss/mIoU', False), ('P', False)],
 )
 def test_the_direction_of_a_metric(metric, lower):
-    assert run_table.lower_is_better(metric) is lower
+    assert table.lower_is_better(metric) is lower
 
 
 def test_final_and_best_over_seeds(tmp_path, by_iter):
@@ -26,17 +26,15 @@ def test_final_and_best_over_seeds(tmp_path, by_iter):
         ('ours', 2),
         ('by_iter', 1),
     ]
-    ours, mae = run_table.summarise(groups[:1], ['mIoU', 'mae'])
+    ours, mae = table.summarise(groups[:1], ['mIoU', 'mae'])
     assert (ours.final, ours.last_at) == ([10.0, 14.0], [2, 2])
     assert (ours.best, ours.best_at) == ([19.0, 23.0], [1, 1])
     assert (mae.final, mae.best, mae.best_at) == ([3, 3], [2, 2], [1, 1])
-    table = run_table.summaries_to_markdown(
-        run_table.summarise(groups, ['mIoU'])
-    )
+    text = table.summaries_to_markdown(table.summarise(groups, ['mIoU']))
     # sample standard deviation of 10 and 14
-    cells = [c.strip() for c in table.splitlines()[2].split('|')[1:-1]]
+    cells = [c.strip() for c in text.splitlines()[2].split('|')[1:-1]]
     assert cells == ['ours', '2', '2', '12.00 ± 2.83', '21.00 ± 2.83', '1']
-    cells = [c.strip() for c in table.splitlines()[3].split('|')[1:-1]]
+    cells = [c.strip() for c in text.splitlines()[3].split('|')[1:-1]]
     assert cells == ['by_iter', '1', '160', '50.00', '50.00', '160']
 
 
@@ -44,20 +42,18 @@ def test_nan_counts_nowhere(tmp_path):
     lines = [*epoch(1, 1.0, P=5.0), *epoch(2, 1.0, P=float('nan'))]
     write_log(tmp_path / 'run', '1', lines)
     groups = runs.group_runs([runs.read_run(tmp_path / 'run')])
-    assert run_table.summarise(groups, ['P'])[0].final == [5.0]
+    assert table.summarise(groups, ['P'])[0].final == [5.0]
 
 
 def test_files(tmp_path):
     groups = runs.group_runs(seeds(tmp_path, [10.0, 14.0]))
-    summaries = run_table.summarise(groups, ['mIoU'])
-    path = run_table.write_summaries(summaries, tmp_path / 'new' / 'runs.csv')
+    summaries = table.summarise(groups, ['mIoU'])
+    path = table.write_summaries(summaries, tmp_path / 'new' / 'runs.csv')
     with path.open(newline='') as file:
         rows = [*csv.DictReader(file)]
     assert [float(row['final']) for row in rows] == [10.0, 14.0]
     assert [row['run'] for row in rows] == ['0', '1']
-    path = run_table.write_summaries(summaries, tmp_path / 'runs.md')
-    assert (
-        path.read_text() == run_table.summaries_to_markdown(summaries) + '\n'
-    )
+    path = table.write_summaries(summaries, tmp_path / 'runs.md')
+    assert path.read_text() == table.summaries_to_markdown(summaries) + '\n'
     with pytest.raises(ValueError, match=r'\.md or \.csv'):
-        run_table.write_summaries(summaries, tmp_path / 'runs.txt')
+        table.write_summaries(summaries, tmp_path / 'runs.txt')

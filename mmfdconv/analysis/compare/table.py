@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
-from .outputs import PathLike, check_suffix, pretty_table
+from ..outputs import PathLike, check_suffix, pretty_table
 from .runs import Group
 
 __all__ = [

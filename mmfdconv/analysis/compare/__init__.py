@@ -1,0 +1,1 @@
+"""Trainings beside each other: their logs, curves and tables."""
