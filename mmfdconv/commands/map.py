@@ -7,12 +7,15 @@ import argparse
 from pathlib import Path
 
 from ..cropland import options, session
+from ..cropland.files import result_name
 from ..cropland.predictor import load_predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('scene', help='GeoTIFF, or any raster GDAL reads')
+    parser.add_argument(
+        'scene', help='GeoTIFF, or any raster GDAL reads, by any of its names'
+    )
     parser.add_argument('config', help='config file, of mmseg')
     parser.add_argument('checkpoint', help='checkpoint of that config')
     parser.add_argument(
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         session.map_with_bar(
             args.scene,
             predictor,
-            Path(args.out_dir, Path(args.scene).stem),
+            Path(args.out_dir, result_name(args.scene)),
             args,
             print,
             probabilities=args.probabilities,

@@ -23,7 +23,8 @@ def add_scene_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='BAND',
         help='names (as in red green blue nir) or positions from 1, in the '
-        "order of the model's mean; by default the first ones",
+        "order of the model's mean; by default those of the training, where "
+        'the scene says which they are',
     )
     group.add_argument(
         '--nodata',
@@ -34,7 +35,7 @@ def add_scene_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--crs',
         metavar='EPSG:CODE',
-        help='coordinate system, where the file does not say',
+        help="coordinate system, in place of the file's or where it has none",
     )
     group.add_argument(
         '--value-range',

@@ -11,6 +11,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..datasets.bands import Band
 from ..engine import launch
 
 __all__ = ['Predictor', 'load_predictor']
@@ -38,7 +39,8 @@ class Predictor:
             than 8 bits and models of 8-bit images. Values beyond are cut.
         normalise: Mean and standard deviation, a number per band. ``None``
             takes those of the model's data preprocessor, if it has any.
-        band_names: What the model's bands are called, if that is known.
+        bands: Names or positions of the bands that the training read, in the
+            model's order; nothing stands for all of a file.
         multiple: Pad images to a multiple of this, the model's stride.
     """
 
@@ -51,7 +53,7 @@ class Predictor:
         amp: bool = False,
         value_range: Optional[Tuple[float, float]] = None,
         normalise: Optional[Tuple[Sequence[float], Sequence[float]]] = None,
-        band_names: Optional[Sequence[str]] = None,
+        bands: Sequence[Band] = (),
         multiple: int = 32,
     ) -> None:
         if value_range is not None and not value_range[0] < value_range[1]:
@@ -64,7 +66,7 @@ class Predictor:
         self.classes, self.palette = tuple(classes), list(palette)
         self.multiple = multiple
         self._amp, self._range = amp, value_range
-        self.band_names = tuple(band_names or ())
+        self.bands = tuple(bands)
         prepare = model.data_preprocessor
         if normalise is None and getattr(prepare, '_enable_normalize', False):
             normalise = prepare.mean.flatten(), prepare.std.flatten()
@@ -190,7 +192,7 @@ def load_predictor(
         palette,
         device,
         normalise=_normalisation(cfg),
-        band_names=_band_names(cfg),
+        bands=_bands(cfg),
         **options,
     )
 
@@ -206,27 +208,46 @@ def _pipeline(cfg: Config, name: str) -> Optional[Mapping[str, Any]]:
 def _normalisation(cfg: Config) -> Optional[Tuple[Any, Any]]:
     """Images of other than 3 bands are normalised in the pipeline."""
     step = _pipeline(cfg, 'NormalizeBands')
-    return None if step is None else (step['mean'], step['std'])
+    if step is None:
+        return None
+    return _turned(cfg, step['mean']), _turned(cfg, step['std'])
 
 
-def _band_names(cfg: Config) -> Optional[List[str]]:
-    """Names of the bands that the model was trained on, in its order."""
+def _bands(cfg: Config) -> List[Band]:
+    """Bands that the model was trained on, in its order.
+
+    Names where the config tells them, else positions; none for all of a file.
+    """
     loader = _pipeline(cfg, 'LoadGeoTIFF')
+    image = _pipeline(cfg, 'LoadImageFromFile')
+    bands: List[Band] = []
     if loader is not None:
-        names, bands = loader.get('band_names'), loader.get('bands')
-        if bands is None:
-            return names
-        if names is not None:
+        names = loader.get('band_names')
+        bands = list(loader.get('bands') or names or ())
+        if names:
             bands = [b if isinstance(b, str) else names[b - 1] for b in bands]
-        return bands if all(isinstance(b, str) for b in bands) else None
-    if _pipeline(cfg, 'LoadImageFromFile') is None:
-        return None
-    # OpenCV reads blue first, and only a preprocessor with three means turns.
-    prepare = cfg.model.get('data_preprocessor') or {}
-    if len(prepare.get('mean') or ()) != 3:
-        return None
-    rgb = ['red', 'green', 'blue']
-    return rgb if prepare.get('bgr_to_rgb') else rgb[::-1]
+    elif image is not None:
+        decoder = image.get('imdecode_backend', 'cv2')
+        if decoder != 'tifffile' and image.get('color_type') != 'grayscale':
+            bands = ['blue', 'green', 'red']  # mmcv's order
+    if bands:
+        return _turned(cfg, bands)
+    means = _pipeline(cfg, 'NormalizeBands') or _preprocessor(cfg)
+    every = [*range(1, len(means.get('mean') or ()) + 1)]
+    turned = _turned(cfg, every)
+    return turned if turned != every else []
+
+
+def _preprocessor(cfg: Config) -> Mapping[str, Any]:
+    return cfg.model.get('data_preprocessor') or {}
+
+
+def _turned(cfg: Config, by_band: Sequence[Any]) -> List[Any]:
+    """Turn around what a preprocessor turns: three bands, whichever."""
+    prepare = _preprocessor(cfg)
+    turns = prepare.get('bgr_to_rgb') or prepare.get('rgb_to_bgr')
+    every = list(by_band)
+    return every[::-1] if turns and len(every) == 3 else every
 
 
 def _names(

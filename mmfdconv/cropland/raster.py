@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from .scene import open_raster, read_window
+from .files import find_crs, open_raster, read_window
 
 __all__ = ['NODATA', 'MapReader', 'RowWriter', 'environment', 'map_classes']
 
@@ -150,11 +150,9 @@ class MapReader:
                 f'bands of {kind}. For two scenes name the model that maps '
                 'them: --model CONFIG CHECKPOINT'
             )
-        if not dataset.crs:
-            raise ValueError(
-                f'{dataset.name} has no coordinate system, so it cannot be '
-                'compared; give it one with gdal_edit.py -a_srs EPSG:...'
-            )
+        find_crs(
+            dataset, None, 'give it one with gdal_edit.py -a_srs EPSG:...'
+        )
 
     def names(self) -> Dict[int, str]:
         """Return class name by value."""

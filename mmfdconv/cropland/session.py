@@ -6,7 +6,9 @@ from typing import Any, Callable, Sequence, Union
 
 from tqdm import tqdm
 
+from ..datasets.bands import ALPHA
 from . import area, change, options
+from .files import crs_label
 from .mapping import Mapped, count_windows, map_scene
 from .predictor import Predictor
 from .scene import Scene, check_scene
@@ -49,7 +51,7 @@ def map_with_bar(
     """
     tiling = options.tiling(args, predictor.device)
     given = options.scene_options(args)
-    given['expected'] = predictor.band_names
+    given['trained'] = predictor.bands
     with Scene(path, predictor.channels, **given) as scene:
         say(describe_scene(scene, predictor))
         windows = count_windows(scene, predictor, tiling)
@@ -101,11 +103,23 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
     )
     lines = [
         f'{scene.path}: {scene.width} x {scene.height} pixels, '
-        f'{scene.dtype}, {scene.crs.to_string()[:60]}',
+        f'{scene.dtype}, {crs_label(scene.crs)}',
         f'the model sees {bands}, in this order; choose others with --bands',
     ]
-    if predictor.band_names:
-        lines.append(f'it was trained on {", ".join(predictor.band_names)}')
+    if predictor.bands:
+        lines.append(
+            f'it was trained on {", ".join(map(str, predictor.bands))}'
+        )
+    if scene.file_crs and scene.file_crs != scene.crs:
+        lines.append(
+            f'beware: the file says {crs_label(scene.file_crs)}; taken is '
+            f'{crs_label(scene.crs)}, as --crs says'
+        )
+    if ALPHA in map(str.lower, scene.band_names):
+        lines.append(
+            'beware: one of these bands is an alpha by the name that the file '
+            'gives it, which tells where the others hold data'
+        )
     if predictor.mean is None:
         lines.append('beware: the config tells no normalisation of the bands')
     if scene.dtype.itemsize > 1 and predictor.takes_bytes():

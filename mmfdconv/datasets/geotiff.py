@@ -13,9 +13,15 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-__all__ = ['LoadGeoTIFF', 'NormalizeBands', 'import_rasterio', 'read_bands']
+from . import bands as raster_bands
+from .bands import ALPHA, Band
 
-Band = Union[int, str]
+__all__ = [
+    'LoadGeoTIFF',
+    'NormalizeBands',
+    'import_rasterio',
+    'read_bands',
+]
 
 
 class LoadGeoTIFF:
@@ -26,10 +32,11 @@ class LoadGeoTIFF:
     bands come in the order asked for and are never taken for BGR.
 
     Args:
-        bands: The bands, in the order wanted: names, or numbers from 1, as
-            rasterio and GDAL count them. None takes all, in the file's order.
+        bands: The bands, in the order wanted: names, whatever their case, or
+            numbers from 1, as rasterio and GDAL count them. None takes all,
+            in the file's order; there must be no alpha among them.
         band_names: Names of the file's bands, in its order. None takes the
-            descriptions that the file itself gives.
+            descriptions, or else the colours, that the file itself gives.
         to_float32: Return float32. With False an 8-bit image stays uint8;
             all other types become float32 in any case, since neither OpenCV
             nor PyTorch work with uint16.
@@ -42,8 +49,9 @@ class LoadGeoTIFF:
     Raises:
         ImportError: rasterio is not installed.
         FileNotFoundError, OSError: The file is missing, or no raster image.
-        ValueError: An option is wrong, or the file lacks a band; it names
-            the file.
+        ValueError: An option is wrong, or the file lacks a band, has two of
+            its name, or describes its bands otherwise than ``band_names``;
+            it names the file.
     """
 
     def __init__(
@@ -188,28 +196,53 @@ def _band_numbers(
     band_names: Optional[Sequence[str]],
 ) -> List[int]:
     """Translate names to numbers; check that the file has them."""
-    if band_names is not None and len(band_names) != file.count:
-        raise ValueError(
-            f'{path}: has {file.count} bands, band_names names '
-            f'{len(band_names)}: {list(band_names)}'
-        )
+    own = raster_bands.band_names(file)
+    has = f'its bands are {raster_bands.list_bands(own)}'
+    if band_names is not None:
+        _check_names(file, path, band_names)
     if bands is None:
+        if band_names is None and ALPHA in map(str.lower, own):
+            every = [*range(1, file.count + 1)]
+            others = [n for n in every if own[n - 1].lower() != ALPHA]
+            raise ValueError(
+                f'{path}: one of its bands is an alpha, which tells where the '
+                f'others hold data: {has}. Say bands={others}, or '
+                f'bands={every} if it is a band like the others (writers call '
+                'the fourth of four 8-bit bands alpha unless told otherwise)'
+            )
         return list(range(1, file.count + 1))
-    names = list(file.descriptions if band_names is None else band_names)
     numbers = []
     for band in bands:
         if isinstance(band, str):
-            if band not in names:
-                known = [name for name in names if name] or 'no names'
+            try:
+                band = raster_bands.find_band(band, band_names or own)
+            except ValueError as error:
                 raise ValueError(
-                    f'{path}: no band named {band!r}; its bands have {known}, '
-                    'which band_names can give'
-                )
-            band = names.index(band) + 1
+                    f'{path}: {error}; {has}; band_names can name them'
+                ) from None
         if band > file.count:
             raise ValueError(f'{path}: no band {band}, there are {file.count}')
         numbers.append(int(band))
     return numbers
+
+
+def _check_names(file: Any, path: str, band_names: Sequence[str]) -> None:
+    """Refuse names that are not as many, or not as the file's own."""
+    if len(band_names) != file.count:
+        raise ValueError(
+            f'{path}: has {file.count} bands, band_names names '
+            f'{len(band_names)}: {list(band_names)}'
+        )
+    given = [name.lower() for name in band_names]
+    for band, (name, own) in enumerate(zip(given, file.descriptions), 1):
+        # A name of another kind, such as B2 for blue, is no contradiction.
+        if own and own.lower() != name and own.lower() in given:
+            raise ValueError(
+                f'{path}: describes its band {band} as {own!r}, and '
+                f'band_names calls it {band_names[band - 1]!r}; leave '
+                'band_names out and choose by name: '
+                f'bands={list(band_names)}'
+            )
 
 
 def _missing(

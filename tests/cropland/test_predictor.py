@@ -10,14 +10,16 @@ from .helpers import BANDS, CLASSES, PALETTE, write_checkpoint, write_config
 pytestmark = pytest.mark.core
 
 NORMALISE = [100] * 4, [50] * 4  # as the config's pipeline does
+MEANS = 'mean=[90] * 3, std=[9] * 3'
 RGB = "type='LoadImageFromFile'"
+GEO = "type='LoadGeoTIFF'"
 
 
 def test_names_and_channels(predictor):
     assert predictor.classes == CLASSES
     assert tuple(predictor.palette) == PALETTE
     assert predictor.channels == 4
-    assert predictor.band_names == BANDS
+    assert predictor.bands == BANDS
     assert predictor.takes_bytes()
 
 
@@ -122,21 +124,30 @@ def test_more_names_than_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('preprocessor', 'step', 'names'),
+    ('preprocessor', 'step', 'bands'),
     [
-        ('mean=[90] * 3, std=[9] * 3, bgr_to_rgb=True', RGB, 'red green blue'),
-        ('mean=[90] * 3, std=[9] * 3', RGB, 'blue green red'),
-        ('', RGB, ''),
-        ('', "type='LoadGeoTIFF', bands=['nir', 'red', 'b']", 'nir red b'),
-        ('', "type='LoadGeoTIFF', bands=[3, 2, 1]", ''),
+        (MEANS + ', bgr_to_rgb=True', RGB, ('red', 'green', 'blue')),
+        (MEANS, RGB, ('blue', 'green', 'red')),
+        ('bgr_to_rgb=True', RGB, ('red', 'green', 'blue')),
+        ('', RGB, ('blue', 'green', 'red')),
+        ('', RGB + ", imdecode_backend='tifffile'", ()),
+        ('', RGB + ", color_type='grayscale'", ()),
+        ('', GEO + ", bands=['nir', 'red', 'b']", ('nir', 'red', 'b')),
+        ('', GEO + ', bands=[3, 2, 1]', (3, 2, 1)),
+        ('', GEO + ", bands=['nir', 2, 1]", ('nir', 2, 1)),
+        ('', GEO, ()),
         (
             '',
-            "type='LoadGeoTIFF', bands=[4, 2, 'c'], band_names=list('abcd')",
-            'd b c',
+            GEO + ", bands=[4, 2, 'c'], band_names=list('abcd')",
+            ('d', 'b', 'c'),
         ),
+        # A preprocessor turns three bands around, whatever they are.
+        ('bgr_to_rgb=True', GEO + ', bands=[4, 2, 1]', (1, 2, 4)),
+        (MEANS + ', bgr_to_rgb=True', GEO, (3, 2, 1)),
+        ('', "type='LoadImageFromNDArray'", ()),
     ],
 )
-def test_bands_from_the_config(tmp_path, preprocessor, step, names):
+def test_bands_from_the_config(tmp_path, preprocessor, step, bands):
     config = write_config(tmp_path, channels=3)
     checkpoint = write_checkpoint(config, tmp_path / 'a.pth')
     text = config.read_text() + (
@@ -147,6 +158,23 @@ def test_bands_from_the_config(tmp_path, preprocessor, step, names):
     )
     config.write_text(text)
     found = load_predictor(str(config), str(checkpoint), device='cpu')
-    assert found.band_names == tuple(names.split())
+    assert found.bands == bands
     assert found.channels == 3
-    assert (found.mean is None) == (not preprocessor)
+    assert (found.mean is None) == ('mean' not in preprocessor)
+
+
+def test_what_turns_the_bands_turns_their_means(tmp_path):
+    config = write_config(tmp_path, channels=3)
+    checkpoint = write_checkpoint(config, tmp_path / 'a.pth')
+    text = config.read_text() + (
+        "model['data_preprocessor'] = dict(\n"
+        "    type='SegDataPreProcessor', bgr_to_rgb=True)\n"
+        'test_dataloader = dict(dataset=dict(pipeline=[\n'
+        f'    dict({GEO}, bands=[4, 2, 1]),\n'
+        "    dict(type='NormalizeBands', mean=[4, 2, 1], std=[8, 4, 2])]))\n"
+    )
+    config.write_text(text)
+    found = load_predictor(str(config), str(checkpoint), device='cpu')
+    assert found.bands == (1, 2, 4)
+    assert found.mean.flatten().tolist() == [1, 2, 4]
+    assert found.std.flatten().tolist() == [2, 4, 8]

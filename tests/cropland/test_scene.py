@@ -5,15 +5,16 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
-from mmfdconv.cropland.scene import Scene, open_raster, read_window
+from mmfdconv.cropland.scene import Scene
 
 from .helpers import noise, write_scene
 
 pytestmark = pytest.mark.core
 
 NAMES = ('Blue', 'Green', 'Red', 'NIR')
+GIVEN = ['1', '2', '3', '4']
+LOCAL = 'LOCAL_CS["Site",UNIT["metre",1]]'
 
 
 @pytest.fixture
@@ -29,7 +30,6 @@ def path(tmp_path, values):
 @pytest.mark.parametrize(
     ('bands', 'picked'),
     [
-        (None, (1, 2, 3)),
         (['red', 'green', 'BLUE'], (3, 2, 1)),
         (['4', 'red', '2'], (4, 3, 2)),
     ],
@@ -43,55 +43,6 @@ def test_bands_by_name_and_position(path, values, bands, picked):
     np.testing.assert_array_equal(rows.values, expected)
     assert rows.values.dtype == np.float32
     assert rows.valid.all()
-
-
-@pytest.mark.parametrize(
-    ('expected', 'picked'),
-    [
-        (('red', 'green', 'blue'), (3, 2, 1)),
-        (('red', 'green', 'swir'), (1, 2, 3)),  # not all: the first ones
-        ((), (1, 2, 3)),
-    ],
-)
-def test_bands_that_the_model_expects(path, expected, picked):
-    with Scene(path, 3, expected=expected) as scene:
-        assert scene.bands == picked
-    with Scene(path, 3, ['1', '2', '4'], expected=expected) as scene:
-        assert scene.bands == (1, 2, 4)
-
-
-def test_bands_by_colour(tmp_path):
-    path = write_scene(tmp_path / 'rgb.tif', noise(3, 9, 9), photometric='rgb')
-    with Scene(path, 3, ['blue', 'green', 'red']) as scene:
-        assert scene.bands == (3, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ('bands', 'message'),
-    [
-        (['red', 'green', 'swir'], "no band is called 'swir'; .*3 .Red."),
-        (['1', '2', '5'], 'there is no band 5; the bands of .* 4 .NIR.'),
-        (['0', '1', '2'], 'there is no band 0'),
-        (['red'], 'the model takes 3 bands, not 1 .red.'),
-    ],
-)
-def test_bands_that_are_missing(path, bands, message):
-    with pytest.raises(ValueError, match=message):
-        Scene(path, 3, bands)
-
-
-def test_fewer_bands_than_the_model_takes(tmp_path):
-    path = write_scene(tmp_path / 'scene.tif', noise(3, 9, 9))
-    with pytest.raises(ValueError, match='takes 4 bands; the bands of .* 1'):
-        Scene(path, 4)
-
-
-def test_two_bands_of_one_name(tmp_path):
-    path = write_scene(
-        tmp_path / 'scene.tif', noise(2, 9, 9), names=('red', 'red')
-    )
-    with pytest.raises(ValueError, match="more than one band is called 'red'"):
-        Scene(path, 1, ['red'])
 
 
 def test_complex_numbers_are_no_bands(tmp_path):
@@ -143,28 +94,54 @@ def test_nodata_by_option_and_by_mask(tmp_path):
     np.testing.assert_array_equal(valid, mask > 0)
 
 
-def test_a_fourth_band_that_gdal_calls_alpha_hides_nothing(tmp_path):
+def test_an_alpha_tells_where_data_is(tmp_path):
     values = noise(4, 20, 20)
-    values[3, 5] = 0  # dark in the near infrared, as water is
-    path = write_scene(
-        tmp_path / 'scene.tif', values, photometric='rgb', alpha='yes'
-    )
+    values[3] = 255
+    values[3, :, 12:] = 0
+    path = write_scene(tmp_path / 'scene.tif', values, nodata=0)
+    with Scene(path, 3) as scene:
+        assert scene.bands == (1, 2, 3)
+        np.testing.assert_array_equal(
+            scene.read(0, 20).valid, values[3] == 255
+        )
+
+
+@pytest.mark.parametrize('names', [None, NAMES])
+def test_near_infrared_that_gdal_calls_alpha_hides_nothing(tmp_path, names):
+    values = noise(4, 20, 20)
+    values[3, 5] = 0  # dark, as water is
+    path = write_scene(tmp_path / 'scene.tif', values, names=names)
     with rasterio.open(path) as file:
         assert file.colorinterp[3] == ColorInterp.alpha
-    with Scene(path, 4) as scene:
-        assert scene.read(0, 20).valid.all()
-    with Scene(path, 3) as scene:  # as alpha it does
-        assert not scene.read(0, 20).valid[5].any()
+    for bands in ('1234', '321'):
+        with Scene(path, len(bands), list(bands)) as scene:
+            assert scene.read(0, 20).valid.all()
 
 
 def test_without_coordinate_system(tmp_path, values):
     path = write_scene(tmp_path / 'scene.tif', values, crs=None)
     with pytest.raises(ValueError, match='no coordinate system.*--crs EPSG'):
         Scene(path, 4)
-    with Scene(path, 4, crs='EPSG:32650') as scene:
+    with Scene(path, 4, GIVEN, crs='EPSG:32650') as scene:
         assert scene.crs.to_epsg() == 32650
     with pytest.raises(ValueError, match="--crs: 'EPSG:1' is no coordinate"):
         Scene(path, 4, crs='EPSG:1')
+    with pytest.raises(ValueError, match="--crs: 'EPSG:4978' is no .* map"):
+        Scene(path, 4, crs='EPSG:4978')  # geocentric
+
+
+def test_a_given_coordinate_system_wins(path):
+    with Scene(path, 4, GIVEN, crs='EPSG:32651') as scene:
+        assert scene.crs.to_epsg() == 32651
+        assert scene.file_crs.to_epsg() == 32650
+
+
+def test_a_coordinate_system_of_no_place(tmp_path, values):
+    path = write_scene(tmp_path / 'scene.tif', values, crs=LOCAL)
+    with pytest.raises(ValueError, match=r'of no place \(Site\).*--crs EPSG'):
+        Scene(path, 4)
+    with Scene(path, 4, GIVEN, crs='EPSG:32650') as scene:
+        assert scene.crs.to_epsg() == 32650
 
 
 def test_control_points_instead_of_coordinates(tmp_path, values):
@@ -205,22 +182,3 @@ def test_cut_short(path, tmp_path, values, layout):
     short.write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(ValueError, match='short.tif .*cut short'):
         Scene(short, 4)
-
-
-def test_no_raster(tmp_path):
-    path = tmp_path / 'notes.tif'
-    path.write_text('no pixels')
-    with pytest.raises(ValueError, match='no raster that GDAL reads'):
-        Scene(path, 3)
-    with pytest.raises(ValueError, match='none.tif is not a file'):
-        Scene(tmp_path / 'none.tif', 3)
-
-
-def test_damaged_inside(tmp_path, values):
-    path = write_scene(tmp_path / 'scene.tif', values, compress='deflate')
-    data = bytearray(path.read_bytes())
-    data[-6000:-100] = bytes(5900)
-    path.write_bytes(data)
-    with open_raster(path) as dataset:
-        with pytest.raises(ValueError, match='rows 0 to 59 of 60 cannot be'):
-            read_window(dataset, [1, 2, 3, 4], Window(0, 0, 50, 60))

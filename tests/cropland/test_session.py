@@ -16,13 +16,13 @@ from mmfdconv.cropland.session import (
     map_with_bar,
 )
 
-from .helpers import CLASSES, PALETTE, noise, write_scene
+from .helpers import BANDS, CLASSES, PALETTE, noise, write_scene
 
 pytestmark = pytest.mark.core
 
 
-def describe(path, predictor):
-    with Scene(path, 4, expected=predictor.band_names) as scene:
+def describe(path, predictor, crs=None):
+    with Scene(path, 4, crs=crs, trained=predictor.bands) as scene:
         return describe_scene(scene, predictor)
 
 
@@ -37,20 +37,46 @@ def test_bands_and_size(predictor, tmp_path):
 
 
 def test_sixteen_bits_for_a_model_of_eight(predictor, tmp_path):
-    path = write_scene(tmp_path / 'a.tif', noise(4, 20, 30, 'uint16'))
+    path = write_scene(
+        tmp_path / 'a.tif', noise(4, 20, 30, 'uint16'), names=BANDS
+    )
     assert '--value-range LOW HIGH' in describe(path, predictor)
     scaled = Predictor(
-        predictor.model, CLASSES, PALETTE, value_range=(0, 2047)
+        predictor.model,
+        CLASSES,
+        PALETTE,
+        value_range=(0, 2047),
+        bands=BANDS,
     )
     text = describe(path, scaled)
     assert '--value-range' not in text
     assert 'beware: the config tells no normalisation' in text
 
 
+def test_a_coordinate_system_that_is_given(predictor, tmp_path):
+    path = write_scene(tmp_path / 'a.tif', noise(4, 20, 30), names=BANDS)
+    assert 'the file says' not in describe(path, predictor)
+    text = describe(path, predictor, 'EPSG:32651')
+    assert 'uint8, EPSG:32651' in text
+    assert (
+        'the file says EPSG:32650; taken is EPSG:32651, as --crs says' in text
+    )
+
+
+def test_an_alpha_among_the_bands(predictor, tmp_path):
+    values = noise(4, 20, 30)
+    values[3] = 255
+    path = write_scene(tmp_path / 'a.tif', values)
+    with Scene(path, 4, [*'1234']) as scene:
+        text = describe_scene(scene, predictor)
+    assert 'one of these bands is an alpha' in text
+
+
 def test_a_projection_that_stretches_areas(predictor, tmp_path):
     path = write_scene(
         tmp_path / 'a.tif',
         noise(4, 20, 30),
+        names=BANDS,
         crs='EPSG:3857',
         transform=Affine(10, 0, 12e6, 0, -10, 4865942),
     )
@@ -59,7 +85,7 @@ def test_a_projection_that_stretches_areas(predictor, tmp_path):
 
 def test_words_about_the_result(predictor, tmp_path, capsys):
     values = noise(4, 70, 60)
-    path = write_scene(tmp_path / 'a.tif', values)
+    path = write_scene(tmp_path / 'a.tif', values, names=BANDS)
     parser = argparse.ArgumentParser()
     options.add_scene_options(parser)
     options.add_model_options(parser)

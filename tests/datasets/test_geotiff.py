@@ -10,7 +10,11 @@ pytest.importorskip('rasterio')
 
 import rasterio
 
-from mmfdconv.datasets import HI_CNA_BANDS, LoadGeoTIFF, NormalizeBands
+from mmfdconv.datasets import (
+    HI_CNA_BANDS,
+    LoadGeoTIFF,
+    NormalizeBands,
+)
 
 from .raw_scenes import write_tif
 
@@ -32,7 +36,7 @@ def load(path, **options):
 )
 @pytest.mark.parametrize('bands', [1, 2, 4, 7])
 def test_all_bands_in_order(tmp_path, dtype, bands):
-    image, path = make(tmp_path, dtype, bands)
+    image, path = make(tmp_path, dtype, bands, photometric='minisblack')
     results = load(path)
     assert results['img'].dtype == np.float32
     assert results['img'].flags.c_contiguous
@@ -47,7 +51,7 @@ def test_sixteen_bits_are_not_cut(tmp_path):
 
 
 def test_eight_bits_stay_when_asked(tmp_path):
-    _, path = make(tmp_path, np.uint8)
+    _, path = make(tmp_path, np.uint8, 3)
     assert load(path, to_float32=False)['img'].dtype == np.uint8
     _, path = make(tmp_path, np.uint16)
     assert load(path, to_float32=False)['img'].dtype == np.float32
@@ -63,6 +67,48 @@ def test_bands_by_number_and_name(tmp_path):
         file.descriptions = HI_CNA_BANDS
     mixed = load(path, bands=['red', 2, 'blue'])['img']
     assert np.array_equal(mixed, chosen)
+
+
+def test_bands_by_colour(tmp_path):
+    image, path = make(tmp_path, np.uint8, 3)
+    turned = load(path, bands=['Blue', 'green', 'RED'])['img']
+    assert np.array_equal(turned, image[::-1].transpose(1, 2, 0))
+
+
+def describe(path, *names):
+    with rasterio.open(path, 'r+') as file:
+        file.descriptions = names
+
+
+def test_one_name_is_one_band(tmp_path):
+    _, path = make(tmp_path)
+    describe(path, 'red', 'green', 'Red', None)
+    with pytest.raises(ValueError, match="more than one band is called 'red'"):
+        load(path, bands=['red'])
+
+
+def test_names_that_the_file_contradicts(tmp_path):
+    image, path = make(tmp_path)
+    describe(path, 'Red', 'Green', 'Blue', 'NIR')
+    with pytest.raises(ValueError, match="band 1 as 'Red'.* calls it 'blue'"):
+        load(path, band_names=HI_CNA_BANDS)
+    named = load(path, bands=HI_CNA_BANDS)['img']
+    assert np.array_equal(named, image[[2, 1, 0, 3]].transpose(1, 2, 0))
+    describe(path, 'B2', 'B3', 'B4', 'B8')  # names of another kind
+    assert load(path, band_names=HI_CNA_BANDS)['img'].shape == (5, 7, 4)
+
+
+def test_an_alpha_is_read_only_if_it_is_named(tmp_path):
+    """As rasterio writes four 8-bit bands, whatever they are."""
+    image, path = make(tmp_path, np.uint8)
+    ways = r'Say bands=\[1, 2, 3\], or bands=\[1, 2, 3, 4\] if'
+    with pytest.raises(ValueError, match=f'image.tif: .*4 .alpha.*{ways}'):
+        load(path)
+    whole = image.transpose(1, 2, 0)
+    for options in (dict(bands=[1, 2, 3, 4]), dict(band_names=HI_CNA_BANDS)):
+        assert np.array_equal(load(path, **options)['img'], whole)
+    describe(path, *HI_CNA_BANDS)
+    assert np.array_equal(load(path)['img'], whole)
 
 
 @pytest.mark.parametrize('nodata', [9, None])
@@ -101,7 +147,7 @@ def test_bad_files_are_named(tmp_path):
     _, path = make(tmp_path)
     with pytest.raises(ValueError, match='image.tif: no band 5, there are 4'):
         load(path, bands=[5])
-    with pytest.raises(ValueError, match="no band named 'nir'; .* no names"):
+    with pytest.raises(ValueError, match="no band is called 'nir'; .* 1, 2"):
         load(path, bands=['nir'])
     with pytest.raises(ValueError, match='has 4 bands, band_names names 3'):
         load(path, bands=['nir'], band_names=['red', 'green', 'nir'])

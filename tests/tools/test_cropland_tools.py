@@ -149,6 +149,7 @@ def ends_with(monkeypatch, tmp_path):
 def test_wrong_scenes_are_told(ends_with, model, scenes, tmp_path):
     values = noise(4, 64, 64)
     no_crs = write_scene(tmp_path / 'no_crs.tif', values, crs=None)
+    nameless = write_scene(tmp_path / 'nameless.tif', values)
     few = write_scene(tmp_path / 'few.tif', values[:2])
     short = write_scene(tmp_path / 'short.tif', values)
     data = short.read_bytes()
@@ -156,6 +157,7 @@ def test_wrong_scenes_are_told(ends_with, model, scenes, tmp_path):
     for scene, message, *options in [
         (no_crs, 'no_crs.tif has no coordinate system'),
         (few, 'the model takes 4 bands; the bands of'),
+        (nameless, "no band is called 'blue'; the bands of"),
         (short, 'short.tif is cut short'),
         ('none.tif', 'none.tif is not a file'),
         (few, "no band is called 'nir'", '--bands', *'nir 1 2 1'.split()),
@@ -177,7 +179,9 @@ def test_wrong_maps_are_told(ends_with, scenes):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_stopped(model, tmp_path, number):
     """On Ctrl-C, and when it is terminated, it leaves no file."""
-    scene = write_scene(tmp_path / 'scene.tif', noise(4, 3000, 1500))
+    scene = write_scene(
+        tmp_path / 'scene.tif', noise(4, 3000, 1500), names=NAMES
+    )
     folder = tmp_path / 'out'
     log = tmp_path / 'log'
     with log.open('w') as file:

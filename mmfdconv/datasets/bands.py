@@ -1,0 +1,57 @@
+"""What a raster file says of its bands.
+
+Loading for training and mapping of scenes ask here, so that both find the
+same band under the same name.
+"""
+
+from typing import Any, List, Sequence, Union
+
+__all__ = ['ALPHA', 'Band', 'band_names', 'find_band', 'list_bands']
+
+#: A band by its name, or by its number from 1, as rasterio and GDAL count.
+Band = Union[int, str]
+
+#: What a band is called that tells where the others hold data.
+ALPHA = 'alpha'
+
+# Colours that do not tell bands apart.
+_NO_NAMES = ('undefined', 'gray', 'palette')
+
+
+def band_names(file: Any) -> List[str]:
+    """Name each band of an open raster.
+
+    Returns:
+        The bands' descriptions, ``''`` where there is none. Where no band has
+        one, their colours, which writers make up: that of three or four
+        8-bit bands is red, green, blue and alpha unless they are told
+        otherwise. An alpha that is not described is called so in any case.
+    """
+    colours = [colour.name for colour in file.colorinterp]
+    if not any(file.descriptions):
+        return ['' if c in _NO_NAMES else c for c in colours]
+    return [
+        description or (ALPHA if colour == ALPHA else '')
+        for description, colour in zip(file.descriptions, colours)
+    ]
+
+
+def find_band(name: str, names: Sequence[str]) -> int:
+    """Return the number of the band of a name, whatever its case.
+
+    Raises:
+        ValueError: No band or more than one has the name.
+    """
+    found = [i for i, n in enumerate(names, 1) if n.lower() == name.lower()]
+    if len(found) != 1:
+        problem = 'more than one band is' if found else 'no band is'
+        raise ValueError(f'{problem} called {name!r}')
+    return found[0]
+
+
+def list_bands(names: Sequence[str]) -> str:
+    """Say what bands there are, as in ``1 (red), 2, 3 (nir)``."""
+    return ', '.join(
+        f'{band} ({name})' if name else str(band)
+        for band, name in enumerate(names, 1)
+    )
