@@ -6,6 +6,10 @@ label images NAME_label.tif whose colours are the classes, at any depth:
   RAW_DIR/image_RGB/GF2_PMS1__L1A0000564539-MSS1.tif
   RAW_DIR/label_5classes/GF2_PMS1__L1A0000564539-MSS1_label.tif
 
+Labels NAME_5label, as PNG, with a palette, or as the classes' numbers in one
+band (0 unlabelled, 1 built-up, 2 farmland, 3 forest, 4 meadow, 5 water) are
+read, too.
+
 OUT_DIR gets img_dir/{train,val}/*.png and ann_dir/{train,val}/*.png. A run
 that was interrupted goes on when the same command is given again.
 """

@@ -2,24 +2,51 @@
 
 The large-scale classification set of Tong et al. (2020),
 https://arxiv.org/abs/1807.05713: 150 GF-2 scenes, 7200 wide and 6800 high,
-with five classes given by colour.
+with five classes given by colour. Copies circulate whose labels have a
+palette, or the classes' numbers, as TIFF or PNG.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from .landcover import GID_BANDS, GID_PALETTE
+from .landcover import GID_BANDS, GID_CLASSES, GID_PALETTE
 from .tile_writer import Scene, write_tiles
-from .tiling import colours_to_ids
+from .tiling import UnknownValueError, colours_to_ids, values_to_ids
 
 __all__ = ['convert_gid', 'find_gid_scenes']
 
 PathLike = Union[str, os.PathLike]
 _TIFF = ('.tif', '.tiff')
-_LABEL = '_label'
+_LABELS = (*_TIFF, '.png')
+# NAME_label, or with the number of classes, NAME_5label.
+_LABEL = re.compile('(.+)_(5|15|)label')
+# Colours of GID's other labels, 15 classes of the fine land-cover set; the
+# position is the number less 1.
+_FIFTEEN = (
+    (200, 0, 0),  # industrial land
+    (250, 0, 150),  # urban residential
+    (200, 150, 150),  # rural residential
+    (250, 150, 150),  # traffic land
+    (0, 200, 0),  # paddy field
+    (150, 250, 0),  # irrigated land
+    (150, 200, 150),  # dry cropland
+    (200, 0, 200),  # garden plot
+    (150, 0, 250),  # arbor woodland
+    (150, 150, 250),  # shrub land
+    (250, 200, 0),  # natural grassland
+    (200, 200, 0),  # artificial grassland
+    (0, 0, 200),  # river
+    (0, 150, 200),  # lake
+    (0, 200, 250),  # pond
+)
+_OTHER = (
+    'the labels are those of the version with 15 classes; get those with '
+    'five, label_5classes of the large-scale classification set'
+)
 
 
 def convert_gid(
@@ -80,56 +107,101 @@ def convert_gid(
 def find_gid_scenes(images: PathLike, labels: PathLike) -> List[Scene]:
     """Find images and their labels, at any depth below their folders.
 
-    The label of ``NAME.tif`` is ``NAME_label.tif``. The published
-    archive has its images twice, ``image_RGB`` and ``image_NirRGB``: name one
-    of the folders.
+    The label of ``NAME.tif`` is ``NAME_label`` or ``NAME_5label``, ``.tif``
+    or ``.png``. The published archive has its images twice, ``image_RGB`` and
+    ``image_NirRGB``: name one of the folders.
 
     Args:
         images: Folder of the images.
         labels: Folder of the label images.
 
     Raises:
-        ValueError: There are no images, or two of one name.
+        ValueError: There are no images, or two images or labels of one name,
+            or the labels are those of 15 classes.
         FileNotFoundError: A folder is missing.
     """
     label_of: Dict[str, Path] = {}
-    for path in tiffs(labels):
-        if path.stem.endswith(_LABEL):
-            label_of[path.stem] = path
+    fine = set()  # images with labels of 15 classes
+    for path in _files(labels, _LABELS):
+        match = _LABEL.fullmatch(path.stem)
+        if match is None:
+            continue
+        name, classes = match.groups()
+        if classes == '15':
+            fine.add(name)
+        elif name in label_of:
+            raise ValueError(
+                f'{path}: there is {label_of[name]} of this name too; name '
+                'the folder of the labels to take'
+            )
+        else:
+            label_of[name] = path
     scenes: Dict[str, Scene] = {}
-    for path in tiffs(images):
+    for path in _files(images, _TIFF):
         name = path.stem
-        if name.endswith(_LABEL):
+        if _LABEL.fullmatch(name):
             continue
         if name in scenes:
             raise ValueError(
                 f'{path}: there is {scenes[name].image} of this name too; '
                 'name the folder of the images to take'
             )
-        label = name + _LABEL
-        missing = Path(labels, f'{label}{path.suffix}')
-        scenes[name] = Scene(name, path, label_of.get(label, missing), name)
+        if name in fine and name not in label_of:
+            raise ValueError(f'{path}: {_OTHER}')
+        missing = Path(labels, f'{name}_label{path.suffix}')
+        scenes[name] = Scene(name, path, label_of.get(name, missing), name)
     if not scenes:
         raise ValueError(f'{images}: holds no image *.tif')
     return list(scenes.values())
 
 
-def tiffs(folder: PathLike) -> List[Path]:
-    """List the TIFF files at any depth below a folder, in order."""
+def _files(folder: PathLike, suffixes: Sequence[str]) -> List[Path]:
+    """List the files of some kinds at any depth below a folder, in order."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder')
     return sorted(
-        path for path in folder.rglob('*') if path.suffix.lower() in _TIFF
+        path for path in folder.rglob('*') if path.suffix.lower() in suffixes
     )
 
 
-def decode_gid(labels: np.ndarray) -> np.ndarray:
-    """Make ids (h, w) of GID's colours (3, h, w)."""
-    bands = labels.shape[0]
-    if bands < 3 or labels.dtype != np.uint8:
+def decode_gid(
+    labels: np.ndarray, palette: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Make ids (h, w) of GID's labels.
+
+    Args:
+        labels: The classes' colours (3, h, w), or one band (1, h, w): of the
+            classes' numbers, or of positions in ``palette``.
+        palette: Colours (N, 3) that the file gives to its values.
+
+    Raises:
+        ValueError: They are no such labels.
+        UnknownValueError: A pixel has a colour or number of no class.
+    """
+    bands, dtype = labels.shape[0], labels.dtype
+    if bands == 2 or dtype.kind not in 'ui' or bands > 2 and dtype != np.uint8:
         raise ValueError(
-            f'has {bands} bands of {labels.dtype}, where the classes are '
-            f'colours, {", ".join(GID_BANDS)} of uint8'
+            f'has {bands} bands of {dtype}, where the classes are colours, '
+            f'{", ".join(GID_BANDS)} of uint8, or their numbers in one band'
         )
-    return colours_to_ids(labels, GID_PALETTE)
+    if bands == 1 and palette is not None:
+        labels = np.moveaxis(palette[labels[0]], -1, 0)  # (3, h, w)
+    try:
+        if len(labels) == 1:
+            numbers = [(number,) for number in range(len(GID_CLASSES))]
+            return values_to_ids(labels[0], numbers)
+        return colours_to_ids(labels, GID_PALETTE)
+    except UnknownValueError as error:
+        value = labels[:3, error.row, error.column].tolist()
+        fine = tuple(value) in _FIFTEEN
+        if len(labels) == 1:
+            fine = len(GID_CLASSES) <= value[0] <= len(_FIFTEEN)
+        if fine:
+            error.hint = _OTHER
+        elif palette is not None:
+            error.hint = (
+                "the colour is that of the file's palette; without one its "
+                f'values count, 0 to {len(GID_CLASSES) - 1}'
+            )
+        raise

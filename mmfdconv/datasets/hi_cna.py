@@ -160,9 +160,14 @@ def _group(pattern: Optional[str], path: Path) -> str:
 
 
 def decode_hi_cna(
-    labels: np.ndarray, cropland_values: Sequence[int] = (1, 255)
+    labels: np.ndarray,
+    palette: Optional[np.ndarray] = None,
+    cropland_values: Sequence[int] = (1, 255),
 ) -> np.ndarray:
-    """Make ids (h, w) of a mask (1, h, w): 1 where it is cropland."""
+    """Make ids (h, w) of a mask (1, h, w): 1 where it is cropland.
+
+    Its values count, whatever colours a palette gives them.
+    """
     if labels.shape[0] != 1:
         raise ValueError(f'has {labels.shape[0]} bands, a mask has one')
     return values_to_ids(labels[0], ((0,), tuple(cropland_values)))

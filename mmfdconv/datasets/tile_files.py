@@ -20,6 +20,7 @@ __all__ = [
     'encode_tif',
     'layout_of',
     'open_image',
+    'palette_of',
     'read_window',
     'write_whole',
 ]
@@ -62,6 +63,17 @@ def read_window(file: Any, path: Path, window: Any) -> np.ndarray:
         raise OSError(f'{path}: cannot be read: {error}') from None
 
 
+def palette_of(file: Any) -> Optional[np.ndarray]:
+    """Return the colours (N, 3) of an open image's values, if it has any."""
+    if file.colorinterp[0].name != 'palette':
+        return None
+    values = np.iinfo(file.dtypes[0]).max + 1
+    colours = np.full((values, 3), 255, np.uint8)
+    for value, colour in file.colormap(1).items():
+        colours[value] = colour[:3]
+    return colours
+
+
 def encode_png(image: np.ndarray) -> bytes:
     """Encode (h, w) ids, or (h, w, 3) in OpenCV's order, blue first."""
     import cv2
@@ -75,6 +87,7 @@ def encode_png(image: np.ndarray) -> bytes:
 def encode_tif(
     tile: np.ndarray,
     names: Sequence[Optional[str]],
+    colours: Sequence[Any],
     offset: Tuple[int, int],
     transform: Any,
     **profile: Any,
@@ -84,6 +97,7 @@ def encode_tif(
     Args:
         tile: The values.
         names: Name of each band.
+        colours: What rasterio's ``colorinterp`` of the scene says.
         offset: Column and row of the tile in its scene.
         transform: Georeference of the scene.
         **profile: Other items of rasterio's profile.
@@ -104,10 +118,14 @@ def encode_tif(
             width=width,
             dtype=tile.dtype,
             compress='deflate',
+            # Or three and four 8-bit bands would be given colours.
+            photometric='minisblack',
             **profile,
         ) as file:
             file.write(tile)
             file.descriptions = tuple(names)
+            if not any(names):
+                file.colorinterp = colours
         return memory.read()
 
 

@@ -38,6 +38,7 @@ from .tile_files import (
     encode_tif,
     layout_of,
     open_image,
+    palette_of,
     read_window,
     write_whole,
 )
@@ -49,6 +50,10 @@ _RECORD = 'tiles.json'
 _VERSION = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHOWN = 10  # of many faulty files
+
+
+# Makes ids (h, w) of label bands (bands, h, w) and of their palette, if any.
+Decode = Callable[[np.ndarray, Optional[np.ndarray]], np.ndarray]
 
 
 class Scene(NamedTuple):
@@ -71,7 +76,7 @@ class _Row(NamedTuple):
 def write_tiles(
     scenes: Sequence[Scene],
     out_dir: Union[str, os.PathLike],
-    decode: Callable[[np.ndarray], np.ndarray],
+    decode: Decode,
     *,
     tile_size: int,
     split: str,
@@ -90,8 +95,9 @@ def write_tiles(
     Args:
         scenes: What to cut.
         out_dir: A new or empty folder, or one of an earlier run.
-        decode: Makes ids (h, w) of label bands (bands, h, w); must be
-            importable, for other processes call it.
+        decode: Makes ids (h, w) of label bands (bands, h, w) and of the
+            palette (N, 3) of the file, or None; must be importable, for
+            other processes call it.
         tile_size: Side of the tiles.
         split: ``'scene'`` draws whole groups of scenes; ``'tile'`` draws
             single tiles, so that neighbours meet in different splits.
@@ -316,7 +322,7 @@ def _write_row(
     job: _Row,
     out: Path,
     size: int,
-    decode: Callable[[np.ndarray], np.ndarray],
+    decode: Decode,
     bands: Optional[Sequence[str]],
 ) -> int:
     """Write a row's tiles that are not there; return how many these were."""
@@ -340,12 +346,16 @@ def _write_row(
         window = Window(0, job.row * size, len(job.tiles) * size, size)
         pixels = read_window(file, job.scene.image, window)
         ids = _decode(
-            decode, read_window(labels, job.scene.label, window), job, size
+            decode,
+            read_window(labels, job.scene.label, window),
+            palette_of(labels),
+            job,
+            size,
         )
         profile = dict(
             crs=file.crs, nodata=file.nodata, transform=file.transform
         )
-        names = bands or file.descriptions
+        said = bands or file.descriptions, file.colorinterp
     for column, image, label in missing:
         part = slice(column * size, (column + 1) * size)
         tile = pixels[:, :, part]
@@ -355,25 +365,26 @@ def _write_row(
             )  # OpenCV writes BGR
         else:
             offset = (column * size, job.row * size)
-            data = encode_tif(tile, names, offset, **profile)
+            data = encode_tif(tile, *said, offset, **profile)
         write_whole(image, data)
         write_whole(label, encode_png(ids[:, part]))
     return len(missing)
 
 
 def _decode(
-    decode: Callable[[np.ndarray], np.ndarray],
+    decode: Decode,
     labels: np.ndarray,
+    palette: Optional[np.ndarray],
     job: _Row,
     size: int,
 ) -> np.ndarray:
     try:
-        return decode(labels)
+        return decode(labels, palette)
     except UnknownValueError as error:
         raise ValueError(
             f'{job.scene.label}: {error.what} at row '
             f'{job.row * size + error.row}, column {error.column} is of no '
-            'class'
+            f'class{"; " * bool(error.hint)}{error.hint}'
         ) from None
     except ValueError as error:
         raise ValueError(f'{job.scene.label}: {error}') from None

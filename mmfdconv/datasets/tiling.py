@@ -9,7 +9,13 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ['assign_splits', 'colours_to_ids', 'tile_grid', 'values_to_ids']
+__all__ = [
+    'UnknownValueError',
+    'assign_splits',
+    'colours_to_ids',
+    'tile_grid',
+    'values_to_ids',
+]
 
 
 def tile_grid(height: int, width: int, size: int) -> Tuple[int, int]:
@@ -147,8 +153,9 @@ def values_to_ids(
 
 
 class UnknownValueError(ValueError):
-    """A label that no class has, and where it is."""
+    """A label that no class has, where it is, and perhaps why."""
 
     def __init__(self, what: str, row: int, column: int) -> None:
         super().__init__(what, row, column)
         self.what, self.row, self.column = what, row, column
+        self.hint = ''

@@ -10,6 +10,8 @@ pytest.importorskip('rasterio')
 pytest.importorskip('cv2')
 
 import cv2
+import rasterio
+from PIL import Image
 
 from mmfdconv.datasets import tile_files, tile_writer
 from mmfdconv.datasets.gid import convert_gid
@@ -277,6 +279,137 @@ def test_the_folders_can_be_named(own_raw, tmp_path):
         **OPTIONS,
     )
     assert counts == dict(train=6, val=6)
+
+
+def relabel(raw, write, suffix='_label.tif'):
+    """Replace the labels of raw scenes by others of the same classes."""
+    for path in (raw / 'label_5classes').iterdir():
+        path.unlink()
+        name = path.name[: -len('_label.tif')]
+        _, ids = gid_scene(int(name[13:23]))
+        write(path.with_name(name + suffix), ids)
+
+
+def as_numbers(path, ids):
+    write_tif(path, ids[None], photometric='minisblack')
+
+
+def as_colours(path, ids):
+    colours = np.array(GID_PALETTE, np.uint8)[ids]
+    assert cv2.imwrite(str(path), colours[..., ::-1])
+
+
+def as_png_numbers(path, ids):
+    assert cv2.imwrite(str(path), ids)
+
+
+def as_palette_tif(path, ids):
+    """The values are not the classes' numbers; the colours are theirs."""
+    write_tif(path, 5 - ids[None], photometric='palette')
+    with rasterio.open(path, 'r+') as file:
+        file.write_colormap(1, dict(enumerate(GID_PALETTE[::-1])))
+
+
+def as_palette_png(path, ids):
+    image = Image.fromarray(5 - ids, 'P')
+    image.putpalette(np.array(GID_PALETTE[::-1], np.uint8).tobytes())
+    image.save(path)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ('write', 'suffix'),
+    [
+        (as_numbers, '_label.tif'),
+        (as_numbers, '_5label.TIFF'),
+        (as_colours, '_5label.png'),
+        (as_png_numbers, '_label.png'),
+        (as_palette_tif, '_label.tif'),
+        (as_palette_png, '_5label.png'),
+    ],
+)
+def test_labels_as_they_circulate(own_raw, tmp_path, write, suffix):
+    convert_gid(own_raw, tmp_path / 'as_published', **OPTIONS)
+    relabel(own_raw, write, suffix)
+    # The fine labels may lie beside them.
+    fine = own_raw / 'label_15classes' / f'{gid_name(0)}_15label.tif'
+    write_tif(fine, np.zeros((1, 9, 9), np.uint8))
+    convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+    assert contents(tmp_path / 'out') == contents(tmp_path / 'as_published')
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('kind', ['name', 'colour', 'number'])
+def test_labels_of_fifteen_classes_are_named(own_raw, tmp_path, kind):
+    def write(path, ids):
+        if kind == 'number':
+            return as_numbers(path, ids * 3)
+        colours = np.zeros((3, *ids.shape), np.uint8)
+        colours[:, ids == 5] = np.array([[150], [200], [150]])
+        return write_tif(path, colours)
+
+    relabel(own_raw, write, f'_{"15" * (kind == "name")}label.tif')
+    with pytest.raises(ValueError, match='GF2.*version with 15 classes'):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda ids: ids + 250, r'value 25\d at row \d+, .* is of no class$'),
+        (lambda ids: ids + 0.5, 'has 1 bands of float64'),
+        (lambda ids: np.stack([ids, ids]), 'has 2 bands of uint8'),
+    ],
+)
+def test_labels_that_are_none(own_raw, tmp_path, change, message):
+    def write(path, ids):
+        ids = change(ids)
+        write_tif(path, ids if ids.ndim == 3 else ids[None])
+
+    relabel(own_raw, write)
+    with pytest.raises(ValueError, match=message):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+
+
+@pytest.mark.core
+def test_a_palette_of_other_colours(own_raw, tmp_path):
+    def write(path, ids):
+        write_tif(path, ids[None], photometric='palette')
+        with rasterio.open(path, 'r+') as file:
+            file.write_colormap(1, {k: (k, 9, 9) for k in range(6)})
+
+    relabel(own_raw, write)
+    with pytest.raises(ValueError, match="the file's palette; without one"):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+
+
+@pytest.mark.core
+def test_two_labels_of_a_scene(own_raw, tmp_path):
+    label = own_raw / 'label' / f'{gid_name(0)}_5label.png'
+    label.parent.mkdir()
+    as_png_numbers(label, gid_scene(0)[1])
+    with pytest.raises(ValueError, match='label_5classes.*folder of the lab'):
+        convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+    folder = own_raw / 'label_5classes'
+    convert_gid(own_raw, tmp_path / 'out', labels=folder, **OPTIONS)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('photometric', ['minisblack', 'rgb'])
+def test_tiles_say_of_their_bands_what_the_scenes_say(
+    own_raw, tmp_path, photometric
+):
+    for path in (own_raw / 'image_RGB').iterdir():
+        image, _ = gid_scene(int(path.stem[13:23]))
+        bands = np.concatenate([image, image[:1]])
+        write_tif(path, bands, photometric=photometric, alpha='unspecified')
+    convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
+    with rasterio.open(path) as scene:
+        for tile in (tmp_path / 'out').rglob('*.tif'):
+            with rasterio.open(tile) as file:
+                assert file.colorinterp == scene.colorinterp
+                assert file.descriptions == (None,) * 4
 
 
 def test_missing_folders_are_named(tmp_path):
