@@ -1,10 +1,11 @@
 """Datasets that the toolboxes lack.
 
-Importing it registers the transforms ``LoadGeoTIFF`` and ``NormalizeBands``
-and, where mmsegmentation is installed, ``GIDDataset`` and ``HiCNADataset``.
+Importing it registers the transforms ``LoadGeoTIFF``, ``NormalizeBands`` and
+``DistortBands`` and, where mmsegmentation is installed, ``GIDDataset``,
+``HiCNADataset`` and ``BandsVisualizationHook``.
 """
 
-from .geotiff import LoadGeoTIFF, NormalizeBands
+from .geotiff import DistortBands, LoadGeoTIFF, NormalizeBands
 from .landcover import (
     GID_BANDS,
     GID_CLASSES,
@@ -25,6 +26,7 @@ __all__ = [
     'HI_CNA_CLASSES',
     'HI_CNA_PALETTE',
     'SHAPES_CLASSES',
+    'DistortBands',
     'GIDDataset',
     'HiCNADataset',
     'LoadGeoTIFF',

@@ -1,10 +1,10 @@
-"""Images with any number of bands: a loader for GeoTIFF, normalisation.
+"""Images with any number of bands: loading, normalisation, augmentation.
 
 MMEngine's and mmseg's data preprocessors normalise one or three channels
 only, so images of other counts are normalised in the pipeline, by
 :class:`NormalizeBands`, and the preprocessor gets no ``mean`` and ``std``.
 
-Both are plain callables: they work in any toolbox, and need mmcv for nothing.
+All are plain callables: they work in any toolbox, and need mmcv for nothing.
 """
 
 import warnings
@@ -17,6 +17,7 @@ from . import bands as raster_bands
 from .bands import ALPHA, Band
 
 __all__ = [
+    'DistortBands',
     'LoadGeoTIFF',
     'NormalizeBands',
     'import_rasterio',
@@ -153,6 +154,62 @@ class NormalizeBands:
         return (
             f'{type(self).__name__}(mean={self.mean.tolist()}, '
             f'std={self.std.tolist()})'
+        )
+
+
+class DistortBands:
+    """Change brightness and contrast at random, of all bands alike.
+
+    Stands behind :class:`NormalizeBands`, for images of any bands and depth,
+    where mmseg's ``PhotoMetricDistortion`` stands before the normalisation of
+    8-bit colour images. Each of the two changes happens to half the images.
+
+    Args:
+        brightness: At most so much is added or taken away, in standard
+            deviations.
+        contrast: Least and greatest factor.
+
+    Raises:
+        ValueError: An option is wrong, or the image was not normalised.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.5,
+        contrast: Sequence[float] = (0.5, 1.5),
+    ) -> None:
+        if not brightness >= 0:
+            raise ValueError(
+                f'brightness must not be negative, got {brightness!r}'
+            )
+        if len(contrast) != 2 or not 0 < contrast[0] <= contrast[1]:
+            raise ValueError(
+                'contrast must be two positive factors, the lesser first, '
+                f'got {contrast!r}'
+            )
+        self.brightness = brightness
+        self.contrast = tuple(contrast)
+
+    def __call__(self, results: Dict[str, Any]) -> Dict[str, Any]:
+        """Change the image of ``results``."""
+        if 'img_norm_cfg' not in results:
+            raise ValueError(
+                f'{results.get("img_path", "the image")}: DistortBands works '
+                'on normalised bands; put it behind NormalizeBands'
+            )
+        image = results['img']
+        if np.random.randint(2):
+            image = image * np.float32(np.random.uniform(*self.contrast))
+        if np.random.randint(2):
+            most = self.brightness
+            image = image + np.float32(np.random.uniform(-most, most))
+        results['img'] = image
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(brightness={self.brightness}, '
+            f'contrast={self.contrast})'
         )
 
 

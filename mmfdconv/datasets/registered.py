@@ -1,20 +1,20 @@
 """What a config may name, registered at MMEngine's root registries.
 
-The datasets derive from mmseg's, which takes seconds to import, and
+Datasets and hook derive from mmseg's, which takes seconds to import, and
 ``import mmfdconv`` must stay light also for those who train detectors. So
-functions of the same names are registered, that make the datasets.
+functions of the same names are registered, that make them.
 """
 
 from importlib.util import find_spec
 from typing import Any
 
-from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.registry import DATASETS, HOOKS, TRANSFORMS
 
-from .geotiff import LoadGeoTIFF, NormalizeBands
+from .geotiff import DistortBands, LoadGeoTIFF, NormalizeBands
 
-__all__ = ['GIDDataset', 'HiCNADataset']
+__all__ = ['BandsVisualizationHook', 'GIDDataset', 'HiCNADataset']
 
-for _transform in (LoadGeoTIFF, NormalizeBands):
+for _transform in (DistortBands, LoadGeoTIFF, NormalizeBands):
     TRANSFORMS.register_module(module=_transform)
 
 
@@ -32,6 +32,14 @@ def HiCNADataset(*args: Any, **kwargs: Any) -> Any:
     return segmentation.HiCNADataset(*args, **kwargs)
 
 
+def BandsVisualizationHook(*args: Any, **kwargs: Any) -> Any:
+    """Make a :class:`.visualization.BandsVisualizationHook`."""
+    from . import visualization
+
+    return visualization.BandsVisualizationHook(*args, **kwargs)
+
+
 if find_spec('mmseg') is not None:
     for _dataset in (GIDDataset, HiCNADataset):
         DATASETS.register_module(module=_dataset)
+    HOOKS.register_module(module=BandsVisualizationHook)

@@ -9,6 +9,7 @@ from typing import Any, List, Optional
 
 from mmseg.datasets import BaseSegDataset
 
+from .checks import CheckedPipeline, LabelCheck
 from .landcover import (
     GID_CLASSES,
     GID_PALETTE,
@@ -26,27 +27,48 @@ _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff')
 class _TiledDataset(BaseSegDataset):
     """``img_dir/{split}`` and ``ann_dir/{split}`` with files of one stem.
 
+    What the pipeline does to an image is checked as
+    :class:`.checks.CheckedPipeline` tells.
+
     Args:
         img_suffix: Suffix of the images. None takes the one that the files
             of the folder have.
         seg_map_suffix: Suffix of the label images.
+        ignore_index: Value of pixels of no class in the label images, 255 in
+            mmseg's losses and metrics. None: every pixel has a class.
         **kwargs: Those of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
         FileNotFoundError: The folder of images is missing, or holds none.
         ValueError: The folder holds images of several kinds and
-            ``img_suffix`` is None.
+            ``img_suffix`` is None; or ``reduce_zero_label`` is asked for.
     """
 
     def __init__(
         self,
         img_suffix: Optional[str] = None,
         seg_map_suffix: str = '.png',
+        ignore_index: Optional[int] = None,
+        reduce_zero_label: bool = False,
         **kwargs: Any,
     ) -> None:
+        classes = self.METAINFO['classes']
+        if reduce_zero_label:
+            raise ValueError(
+                f'{type(self).__name__}: reduce_zero_label=True would shift '
+                f'the ids and not the names, so that {classes[1]!r} scored '
+                f'as {classes[0]!r}; to leave {classes[0]!r} out say '
+                f'metainfo=dict(classes={classes[1:]})'
+            )
+        if ignore_index is not None:
+            kwargs['ignore_index'] = ignore_index
         super().__init__(
             img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs
         )
+        check = LabelCheck(
+            self.metainfo['classes'], self.label_map, ignore_index
+        )
+        self.pipeline = CheckedPipeline(self.pipeline.transforms, check)
 
     def load_data_list(self) -> List[dict]:
         """List the images of the folder, or those of ``ann_file``."""
@@ -71,8 +93,7 @@ class GIDDataset(_TiledDataset):
 
     The background is a class here, as in the label images. With
     ``metainfo=dict(classes=GID_CLASSES[1:])`` it becomes 255, which losses
-    and metrics ignore, and built-up becomes 0. (``reduce_zero_label=True``
-    would shift the ids a second time.)
+    and metrics ignore, and built-up becomes 0.
     """
 
     METAINFO = dict(classes=GID_CLASSES, palette=list(map(list, GID_PALETTE)))

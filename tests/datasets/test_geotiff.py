@@ -12,6 +12,7 @@ import rasterio
 
 from mmfdconv.datasets import (
     HI_CNA_BANDS,
+    DistortBands,
     LoadGeoTIFF,
     NormalizeBands,
 )
@@ -202,6 +203,41 @@ def test_wrong_statistics_are_named(mean, std):
         NormalizeBands(mean, std)
 
 
+def test_brightness_and_contrast_are_those_of_all_bands(tmp_path):
+    image, path = make(tmp_path, bands=13)
+    mean, std = [100.0] * 13, [*range(1, 14)]
+    normal = NormalizeBands(mean, std)(load(path))
+    before = normal['img'].copy()
+    distort = DistortBands(brightness=2.0, contrast=(0.5, 1.5))
+    seen = set()
+    for seed in range(40):
+        np.random.seed(seed)
+        after = distort(dict(normal, img=before))['img']
+        assert after.dtype == np.float32
+        factor, added = np.polyfit(before.ravel(), after.ravel(), 1)
+        np.testing.assert_allclose(after, before * factor + added, atol=1e-3)
+        assert 0.49 < factor < 1.51
+        assert abs(added) < 2.01
+        seen.add((abs(factor - 1) > 1e-3, abs(added) > 1e-3))
+    assert len(seen) == 4
+    with pytest.raises(ValueError, match='image.tif: .* behind NormalizeB'):
+        distort(load(path))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(brightness=-1), 'brightness must not be negative, got -1'),
+        (dict(contrast=(0, 1)), r'two positive factors, .* got \(0, 1\)'),
+        (dict(contrast=(2, 1)), 'two positive factors'),
+        (dict(contrast=(1,)), 'two positive factors'),
+    ],
+)
+def test_wrong_distortions_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        DistortBands(**options)
+
+
 def test_configs_find_them_by_name(tmp_path):
     _, path = make(tmp_path)
     loader = TRANSFORMS.build(dict(type='LoadGeoTIFF', bands=[1]))
@@ -209,3 +245,5 @@ def test_configs_find_them_by_name(tmp_path):
     assert 'bands=[1]' in repr(loader)
     scale = TRANSFORMS.build(dict(type='NormalizeBands', mean=[0], std=[2]))
     assert 'std=[2.0]' in repr(scale)
+    distort = TRANSFORMS.build(dict(type='DistortBands', brightness=2))
+    assert 'brightness=2' in repr(distort)

@@ -1,5 +1,6 @@
 """GIDDataset and HiCNADataset, as configs of mmseg use them."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,11 @@ from mmseg.registry import DATASETS, MODELS
 
 from mmfdconv.datasets import GID_CLASSES, GID_PALETTE, HI_CNA_CLASSES
 
-from .raw_scenes import SIDE, write_gid, write_hi_cna
+from .raw_scenes import SIDE, write_gid, write_hi_cna, write_tif
 
 pytestmark = pytest.mark.core
 
+WITHOUT_BACKGROUND = dict(metainfo=dict(classes=GID_CLASSES[1:]))
 PREFIX = dict(img_path='img_dir/train', seg_map_path='ann_dir/train')
 
 
@@ -82,6 +84,102 @@ def test_gid_without_background(tmp_path):
     assert data.metainfo['palette'] == [list(rgb) for rgb in GID_PALETTE[1:]]
     assert ids(data[0])[0, 0].tolist() == [255, 0, 1]
     assert ids(data[1])[0, 0].tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize('kind', ['GIDDataset', 'HiCNADataset'])
+def test_ids_are_not_shifted_apart_from_their_names(tmp_path, kind):
+    with pytest.raises(ValueError) as error:
+        build(kind, gid_folder(tmp_path), reduce_zero_label=True)
+    # The way out that it tells is one.
+    said = str(error.value)
+    assert 'would shift the ids and not the names' in said
+    rest = said.partition('metainfo=dict(classes=')[2].rstrip(')')
+    kept = tuple(ast.literal_eval(f'{rest})'))
+    data = build(kind, tmp_path, metainfo=dict(classes=kept))
+    assert data.metainfo['classes'] == kept
+    assert data.label_map[1] == 0
+
+
+def masks(folder, *values):
+    gid_folder(folder)
+    for path in (folder / 'ann_dir/train').iterdir():
+        cv2.imwrite(str(path), np.array([values], np.uint8).repeat(4, 0))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('kind', 'values', 'options', 'wrong'),
+    [
+        (
+            'HiCNADataset',
+            (0, 255, 255),
+            {},
+            '8 pixels have .* value 255, .* say',
+        ),
+        ('HiCNADataset', (0, 1, 2), {}, '4 pixels have .* 2, .* make it 255'),
+        ('HiCNADataset', (0, 1, 255), dict(ignore_index=255), None),
+        ('HiCNADataset', (0, 1, 9), dict(ignore_index=255), '4 .* value 9'),
+        ('GIDDataset', (0, 5, 6), {}, '4 .* value 6'),
+        ('GIDDataset', (0, 5, 255), {}, '4 .* value 255'),
+        ('GIDDataset', (0, 5, 7), WITHOUT_BACKGROUND, '4 .* value 7'),
+        ('GIDDataset', (0, 5, 1), WITHOUT_BACKGROUND, None),
+    ],
+)
+def test_labels_of_no_class_are_named(tmp_path, kind, values, options, wrong):
+    data = build(kind, masks(tmp_path, *values), **options)
+    if wrong is None:
+        assert ids(data[0]).shape == (1, 4, 3)
+        return
+    with pytest.raises(ValueError, match=rf'[ab]\.png: {wrong}') as error:
+        data[0]
+    assert data.metainfo['classes'][-1] in str(error.value)
+    assert 'ignore_index=' in str(error.value)
+
+
+def test_labels_that_are_colours_are_named(tmp_path):
+    gid_folder(tmp_path)
+    for path in (tmp_path / 'ann_dir/train').iterdir():
+        cv2.imwrite(str(path), np.zeros((4, 3, 3), np.uint8))
+    with pytest.raises(ValueError, match=r'png: is of shape \(4, 3, 3\)'):
+        build('GIDDataset', tmp_path)[0]
+
+
+def test_padding_behind_the_labels_is_no_label(tmp_path):
+    pad = dict(type='Pad', size=(8, 8), pad_val=dict(img=0, seg=255))
+    data = build('HiCNADataset', masks(tmp_path, 0, 1, 1), between=[pad])
+    assert ids(data[0]).shape == (1, 8, 8)
+    assert ids(data[0]).max() == 255
+
+
+@pytest.mark.parametrize('bands', [3, 4, 7])
+@pytest.mark.parametrize('step', ['PhotoMetricDistortion', 'Pad', 'CLAHE'])
+def test_transforms_that_cannot_work_on_bands_are_named(tmp_path, bands, step):
+    pytest.importorskip('rasterio')
+    masks(tmp_path, 0, 1, 1)
+    for path in (tmp_path / 'img_dir/train').iterdir():
+        image = np.full((bands, 4, 3), 3000, np.uint16)
+        write_tif(path.with_suffix('.tif'), image)
+        path.unlink()
+    options = dict(size=(8, 8)) if step == 'Pad' else {}
+    data = build(
+        'HiCNADataset',
+        tmp_path,
+        'LoadGeoTIFF',
+        [dict(type=step, **options)],
+    )
+    if step == 'Pad' and bands < 5:
+        assert data[0]['inputs'].shape == (bands, 8, 8)
+        return
+    says = 'preprocessor pad' if step == 'Pad' else 'DistortBands'
+    wrong = rf'tif: {step} cannot work on {bands} bands of float32.*{says}'
+    with pytest.raises(ValueError, match=wrong):
+        data[0]
+
+
+def test_what_is_for_eight_bits_works_on_them(tmp_path):
+    between = [dict(type='CLAHE'), dict(type='PhotoMetricDistortion')]
+    data = build('GIDDataset', gid_folder(tmp_path), between=between)
+    assert data[0]['inputs'].dtype == torch.uint8
 
 
 def test_a_folder_that_is_not_as_expected_is_named(tmp_path):

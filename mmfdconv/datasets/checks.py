@@ -1,0 +1,132 @@
+"""What a data set's pipeline is looked at for while it runs.
+
+Importing this module imports mmseg.
+"""
+
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+
+import cv2
+import numpy as np
+from mmengine.dataset import Compose
+from mmseg.datasets import transforms as stock
+
+__all__ = ['CheckedPipeline', 'LabelCheck']
+
+_IGNORED = 255  # what mmseg's losses and metrics leave out
+_EIGHT_BIT = (
+    stock.AdjustGamma,
+    stock.CLAHE,
+    stock.PhotoMetricDistortion,
+)
+
+
+class LabelCheck:
+    """Refuse labels that are of no class, which would be lost in silence.
+
+    Args:
+        classes: Names by id.
+        label_map: Ids by value of the label images, where they differ.
+        ignore_index: Value of pixels of no class. None: there are none.
+
+    Raises:
+        ValueError: Labels have another value; the message names the file.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        label_map: Optional[Mapping[int, int]],
+        ignore_index: Optional[int],
+    ) -> None:
+        ids = range(len(classes)) if label_map is None else label_map.values()
+        self._known = {*ids, *([] if ignore_index is None else [ignore_index])}
+        self._listed = ', '.join(f'{i} {n}' for i, n in enumerate(classes))
+
+    def __call__(self, results: Mapping[str, Any]) -> None:
+        """Look at ``gt_seg_map``, as it was loaded."""
+        labels = results['gt_seg_map']
+        path = results.get('seg_map_path', 'the label image')
+        if labels.ndim != 2:
+            raise ValueError(
+                f'{path}: is of shape {labels.shape}, where each pixel must '
+                'have the number of its class; colours become numbers with '
+                'tools/dataset_converters'
+            )
+        counts = np.bincount(labels.ravel())
+        unknown = {*np.flatnonzero(counts).tolist()} - self._known
+        if unknown:
+            value = min(unknown)
+            make = '' if value == _IGNORED else f'make it {_IGNORED} and '
+            raise ValueError(
+                f'{path}: {counts[value]} pixels have the value {value}, and '
+                f'the classes are {self._listed}. Masks of other values '
+                'become ids with tools/dataset_converters; if the value '
+                f'stands for no class, {make}say ignore_index={_IGNORED}'
+            )
+
+
+class CheckedPipeline(Compose):
+    """Transforms as in MMEngine's ``Compose``, watched.
+
+    Labels are checked when they have been loaded. Transforms of 8-bit images
+    get no others, which they would cut to 0..255 in silence; what OpenCV
+    cannot do with more than four bands is told in a sentence.
+
+    Args:
+        transforms: Built ones.
+        check: Called with the results once ``gt_seg_map`` is among them.
+
+    Raises:
+        ValueError: A transform cannot work on the image; the message names
+            both.
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[Callable],
+        check: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        super().__init__(transforms)
+        self._check = check
+
+    def __call__(self, data: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Apply the transforms in turn."""
+        for transform in self.transforms:
+            labelled = 'gt_seg_map' in data
+            if isinstance(transform, _EIGHT_BIT):
+                _check_eight_bit(transform, data)
+            try:
+                data = transform(data)
+            except cv2.error as error:
+                raise ValueError(
+                    f'{_failed(transform, data)}: OpenCV works on up to four '
+                    'bands there. Instead of Pad let the preprocessor pad, '
+                    'data_preprocessor=dict(size=(height, width), '
+                    f'seg_pad_val=255). ({error})'
+                ) from error
+            if data is None:
+                return None
+            if not labelled and 'gt_seg_map' in data:
+                self._check(data)
+        return data
+
+
+def _check_eight_bit(transform: Any, data: Mapping[str, Any]) -> None:
+    image = data['img']
+    colour = isinstance(transform, stock.PhotoMetricDistortion)
+    if image.dtype != np.uint8 or colour and image.shape[2:] != (3,):
+        raise ValueError(
+            f'{_failed(transform, data)}: it is for 8-bit images'
+            f'{" of blue, green and red" * colour}. DistortBands, behind '
+            'NormalizeBands, changes brightness and contrast of any bands'
+        )
+
+
+def _failed(transform: Any, data: Mapping[str, Any]) -> str:
+    """Name image and transform that do not go together."""
+    image = data['img']
+    bands = image.shape[2] if image.ndim == 3 else 1
+    return (
+        f'{data.get("img_path", "the image")}: {type(transform).__name__} '
+        f'cannot work on {bands} bands of {image.dtype}'
+    )
