@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ..datasets.pictures import stretch
 from .raster import MapReader
 from .scene import Scene
 
@@ -14,7 +15,6 @@ __all__ = ['write_quicklook']
 
 PIXELS = 1000  # of the longer side of a panel
 DPI = 100
-STRETCH = (2, 98)  # percentiles that become black and white
 
 
 def write_quicklook(
@@ -44,7 +44,7 @@ def write_quicklook(
         picture = thin(
             lambda *rows: _colour(scene, *rows), scene.height, every
         )
-        panels.insert(0, ('Scene', _stretch(picture)))
+        panels.insert(0, ('Scene', stretch(picture)))
     _draw(path, panels, palette, hectares)
 
 
@@ -65,17 +65,6 @@ def _colour(scene: Scene, start: int, stop: int) -> np.ndarray:
     if {'red', 'green', 'blue'} <= set(names):
         bands = [names.index(name) for name in ('red', 'green', 'blue')]
     return np.moveaxis(scene.read(start, stop).values[bands], 0, -1)
-
-
-def _stretch(picture: np.ndarray) -> np.ndarray:
-    """Each band between its own percentiles; no data is white."""
-    known = np.isfinite(picture).all(-1)
-    out = np.full(picture.shape, 255, np.uint8)
-    if known.any():
-        low, high = np.percentile(picture[known], STRETCH, axis=0)
-        scaled = (picture[known] - low) / np.maximum(high - low, 1e-6)
-        out[known] = (scaled.clip(0, 1) * 255).astype(np.uint8)
-    return out
 
 
 def _draw(path, panels, palette, hectares) -> None:

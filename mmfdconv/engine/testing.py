@@ -71,6 +71,13 @@ def draw_predictions(
     elif cfg.default_scope == 'mmseg':
         # mmseg 1.2 draws one of 50 images unless told otherwise
         hook.update(draw=True, interval=1)
+        for step in _test_dataset(cfg).get('pipeline', ()):
+            if step.type == 'LoadGeoTIFF':
+                hook.update(
+                    type='BandsVisualizationHook',
+                    bands=step.get('bands'),
+                    band_names=step.get('band_names'),
+                )
         if show_dir is not None:
             cfg.visualizer.save_dir = show_dir
     else:
@@ -82,16 +89,20 @@ def use_tta(cfg: Config) -> None:
 
     mmseg has no default of its own; there the config must say what to do.
     """
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-
+    dataset = _test_dataset(cfg)
     if 'tta_model' not in cfg:
         cfg.tta_model = _default_tta_model(cfg)
     if 'tta_pipeline' not in cfg:
         cfg.tta_pipeline = _flip_pipeline(cfg, dataset.pipeline)
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     dataset.pipeline = cfg.tta_pipeline
+
+
+def _test_dataset(cfg: Config) -> ConfigDict:
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:  # wrappers
+        dataset = dataset.dataset
+    return dataset
 
 
 def _default_tta_model(cfg: Config) -> ConfigDict:

@@ -86,6 +86,25 @@ def test_show_dir_reaches_what_draws():
     )
 
 
+def test_images_of_many_bands_are_drawn_as_they_are_read():
+    cfg = _cfg('mmseg')
+    cfg.test_dataloader.dataset = dict(
+        dataset=dict(
+            pipeline=[
+                dict(type='LoadGeoTIFF', bands=[3, 2, 1], band_names=[*'abc'])
+            ]
+        )
+    )
+    testing.draw_predictions(cfg, show_dir='drawn')
+    assert cfg.default_hooks.visualization == dict(
+        type='BandsVisualizationHook',
+        draw=True,
+        interval=1,
+        bands=[3, 2, 1],
+        band_names=[*'abc'],
+    )
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
 def test_show_opens_a_window(scope):
     cfg = _cfg(scope)
