@@ -82,6 +82,7 @@ def test_the_hook_draws_what_the_stock_one_cannot(tmp_path, bands, dtype):
     import torch
     from mmengine.registry import HOOKS
     from mmengine.structures import PixelData
+    from mmengine.visualization import Visualizer
     from mmseg.structures import SegDataSample
     from mmseg.visualization import SegLocalVisualizer
 
@@ -96,6 +97,7 @@ def test_the_hook_draws_what_the_stock_one_cannot(tmp_path, bands, dtype):
     visualizer.dataset_meta = dict(
         classes=('a', 'b'), palette=[[0, 0, 0], [0, 255, 0]]
     )
+    Visualizer.get_instance('bands')  # that a hook can be built
     hook = HOOKS.build(
         dict(type='BandsVisualizationHook', draw=True, interval=1)
     )
