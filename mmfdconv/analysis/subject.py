@@ -21,11 +21,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from ..engine.weights import load_weights
+from ..engine.models import build_model, load_weights, one_line
 from ..layers.base import DynamicConv2d
 from ..layers.linear import OnTokens
-from .config_data import pad_picture, read_image
-from .config_models import build_model, one_line
+from .data import pad_picture, read_image
 
 __all__ = ['Subject', 'dynamic_layers', 'extract', 'pick_layer', 'watch']
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from ..analysis.config_models import parse_shape
 from ..analysis.cost import report
+from ..analysis.cost.run import parse_shape
 from ..analysis.outputs import check_folder, check_suffix
 from ..engine.options import add_config_options, load_config
 from . import plain_errors

@@ -14,9 +14,9 @@ from torch import nn
 from ..analysis import speed
 from ..analysis.compare import curves, runs
 from ..analysis.compare.table import mean_and_spread
-from ..analysis.config_models import build_model
 from ..analysis.cost import cost_of_config
 from ..analysis.outputs import pretty_table
+from ..engine.models import build_model
 from .comparison import METHODS, Recipe, Run
 
 __all__ = [

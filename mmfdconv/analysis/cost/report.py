@@ -16,15 +16,11 @@ from typing import (
 
 from mmengine.config import Config
 
-from ..config_models import (
-    ModelRun,
-    build_model,
-    default_shape,
-    stock_config,
-)
+from ...engine.models import build_model
 from ..outputs import PathLike, check_suffix, pretty_table
 from .counter import FlopCount, count_flops
 from .parts import PARTS, parts_of_parameters
+from .run import ModelRun, default_shape, stock_config
 
 __all__ = [
     'Cost',

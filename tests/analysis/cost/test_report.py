@@ -10,15 +10,15 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 
-from mmfdconv.analysis.config_models import (
+from mmfdconv.analysis.cost import report
+from mmfdconv.analysis.cost.fdconv_tables import base_table
+from mmfdconv.analysis.cost.run import (
     ModelRun,
-    build_model,
     default_shape,
     parse_shape,
     stock_config,
 )
-from mmfdconv.analysis.cost import report
-from mmfdconv.analysis.cost.fdconv_tables import base_table
+from mmfdconv.engine.models import build_model
 
 RESNET = dict(
     type='ResNet', depth=18, conv_cfg=None, base_channels=16, stem_channels=16

@@ -1,58 +1,24 @@
-"""From a config to a model that runs once, without weights and data."""
+"""Runs a config's model once, without weights and data."""
 
 import copy
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS
 from torch import nn
 
-from ..convert import make_stock_
-from ..layers import DynamicConv2d
-from ..registry import LAYERS
+from ...convert import make_stock_
+from ...layers import DynamicConv2d
+from ...registry import LAYERS
 
 __all__ = [
     'ModelRun',
-    'build_model',
     'default_shape',
-    'one_line',
     'parse_shape',
     'stock_config',
 ]
 
 _LEAST_SIDE = 32
-
-
-def one_line(error: Any, length: int = 400) -> str:
-    """Give a message of many lines as a short one."""
-    text = ' '.join(str(error).split())
-    return text if len(text) <= length else f'{text[:length]} ...'
-
-
-def build_model(cfg: Config) -> nn.Module:
-    """Build a config's model for inference; weights stay random.
-
-    Args:
-        cfg: An experiment; its default scope must be set.
-
-    Raises:
-        ValueError: It has no model, or one that cannot be built.
-    """
-    if not isinstance(cfg.get('model'), Mapping):
-        raise ValueError(
-            'config: it has no model=dict(type=...), so there is nothing to '
-            'build'
-        )
-    try:
-        # A copy: mmseg writes into what it builds from.
-        model = MODELS.build(copy.deepcopy(cfg.model))
-    except (AssertionError, ImportError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'config: its model cannot be built: {one_line(error)}'
-        ) from error
-    return revert_sync_batchnorm(model).eval()
 
 
 def stock_config(cfg: Config) -> Config:
@@ -120,7 +86,7 @@ class ModelRun:
     first one finds, up to the number that its ``test_cfg`` lets through.
 
     Args:
-        model: From :func:`build_model`.
+        model: In evaluation mode.
         scope: The toolbox.
         shape: ``(H, W)`` of the image, as the network sees it.
         batch: Number of images.

@@ -9,7 +9,7 @@ pytest.importorskip('mmseg')
 
 from mmengine.config import Config
 
-from mmfdconv.analysis import config_data
+from mmfdconv.analysis import data
 
 from ..tools.experiments import write_mmseg
 from .samples import Sample
@@ -31,33 +31,33 @@ def test_wrong_images_are_told(cfg, tmp_path, content, words):
     if content:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=f'image: .*wrong.png.* {words}'):
-        config_data.read_image(cfg, str(path))
+        data.read_image(cfg, str(path))
 
 
 def test_a_config_without_data_is_told(cfg):
     cfg.pop('test_dataloader')
     with pytest.raises(ValueError, match='no test_dataloader'):
-        config_data.read_image(cfg, 'image.png')
+        data.read_image(cfg, 'image.png')
 
 
 def test_pictures_of_other_bands_are_stretched():
     inputs = torch.rand(4, 8, 8) * 4000
-    picture = config_data.displayable(inputs)
+    picture = data.displayable(inputs)
     assert picture.shape == (8, 8, 3)
     assert picture.min() == 0
     assert picture.max() == 255
-    assert config_data.displayable(inputs[:1]).shape == (8, 8, 3)
+    assert data.displayable(inputs[:1]).shape == (8, 8, 3)
 
 
 def test_classes_of_every_kind_of_sample():
     labels = torch.tensor([3, 1, 3])
     instances = Sample(gt_instances=SimpleNamespace(labels=labels))
-    assert config_data.classes_in(instances) == [1, 3]
+    assert data.classes_in(instances) == [1, 3]
     pixels = torch.zeros(1, 20, 20, dtype=torch.long)
     pixels[0, 0, :2] = 4  # less than 1 %
     pixels[0, 1] = 2
     pixels[0, 2] = 255
     segments = Sample(gt_sem_seg=SimpleNamespace(data=pixels))
-    assert config_data.classes_in(segments) == [0, 2]
-    assert config_data.classes_in(Sample(gt_label=torch.tensor([5]))) == [5]
-    assert config_data.classes_in(Sample()) == []
+    assert data.classes_in(segments) == [0, 2]
+    assert data.classes_in(Sample(gt_label=torch.tensor([5]))) == [5]
+    assert data.classes_in(Sample()) == []

@@ -1,0 +1,70 @@
+"""A config's model, and weights for it, all of them."""
+
+import copy
+import textwrap
+from typing import Any, Dict, Mapping
+
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+__all__ = ['build_model', 'load_weights', 'one_line']
+
+
+def one_line(error: Any) -> str:
+    """Give a message of many lines as a short one."""
+    return textwrap.shorten(str(error), 400, placeholder=' ...')
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's model for inference; weights stay random.
+
+    Args:
+        cfg: An experiment; its default scope must be set.
+
+    Raises:
+        ValueError: It has no model, or one that cannot be built.
+    """
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(
+            'config: it has no model=dict(type=...), so there is nothing to '
+            'build'
+        )
+    try:
+        # A copy: mmseg writes into what it builds from.
+        model = MODELS.build(copy.deepcopy(cfg.model))
+    except (AssertionError, ImportError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'config: its model cannot be built: {one_line(error)}'
+        ) from error
+    return revert_sync_batchnorm(model).eval()
+
+
+def load_weights(model: nn.Module, checkpoint: str) -> Dict[str, Any]:
+    """Load a checkpoint into a model that it fits key by key.
+
+    Args:
+        model: On any device.
+        checkpoint: File or address.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ValueError: It cannot be read, or it is another model's.
+    """
+    try:
+        return load_checkpoint(
+            model, checkpoint, 'cpu', strict=True, logger='silent'
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f'checkpoint: {checkpoint!r} does not fit the model of the '
+            f'config: {one_line(error)}'
+        ) from error
+    except Exception as error:  # torch raises many kinds for broken files
+        raise ValueError(
+            f'checkpoint: {checkpoint!r} cannot be read: {one_line(error)}'
+        ) from error
