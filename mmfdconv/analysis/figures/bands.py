@@ -154,7 +154,7 @@ def draw_maps(found: Mapping[str, recording.Bands]) -> Any:
         found: By layer, from :func:`mmfdconv.layers.record_bands`.
     """
     columns = max(one.maps.shape[1] for one in found.values())
-    figure = new_figure(3 * columns, 2.5 * len(found), dpi=100)
+    figure = new_figure(3.4 * columns, 2.7 * len(found), dpi=100)
     grid = figure.subplots(len(found), columns, squeeze=False)
     for row, (name, one) in zip(grid, found.items()):
         maps = one.maps.float().mean(dim=0).cpu().numpy()
