@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from ..analysis.figures import FIGURES
 from ..analysis.figures.canvas import check_picture
-from ..analysis.subject import Subject
+from ..analysis.figures.subject import Subject
 from ..engine import launch
 from ..engine.options import add_config_options, load_config
 from . import plain_errors

@@ -12,7 +12,7 @@ pytest.importorskip('matplotlib')
 import cv2
 from mmengine.config import Config
 
-from mmfdconv.analysis.subject import Subject
+from mmfdconv.analysis.figures.subject import Subject
 
 from .conftest import ROOT
 from .experiments import write_mmdet, write_mmpretrain, write_mmseg

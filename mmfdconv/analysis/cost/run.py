@@ -89,18 +89,13 @@ class ModelRun:
         model: In evaluation mode.
         scope: The toolbox.
         shape: ``(H, W)`` of the image, as the network sees it.
-        batch: Number of images.
 
     Raises:
         ValueError: The shape is none.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        scope: str,
-        shape: Tuple[int, int],
-        batch: int = 1,
+        self, model: nn.Module, scope: str, shape: Tuple[int, int]
     ) -> None:
         if min(shape) < _LEAST_SIDE:
             raise ValueError(
@@ -110,7 +105,6 @@ class ModelRun:
         self.model = model
         self.scope = scope
         self.shape = tuple(shape)
-        self.batch = batch
         #: How many regions a two-stage detector classified.
         self.regions: Optional[int] = None
 
@@ -120,7 +114,7 @@ class ModelRun:
         Raises:
             ValueError: The model does not run on its own or at this shape.
         """
-        x = torch.zeros(self.batch, _bands(self.model), *self.shape)
+        x = torch.zeros(1, _bands(self.model), *self.shape)
         try:
             return self._call(x)
         except (
@@ -178,20 +172,11 @@ class ModelRun:
             from mmdet.structures import DetDataSample as Sample
         else:
             from mmseg.structures import SegDataSample as Sample
-        samples = []
-        for _ in range(self.batch):
-            sample = Sample(
-                metainfo=dict(
-                    img_shape=self.shape,
-                    ori_shape=self.shape,
-                    pad_shape=self.shape,
-                    batch_input_shape=self.shape,
-                    scale_factor=(1.0, 1.0),
-                )
-            )
-            # Some heads read annotations and then make no use of them.
-            sample.gt_instances = InstanceData(
-                bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
-            )
-            samples.append(sample)
-        return samples
+        names = 'img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'
+        meta = dict.fromkeys(names, self.shape)
+        sample = Sample(metainfo=dict(meta, scale_factor=(1.0, 1.0)))
+        # Some heads read annotations and then make no use of them.
+        sample.gt_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
+        )
+        return [sample]

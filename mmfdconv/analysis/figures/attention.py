@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from ...functional import dct_basis
 from ...layers.descriptors import FrequencyAttention
 from ..outputs import PathLike
-from ..subject import Subject, pick_layer
 from .canvas import (
     COLOURS,
     new_figure,
@@ -19,6 +18,7 @@ from .canvas import (
     show_map,
     show_picture,
 )
+from .subject import Subject, pick_layer
 
 __all__ = [
     'Attention',

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ...functional import frequency_bands, wide
 from ...layers import FDConv, recording
 from ..outputs import PathLike
-from ..subject import Subject, pick_layer
 from .canvas import new_figure, save_figure, show_map, show_picture
+from .subject import Subject, pick_layer
 
 __all__ = [
     'SplitInput',

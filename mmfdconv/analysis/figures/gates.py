@@ -19,10 +19,10 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from ...layers import gate_entropy, has_gates, record_gates
-from ..data import build_data, classes_in
 from ..outputs import PathLike
-from ..subject import Subject, dynamic_layers, extract, pick_layer
 from .canvas import COLOURS, new_figure, plain_axes, save_figure, show_map
+from .data import build_data, classes_in
+from .subject import Subject, dynamic_layers, extract, pick_layer
 
 __all__ = [
     'GateStudy',
@@ -103,7 +103,7 @@ def study_gates(
 
     Args:
         model: In evaluation mode.
-        data: From :func:`~mmfdconv.analysis.data.build_data`.
+        data: From :func:`~mmfdconv.analysis.figures.data.build_data`.
         number: At most so many images, spread evenly over the data.
         progress: Wraps the numbers of the images, such as ``tqdm``.
 

@@ -10,7 +10,6 @@ from ...functional import image_to_weight, weight_to_image
 from ...layers import FDConv, KWConv
 from ...layers.expert_conv import ExpertConv2d
 from ..outputs import PathLike
-from ..subject import Subject, pick_layer
 from .canvas import (
     new_figure,
     plain_axes,
@@ -18,6 +17,7 @@ from .canvas import (
     series_colours,
     show_map,
 )
+from .subject import Subject, pick_layer
 
 __all__ = [
     'draw_responses',

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..outputs import PathLike
-from ..subject import Subject, dynamic_layers, pick_layer
 from .canvas import new_figure, save_figure, series_colours, show_map
 from .kernels import (
     image_spectrum,
@@ -16,6 +15,7 @@ from .kernels import (
     kernels_misfit,
     parallel_kernels,
 )
+from .subject import Subject, dynamic_layers, pick_layer
 
 __all__ = [
     'Plane',

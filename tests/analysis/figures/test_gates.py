@@ -10,7 +10,7 @@ pytest.importorskip('mmengine')
 from mmfdconv.analysis.figures import gates
 from mmfdconv.layers import DCDConv, FADConv
 
-from ..samples import Sample
+from .samples import Sample
 
 pytestmark = pytest.mark.core
 

@@ -10,10 +10,10 @@ pytest.importorskip('mmseg')
 import cv2
 from mmengine.config import Config
 
-from mmfdconv.analysis import subject
+from mmfdconv.analysis.figures import subject
 from mmfdconv.layers import FADConv, FADLinear, FDConv
 
-from ..tools.experiments import write_mmseg
+from ...tools.experiments import write_mmseg
 
 pytestmark = pytest.mark.core
 

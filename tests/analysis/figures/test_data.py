@@ -9,9 +9,9 @@ pytest.importorskip('mmseg')
 
 from mmengine.config import Config
 
-from mmfdconv.analysis import data
+from mmfdconv.analysis.figures import data
 
-from ..tools.experiments import write_mmseg
+from ...tools.experiments import write_mmseg
 from .samples import Sample
 
 pytestmark = pytest.mark.core

@@ -21,9 +21,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from ..engine.models import build_model, load_weights, one_line
-from ..layers.base import DynamicConv2d
-from ..layers.linear import OnTokens
+from ...engine.models import build_model, load_weights, one_line
+from ...layers.base import DynamicConv2d
+from ...layers.linear import OnTokens
 from .data import pad_picture, read_image
 
 __all__ = ['Subject', 'dynamic_layers', 'extract', 'pick_layer', 'watch']

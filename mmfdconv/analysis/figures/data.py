@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
-from ..engine.models import one_line
+from ...engine.models import one_line
 
 __all__ = [
     'build_data',
