@@ -100,7 +100,7 @@ setup(
     # Nothing more on purpose: installing mmfdconv must never replace someone's
     # torch, mmcv or toolbox. requirements/ holds the two tested sets of
     # versions.
-    install_requires=['prettytable>=3.12'],
+    install_requires=['prettytable>=3'],
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildPy, 'link_mim': LinkMim},
     zip_safe=False,

@@ -117,7 +117,7 @@ def test_wheel_requires_no_framework(wheel):
     # Not even torch: pip would be free to exchange the installed one.
     required = info.get_all('Requires-Dist')
     always = [line for line in required if 'extra ==' not in line]
-    assert always == ['prettytable>=3.12']
+    assert always == ['prettytable>=3']
     assert not [r for r in required if r.startswith(('torch', 'mm', 'onedl'))]
     assert info['Name'] == 'mmfdconv'
     assert 'Apache' in (info['License-Expression'] or info['License'])

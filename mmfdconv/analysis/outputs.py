@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 from typing import Iterable, Sequence, Union
 
-from prettytable import PrettyTable, TableStyle
+import prettytable
 
 __all__ = ['PathLike', 'check_folder', 'check_suffix', 'pretty_table']
 
 PathLike = Union[str, os.PathLike]
+
+# Older versions, all that Python 3.8 has, keep it in the package itself.
+_MARKDOWN = getattr(prettytable, 'TableStyle', prettytable).MARKDOWN
 
 
 def check_suffix(
@@ -45,7 +48,7 @@ def check_folder(path: PathLike, option: str = 'out') -> None:
 
 def pretty_table(
     head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
-) -> PrettyTable:
+) -> prettytable.PrettyTable:
     """A table that prints as Markdown and reads well as text, too.
 
     Args:
@@ -54,8 +57,8 @@ def pretty_table(
         left: How many of the first columns are words; numbers stand to the
             right.
     """
-    table = PrettyTable(head)
-    table.set_style(TableStyle.MARKDOWN)
+    table = prettytable.PrettyTable(head)
+    table.set_style(_MARKDOWN)
     for number, name in enumerate(head):
         table.align[name] = 'l' if number < left else 'r'
     table.add_rows(list(rows))
