@@ -20,6 +20,7 @@ from torch.nn.modules.utils import _pair
 
 from .checks import check_choice, check_int_or_pair, check_positive_int
 from .convolving import Convolving
+from .tracing import LeafOfTraces
 
 __all__ = ['DynamicConv2d', 'IntOrPair']
 
@@ -27,7 +28,7 @@ IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
 
 
-class DynamicConv2d(Convolving, nn.Module):
+class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
     """Base of all dynamic convolutions.
 
     It is not a subclass of ``nn.Conv2d``: tools that look for one, such as
@@ -286,6 +287,13 @@ class DynamicConv2d(Convolving, nn.Module):
                 f'{type(self).__name__}, which needs {self.weight_shape} '
                 '(out_channels, in_channels / groups, kernel height, kernel '
                 'width)'
+            )
+        elif any(p.is_meta for p in self.parameters()):
+            error_msgs.append(
+                f'{prefix}weight: {type(self).__name__} was built on the meta '
+                'device, where a stock kernel cannot be turned into its '
+                'parameters; build the model on a real device to load a '
+                'stock checkpoint'
             )
         else:
             self.reset_router()
