@@ -2,10 +2,13 @@
 
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
 from .bands import adapt_kernel, adapt_state_dict, load_from_bands
+from .fuse import fuse_conv_bn
 from .presets import PRESETS, preset_for, resolve_rule
+from .report import ConversionReport, ReportRow
 from .rules import LayerRule
 from .short_config import short_config
-from .swap import ConversionReport, ReportRow, convert_dynamic_
+from .swap import convert_dynamic_
+from .warehouse import names_by_layer
 from .word import check_rule, make_stock_, with_dynamic_convolutions
 from .words import METHODS, config_path, nearest, read_method
 
@@ -22,9 +25,11 @@ __all__ = [
     'check_rule',
     'config_path',
     'convert_dynamic_',
+    'fuse_conv_bn',
     'keep_routers_alive_',
     'load_from_bands',
     'make_stock_',
+    'names_by_layer',
     'nearest',
     'preset_for',
     'read_method',

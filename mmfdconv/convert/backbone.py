@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
 from .initialise import stock_layers_in_place
+from .report import ConversionReport
 from .rules import LayerRule
-from .swap import ConversionReport, convert_dynamic_
+from .swap import convert_dynamic_
 
 __all__ = ['DynamicBackbone', 'build_dynamic', 'keep_routers_alive_']
 

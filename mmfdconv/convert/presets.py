@@ -9,6 +9,7 @@ from typing import Any, Dict, Mapping, Optional, Union
 
 from torch import nn
 
+from .hint import suggest_rule
 from .rules import LayerRule
 
 __all__ = ['PRESETS', 'preset_for', 'resolve_rule']
@@ -29,6 +30,15 @@ _FFN_LINEARS = _only(
     r'stages\.\d+\.blocks\.\d+\.ffn\.layers\.(0\.0|1)',
 )
 _FFN_CONVS = _only(r'layers\.\d+\.1\.\d+\.ffn\.layers\.(0|1|4)')
+
+_EFFICIENTNET = _only(
+    r'layers\.\d+\.\d+\.((expand|depthwise|linear)_conv|conv[12])\.conv',
+    r'layers\.\d+\.\d+\.conv',  # EfficientNetV2's first stage
+    r'layers\.[1-9]\d*\.conv',
+)
+_CSP_BLOCKS = _only(
+    r'stage\d+\.\d+\.blocks\.\d+\.conv[12]\.((depth|point)wise_conv\.)?conv'
+)
 
 PRESETS: Dict[str, LayerRule] = {
     # The papers replace the convolutions of the residual blocks: not the
@@ -70,6 +80,36 @@ PRESETS: Dict[str, LayerRule] = {
         r'layer\d+\.(expand|depthwise|linear)_conv\.conv',
         r'layer1[1-9]\.conv',
     ),
+    # Likewise; the first blocks of EdgeTPU's and of EfficientNetV2 have full
+    # convolutions.
+    'EfficientNet': _EFFICIENTNET,
+    'EfficientNetV2': _EFFICIENTNET,
+    # All three convolutions of the units, the shortcut branch of strided ones
+    # included, which is half of such a unit and no mere shortcut.
+    'ShuffleNetV1': _only(
+        r'layers\.\d+\.\d+\.(g_conv_1x1_(compress|expand)|depthwise\w+)\.conv'
+    ),
+    'ShuffleNetV2': _only(
+        r'layers\.\d+\.\d+\.branch[12]\.\d+\.conv', r'layers\.\d+\.conv'
+    ),
+    # Everything but the first convolution, which sees the image. mmdet's
+    # SSDVGG is one, too.
+    'VGG': _only(r'features\.[1-9]\d*(\.conv)?'),
+    # As in a ResNet, the layers of the blocks, and not what is between them.
+    'DenseNet': _only(
+        r'stages\.\d+\.block\.\d+\.conv[12]',
+        r'features\.denseblock\d+\.denselayer\d+\.conv[12]',  # torchvision's
+    ),
+    # YOLO's: the convolutions of the residual blocks, not the stem, the
+    # strided convolutions between stages, what splits and joins the two paths
+    # of a stage, and spatial pyramid pooling.
+    'Darknet': _only(r'conv_res_block\d+\.res\d+\.conv[12]\.conv'),
+    'CSPDarknet': _CSP_BLOCKS,
+    'CSPNeXt': _CSP_BLOCKS,
+    'CSPNet': _only(r'stages\.\d+\.blocks\.\d+\.conv\d(\.conv)?'),
+    # Deployed, one convolution a block; what is trained is merged into it.
+    'RepVGG': _only(r'stage_\d+\.\d+\.branch_reparam'),
+    'MobileOne': _only(r'stage[1-9]\d*\.\d+\.branch_reparam'),
     # Depthwise 7x7 and both pointwise layers, convolutions or linear; not
     # the stem and not the downsampling between stages.
     'ConvNeXt': _only(r'stages\.\d+\.\d+\.(depthwise_conv|pointwise_conv\d)'),
@@ -95,12 +135,18 @@ PRESETS: Dict[str, LayerRule] = {
         },
         otherwise=False,
     ),
-    # timm's names for the same choices: blocks of ResNets, pointwise and
-    # depthwise convolutions of mobile networks and ConvNeXts, feed-forward
-    # networks of transformers.
+    # timm's names for the same choices: blocks of ResNets, RegNets, CSPNets,
+    # DenseNets and VGGs, pointwise and depthwise convolutions of mobile
+    # networks, EfficientNets and ConvNeXts, feed-forward networks of
+    # transformers. With features_only some dots are underscores.
     'TIMMBackbone': _only(
         r'timm_model\.layer\d+\.\d+\.(conv\d+|convs\.\d+)',
+        r'timm_model\.s\d+\.b\d+\.conv\d\.conv',
+        r'timm_model\.stages[._]\d+\.blocks\.\d+\.conv\d\.conv',
+        r'timm_model\.features[._][1-9]\d*',
+        r'timm_model\.features[._]denseblock\d+\.denselayer\d+\.conv[12]',
         r'timm_model\.(.*\.)?(conv_dw|conv_pw|conv_pwl|conv_exp)',
+        r'timm_model\.blocks[._]\d+\.\d+\.conv',
         r'timm_model\.(.*\.)?mlp\.fc[12]',
     ),
 }
@@ -149,11 +195,10 @@ def resolve_rule(
     if rule is None:
         rule = preset_for(model, method)
         if rule is None:
+            hint = suggest_rule(model) or 'but no layer of it can be dynamic'
             raise ValueError(
                 f'rule=None: there is no preset for {type(model).__name__} '
-                f'(presets: {known}); pass a LayerRule, or in a config '
-                "rule=dict(patterns={r'layer\\d+\\..*conv\\d+': True}, "
-                'otherwise=False)'
+                f'(presets: {known}); pass a rule, such as {hint}'
             )
     if rule not in PRESETS:
         raise ValueError(

@@ -1,97 +1,34 @@
 """Replace convolutions and linear layers of a model in place, and report."""
 
-from dataclasses import dataclass
-from typing import (
-    Any,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-    Type,
-    Union,
-)
+import copy
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from torch import nn
 
 from ..layers import DynamicConv2d, KWConv, linear_class
 from ..registry import LAYERS
+from .checkpointing import checkpoint_without_reentrance_
+from .fuse import misfolded
+from .hint import suggest_rule
 from .presets import resolve_rule
+from .reasons import STOCK, StaticReasons, same_padding
+from .report import ConversionReport, ReportRow, count, describe
 from .rules import LayerRule
 from .warehouse import build_warehouse_layers, warehouse_name
 
-__all__ = ['ConversionReport', 'ReportRow', 'convert_dynamic_']
+__all__ = ['convert_dynamic_']
 
-
-_STOCK = (nn.Conv2d, nn.Linear)
-
-#: Layers whose weight the toolboxes' code reads, by the class that does so and
-#: the name of the layer in it. A dynamic layer has no one weight to read.
-_READ_BY = {
-    'BEiTAttention': ('qkv',),
-    'CrossMultiheadAttention': ('q', 'k', 'v'),
-    'PositionEncodingFourier': ('proj',),
-    'PositionalEncodingFourier': ('token_projection.conv',),
-    'WindowMSAV2': ('qkv',),
-}
-
-
-class ReportRow(NamedTuple):
-    """One convolution or linear layer before and after."""
-
-    name: str
-    before: str
-    after: str  # class name, or '' when the layer was left alone
-    params_before: int
-    params_after: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """What :func:`convert_dynamic_` did, a row for every layer."""
-
-    rows: Tuple[ReportRow, ...]
-    shared_params: int = 0  # of cells that several layers share
-
-    @property
-    def converted(self) -> List[ReportRow]:
-        """The rows of converted layers."""
-        return [row for row in self.rows if row.after]
-
-    @property
-    def skipped(self) -> List[ReportRow]:
-        """The rows of layers left alone; ``reason`` says why."""
-        return [row for row in self.rows if not row.after]
-
-    @property
-    def added_params(self) -> int:
-        """Parameters after minus parameters before."""
-        own = sum(r.params_after - r.params_before for r in self.rows)
-        return own + self.shared_params
-
-    def __str__(self) -> str:
-        head = ('name', 'before', 'after', 'parameters', 'reason')
-        table = [head]
-        for row in self.rows:
-            params = f'{row.params_before:,}'
-            if row.after:
-                params += f' -> {row.params_after:,}'
-            after = row.after or '-'
-            table.append((row.name, row.before, after, params, row.reason))
-        widths = [max(len(line[i]) for line in table) for i in range(4)]
-        lines = []
-        for line in table:
-            cells = [c.ljust(w) for c, w in zip(line, widths)]
-            lines.append('  '.join([*cells, line[4]]).rstrip())
-        if self.shared_params:
-            lines.append(f'shared cells: {self.shared_params:,} parameters')
-        lines.append(
-            f'{len(self.converted)} of {len(self.rows)} layers '
-            f'converted, {self.added_params:+,} parameters'
-        )
-        return '\n'.join(lines)
+#: Where a module keeps the hooks of its forward and backward pass.
+_HOOKS = (
+    '_forward_pre_hooks',
+    '_forward_pre_hooks_with_kwargs',
+    '_forward_hooks',
+    '_forward_hooks_with_kwargs',
+    '_forward_hooks_always_called',
+    '_backward_pre_hooks',
+    '_backward_hooks',
+    '_is_full_backward_hook',
+)
 
 
 def convert_dynamic_(
@@ -106,8 +43,12 @@ def convert_dynamic_(
 
     The new layers start as the old ones: kernels are carried over, biases are
     shared; ``training``, ``requires_grad``, device and dtype stay, except
-    that gates are alive even where the kernel is frozen. A module reachable
-    under two names is converted once. Calling it again changes nothing.
+    that gates are alive even where the kernel is frozen; hooks of the forward
+    and the backward pass are carried over. A module reachable under two names
+    is converted once. Calling it again changes nothing. What would not be the
+    same model any more stays as it is, and the report says why: a weight that
+    other modules hold or read, that a hook or a parametrization computes, or
+    that is merged into another one for deployment.
 
     Convert before an optimizer or DDP takes hold of the parameters.
 
@@ -125,6 +66,7 @@ def convert_dynamic_(
             or not a single layer was converted.
     """
     layer_type, options = _split(conv_cfg)
+    by_preset = rule is None
     rule = resolve_rule(rule, model, layer_type.__name__)
     modules = dict(model.named_modules(remove_duplicate=False))
     unknown = [name for name in rule.names if name not in modules]
@@ -138,22 +80,22 @@ def convert_dynamic_(
     for name, module in modules.items():
         if isinstance(module, DynamicConv2d):
             already += (f'{name}.',)
-        elif isinstance(module, _STOCK) and not name.startswith(already):
+        elif isinstance(module, STOCK) and not name.startswith(already):
             stock.setdefault(module, name)
     chosen: Dict[str, Dict[str, Any]] = {}
     reasons: Dict[str, str] = {}
+    static = StaticReasons(modules)
     for conv, name in stock.items():
         decision = rule.decide(name, conv)
         merged = {**options, **decision.options}
         reason = None if decision.convert else decision.reason
-        reason = reason or _why_not(name, conv)
-        reason = reason or _read_by(name, modules)
+        reason = reason or static(name)
         cls = _class_for(layer_type, conv)
         reason = reason or cls.static_reason(conv, **merged)
         if reason is None and layer_type is KWConv:
             templates = merged.get('warehouse_names')
             if warehouse_name(name, conv, templates) is None:
-                reason = 'its name belongs to no warehouse'
+                reason = 'its name belongs to no warehouse (warehouse_names)'
         reasons[name] = reason or decision.reason
         if reason is None:
             chosen[name] = merged
@@ -167,16 +109,21 @@ def convert_dynamic_(
     for name, module in modules.items():
         layer = layers.get(stock.get(module))
         if layer is not None:
+            _carry_hooks(module, layer)
             parent, _, child = name.rpartition('.')
             setattr(modules[parent], child, layer)
     shared = layers.get('warehouse_manager')
     if shared is not None:
         model.add_module('warehouse_manager', shared)
-    report = ConversionReport(rows, 0 if shared is None else _count(shared))
+        checkpoint_without_reentrance_(model)
+    report = ConversionReport(
+        rows, 0 if shared is None else count(shared), _notes(model, chosen)
+    )
     if not report.converted and not already:
+        hint = suggest_rule(model) if by_preset else ''
         raise ValueError(
             f'rule: no layer of {type(model).__name__} was converted.\n'
-            f'{report}'
+            f'{report}' + (f'\ntry {hint}' if hint else '')
         )
     return report
 
@@ -214,94 +161,104 @@ def _build(
     if not chosen:
         return {}
     if layer_type is KWConv:
+        if isinstance(modules[''], nn.Sequential):
+            raise ValueError(
+                "conv_cfg: type='KWConv' registers the shared cells on the "
+                'model, where an nn.Sequential would call them; put the '
+                'model into a module of its own'
+            )
         if 'warehouse_manager' in modules:
             raise ValueError(
                 "conv_cfg: type='KWConv' converts a backbone once, and this "
                 'one has a warehouse already'
             )
-        convs = {name: modules[name] for name in chosen}
+        convs = {name: _plain(modules[name]) for name in chosen}
         try:
             return build_warehouse_layers(convs, chosen)
         except (TypeError, ValueError) as error:
             raise ValueError(f'conv_cfg: KWConv: {error}') from error
     layers: Dict[str, nn.Module] = {}
     for name, options in chosen.items():
-        conv = modules[name]
+        conv = _plain(modules[name])
         try:
             cls = _class_for(layer_type, conv)
             layers[name] = cls.from_conv(conv, **options)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f'conv_cfg: {layer_type.__name__} in place of {name}, '
-                f'{_describe(conv)}: {error}'
+                f'{describe(conv)}: {error}'
             ) from error
     return layers
+
+
+def _plain(stock: nn.Module) -> nn.Module:
+    """Return a layer, or what computes the same and says its padding."""
+    padding = same_padding(stock)
+    if padding is None:
+        return stock
+    plain = copy.copy(stock)
+    plain.padding = padding
+    return plain
+
+
+def _carry_hooks(stock: nn.Module, layer: nn.Module) -> None:
+    """Let the hooks of a layer be those of its successor.
+
+    The same tables, so that the handles that registering gave still remove
+    them.
+    """
+    for name in _HOOKS:
+        if name in vars(stock):  # not all versions of torch have them all
+            setattr(layer, name, getattr(stock, name))
+
+
+def _notes(
+    model: nn.Module, options: Mapping[str, Mapping[str, Any]]
+) -> Tuple[str, ...]:
+    """Say what the converted model asks of those who use it."""
+    notes: List[str] = []
+    kernel_warehouse = [
+        options[name]
+        for name in options
+        if isinstance(model.get_submodule(name), KWConv)
+    ]
+    if any(layer.get('temperature', 1) == 1 for layer in kernel_warehouse):
+        notes.append(
+            "KWConv's routers have gradients of exactly 0 and learn nothing "
+            'as long as their temperature is 1; let a hook lower it, '
+            "custom_hooks=[dict(type='TemperatureHook', start=1.0, end=0.0, "
+            "by='share', length=0.1)]"
+        )
+    if kernel_warehouse:
+        notes.append(
+            "KWConv's cells stand in warehouse_manager, outside of all "
+            'stages; where a constructor of mmdet or mmseg lets the learning '
+            'rate decay by layers, take optim_wrapper=dict(constructor='
+            "'SharedCellsConstructor', paramwise_cfg=dict(constructor=<that "
+            'one>, ...))'
+        )
+    notes.extend(
+        f"mmcv's fuse_conv_bn would fold {norm} into {conv}; take "
+        'mmfdconv.convert.fuse_conv_bn'
+        for norm, conv in misfolded(model)
+    )
+    return tuple(notes)
 
 
 def _row(
     name: str, stock: nn.Module, layer: Optional[nn.Module], reason: str
 ) -> ReportRow:
-    before = _count(stock)
+    before = count(stock)
     return ReportRow(
         name,
-        _describe(stock),
+        describe(stock),
         '' if layer is None else type(layer).__name__,
         before,
-        before if layer is None else _count(layer),
+        before if layer is None else count(layer),
         reason,
     )
 
 
-def _why_not(name: str, stock: nn.Module) -> Optional[str]:
-    """Reasons that lie in the layer, whatever the rule says."""
-    cls = type(stock)
-    if isinstance(stock, nn.Linear):
-        kind, plain = 'linear layer', cls.forward is nn.Linear.forward
-    else:
-        kind = 'convolution'
-        plain = (
-            cls.forward is nn.Conv2d.forward
-            and cls._conv_forward is nn.Conv2d._conv_forward
-        )
-    # mmcv's own subclasses only add the empty batch, which the dynamic layers
-    # take too; any other forward would be lost.
-    if not plain and cls.__module__ != 'mmcv.cnn.bricks.wrappers':
-        return f'{cls.__name__} computes more than a {kind}'
-    if cls.__name__ == 'NonDynamicallyQuantizableLinear':
-        return 'nn.MultiheadAttention reads its weight and never calls it'
-    if not name:
-        return f'the model itself is the {kind}'
-    if hasattr(stock, 'parametrizations') or stock._forward_pre_hooks:
-        return 'its weight is computed by a hook or parametrization'
-    return None
-
-
-def _read_by(name: str, modules: Mapping[str, nn.Module]) -> Optional[str]:
-    """Say that a module above reads the weight, if one is known to."""
-    parts = name.split('.')
-    for n in range(len(parts)):
-        above = type(modules['.'.join(parts[:n])]).__name__
-        if '.'.join(parts[n:]) in _READ_BY.get(above, ()):
-            return f'{above} reads its weight'
-    return None
-
-
-def _describe(stock: nn.Module) -> str:
-    if isinstance(stock, nn.Linear):
-        return f'{stock.in_features}->{stock.out_features} linear'
-    kernel = 'x'.join(str(k) for k in stock.kernel_size)
-    text = f'{stock.in_channels}->{stock.out_channels} {kernel}'
-    if max(stock.stride) > 1:
-        text += f' s{stock.stride[0]}'
-    if stock.groups > 1:
-        text += f' g{stock.groups}'
-    return text
-
-
-def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
 def _layers(modules: Dict[str, nn.Module]) -> str:
-    names = [n for n, m in modules.items() if isinstance(m, _STOCK)]
+    names = [n for n, m in modules.items() if isinstance(m, STOCK)]
     return ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')

@@ -14,7 +14,13 @@ from torch import nn
 
 from ..layers import KWConv, KWLinear, Warehouse
 
-__all__ = ['build_warehouse_layers', 'full_name', 'shared_name']
+__all__ = [
+    'build_warehouse_layers',
+    'full_name',
+    'names_by_layer',
+    'shared_name',
+    'warehouse_name',
+]
 
 _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
@@ -177,6 +183,31 @@ def warehouse_name(
         if match is not None:
             return match.expand(template)
     return None
+
+
+def names_by_layer(model: nn.Module) -> Dict[str, str]:
+    """Say where the cells would stand if each belonged to one layer.
+
+    The cells of a warehouse belong to the first of its layers. Under a
+    learning rate that decays towards the input this is the lowest rate of
+    all that share them, so that no layer's kernel moves faster than the decay
+    lets it.
+
+    Args:
+        model: A converted backbone, or a model with some.
+
+    Returns:
+        Name of the parameter -> the name that the stock weight has there.
+    """
+    first: Dict[int, str] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, KWConv):
+            first.setdefault(id(layer.cells), f'{name}.weight')
+    return {
+        name: first[id(parameter)]
+        for name, parameter in model.named_parameters()
+        if id(parameter) in first
+    }
 
 
 def _kernel_shape(layer: nn.Module) -> Tuple[int, int, int, int]:

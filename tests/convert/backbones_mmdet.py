@@ -7,9 +7,9 @@ _PVT = dict(embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
 
 MMDET = {
     'CSPDarknet': Case(
-        dict(deepen_factor=0.33, widen_factor=0.25), rule=CONVS
+        dict(deepen_factor=0.33, widen_factor=0.25),
     ),
-    'CSPNeXt': Case(dict(deepen_factor=0.33, widen_factor=0.25), rule=CONVS),
+    'CSPNeXt': Case(dict(deepen_factor=0.33, widen_factor=0.25)),
     'Darknet': Case(
         dict(depth=53),
         class_attrs=dict(
@@ -20,7 +20,6 @@ MMDET = {
                 )
             }
         ),
-        rule=CONVS,
     ),
     'DetectoRS_ResNeXt': Case(
         dict(
@@ -39,7 +38,7 @@ MMDET = {
     'DetectoRS_ResNet': Case(
         dict(_R50, output_img=True), class_attrs=ONE_BLOCK
     ),
-    'EfficientNet': Case(dict(arch='b0', out_indices=(3, 4, 5)), rule=CONVS),
+    'EfficientNet': Case(dict(arch='b0', out_indices=(3, 4, 5))),
     'HRNet': Case(dict(extra=HRNET)),
     'HourglassNet': Case(
         dict(

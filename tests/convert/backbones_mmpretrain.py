@@ -42,17 +42,14 @@ MMPRETRAIN = {
     'CSPDarkNet': Case(
         dict(depth=53, out_indices=(2, 3, 4)),
         class_attrs=dict(arch_settings=narrow(8)),
-        rule=CONVS,
     ),
     'CSPResNeXt': Case(
         dict(depth=50, out_indices=(0, 1)),
         class_attrs=dict(arch_settings=narrow(1, stages=2)),
-        rule=CONVS,
     ),
     'CSPResNet': Case(
         dict(depth=50),
         class_attrs=dict(arch_settings=narrow(8)),
-        rule=CONVS,
     ),
     'ConvMixer': Case(
         dict(arch=dict(embed_dims=32, depth=2, patch_size=4, kernel_size=5)),
@@ -68,9 +65,8 @@ MMPRETRAIN = {
     ),
     'DenseNet': Case(
         dict(arch=dict(growth_rate=8, depths=[1, 2, 2, 1], init_channels=16)),
-        rule=CONVS,
     ),
-    'EfficientNet': Case(dict(arch='b0'), rule=CONVS),
+    'EfficientNet': Case(dict(arch='b0')),
     'EfficientNetV2': Case(
         dict(arch='tiny'),
         class_attrs=dict(
@@ -83,7 +79,6 @@ MMPRETRAIN = {
                 ]
             }
         ),
-        rule=CONVS,
     ),
     'HRNet': Case(dict(extra=HRNET)),
     'HorNet': Case(
@@ -119,9 +114,9 @@ MMPRETRAIN = {
                 width_factor=[0.25, 0.25, 0.25, 0.25],
                 num_conv_branches=[2, 2, 2, 2],
                 num_se_blocks=[0, 0, 1, 1],
-            )
+            ),
+            deploy=True,  # what is trained is merged, and stays
         ),
-        rule=CONVS,
     ),
     'PoolFormer': Case(
         dict(
@@ -196,8 +191,8 @@ MMPRETRAIN = {
                 group_layer_map=None,
                 se_cfg=None,
             ),
+            deploy=True,  # what is trained is merged, and stays
         ),
-        rule=CONVS,
     ),
     'Res2Net': Case(dict(_R50, base_width=8, scales=4), class_attrs=ONE_BLOCK),
     'ResNeSt': Case(_R50, class_attrs=ONE_BLOCK),
@@ -214,8 +209,8 @@ MMPRETRAIN = {
         dict(_R50, groups=4, width_per_group=16), class_attrs=ONE_BLOCK
     ),
     'SEResNet': Case(dict(_R50), class_attrs=ONE_BLOCK),
-    'ShuffleNetV1': Case(dict(groups=3, widen_factor=0.5), rule=CONVS),
-    'ShuffleNetV2': Case(dict(widen_factor=0.5), rule=CONVS),
+    'ShuffleNetV1': Case(dict(groups=3, widen_factor=0.5)),
+    'ShuffleNetV2': Case(dict(widen_factor=0.5)),
     'SparseConvNeXt': Case(
         absent='runs inside SparK, which says what of an image it sees',
     ),

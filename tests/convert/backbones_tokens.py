@@ -72,7 +72,8 @@ TOKENS = {
         rule=LAYERS,
     ),
     'LeViT': Case(
-        dict(arch='tiny', img_size=64),
+        # Undeployed, all of its layers are merged with a batch norm.
+        dict(arch='tiny', img_size=64, deploy=True),
         class_attrs=dict(
             arch_zoo=dict(
                 tiny=dict(

@@ -207,12 +207,6 @@ def test_a_rule_from_a_config():
     assert found == ['layer4.1.conv1', 'layer4.1.conv2']
 
 
-def test_no_preset_is_told():
-    cfg = dict(type='mmdet.Darknet')
-    with pytest.raises(ValueError, match='no preset for Darknet'):
-        dynamic(cfg)
-
-
 def test_init_cfg_of_the_wrapper_reaches_the_backbone(tmp_path):
     stock = MODELS.build(SMALL)
     path = tmp_path / 'stock.pth'

@@ -172,3 +172,29 @@ def test_only_a_basic_block_starts_in_the_first_warehouse():
     assert full_name('layer1.0.conv1', (3, 3)) == 'stage0_layer0_conv0'
     assert full_name('layer1.0.conv1', (1, 1)) is None
     assert full_name('layer1.0.downsample.0', (3, 3)) is None
+
+
+def test_the_report_says_what_routers_need(resnet):
+    cfg = dict(type='mmdet.ResNet', depth=18, base_channels=8)
+
+    def notes(**options):
+        model = MODELS.build(cfg)
+        report = convert_dynamic_(model, dict(type='KWConv', **options))
+        assert str(report).splitlines()[-1].endswith('parameters')
+        return '\n'.join(report.notes)
+
+    assert 'gradients of exactly 0' in notes()
+    assert 'TemperatureHook' in notes(temperature=1.0)
+    assert 'gradients of exactly 0' not in notes(temperature=0.9)
+    assert 'SharedCellsConstructor' in notes(temperature=0.9)
+
+
+@pytest.mark.parametrize('temperature, learns', [(1.0, False), (0.9, True)])
+def test_the_note_is_true(resnet, temperature, learns):
+    model = resnet(temperature=temperature)
+    outs = model.train()(torch.randn(2, 3, 64, 64))
+    sum(out.square().mean() for out in outs).backward()
+    for layer in model.modules():
+        if isinstance(layer, KWConv):
+            grads = [p.grad for p in layer.router_parameters()]
+            assert any(g.any() for g in grads) is learns

@@ -1,0 +1,156 @@
+"""Why a layer stays static, whatever a rule says of it."""
+
+import re
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from torch import nn
+
+__all__ = ['STOCK', 'StaticReasons', 'same_padding']
+
+#: What a dynamic layer can stand in for.
+STOCK = (nn.Conv2d, nn.Linear)
+
+# By the class that does so, the layers below it whose weight the toolboxes'
+# code reads. A dynamic layer has no one weight to read.
+_READ_BY = {
+    'BEiTAttention': 'qkv',
+    'CrossMultiheadAttention': '[qkv]',
+    'PositionEncodingFourier': 'proj',
+    'PositionalEncodingFourier': r'token_projection\.conv',
+    'WindowMSAV2': 'qkv',
+}
+
+# Likewise, those that it merges when a model is switched to deployment: of
+# mmpretrain's RepVGG, MobileOne, RepLKNet, RepMLPNet and LeViT, and of timm's
+# RepVGG and MobileOne. The merged layer of a deployed model is none of them.
+_MERGED_BY = {
+    'ConvolutionBatchNorm': 'conv',
+    'LinearBatchNorm': 'linear',
+    'MobileOneBlock': (
+        r'(branch_scale|branch_conv_list\.\d+|conv_scale|conv_kxk\.\d+)\.conv'
+    ),
+    'RepMLPBlock': r'fc3|repconv\d+\.conv',
+    'RepVGGBlock': r'branch_(3x3|1x1)\.conv',
+    'RepVggBlock': r'conv_(kxk|1x1)\.conv',
+    'ReparamLargeKernelConv': r'(lkb_origin|small_conv)\.conv',
+}
+
+
+#: Where a module keeps hooks that know the keys of its own checkpoint.
+_CHECKPOINT_HOOKS = (
+    '_state_dict_pre_hooks',
+    '_state_dict_hooks',
+    '_load_state_dict_pre_hooks',
+    '_load_state_dict_post_hooks',
+)
+
+
+class StaticReasons:
+    """Finds what in a model forbids a layer to become dynamic.
+
+    Args:
+        modules: All modules of the model by name, those reachable under
+            several names by each.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._modules = modules
+        self._owners = _owners(modules)
+
+    def __call__(self, name: str) -> Optional[str]:
+        """Say in a phrase why the layer ``name`` must stay, or None."""
+        layer = self._modules[name]
+        return (
+            _of_the_layer(name, layer)
+            or self._above(name, _READ_BY, 'reads its weight')
+            or self._above(
+                name,
+                _MERGED_BY,
+                'merges its weight for deployment; build the model deployed',
+            )
+            or self._tied(layer)
+        )
+
+    def _above(
+        self, name: str, table: Mapping[str, str], does: str
+    ) -> Optional[str]:
+        """Look a module above up in ``table``."""
+        parts = name.split('.')
+        for n in range(len(parts)):
+            above = type(self._modules['.'.join(parts[:n])]).__name__
+            pattern = table.get(above)
+            if pattern and re.fullmatch(pattern, '.'.join(parts[n:])):
+                return f'{above} {does}'
+        return None
+
+    def _tied(self, layer: nn.Module) -> Optional[str]:
+        for name, parameter in layer.named_parameters(recurse=False):
+            for owner, other in self._owners[id(parameter)]:
+                if owner is not layer:
+                    return f'its {name} is also {other}'
+        return None
+
+
+def _owners(
+    modules: Mapping[str, nn.Module],
+) -> Dict[int, List[Tuple[nn.Module, str]]]:
+    """Find for every parameter the modules that hold it, and its name."""
+    owners: Dict[int, List[Tuple[nn.Module, str]]] = {}
+    for name, module in modules.items():
+        for key, parameter in module.named_parameters(recurse=False):
+            full = f'{name}.{key}' if name else key
+            owners.setdefault(id(parameter), []).append((module, full))
+    return owners
+
+
+def _of_the_layer(name: str, stock: nn.Module) -> Optional[str]:
+    """Reasons that lie in the layer itself."""
+    cls = type(stock)
+    kind = 'linear layer' if isinstance(stock, nn.Linear) else 'convolution'
+    if not _is_plain(stock) and same_padding(stock) is None:
+        return f'{cls.__name__} computes more than a {kind}'
+    if cls.__name__ == 'NonDynamicallyQuantizableLinear':
+        return 'nn.MultiheadAttention reads its weight and never calls it'
+    if not name:
+        return f'the model itself is the {kind}'
+    if hasattr(stock, 'parametrizations') or 'weight' not in stock._parameters:
+        return 'its weight is computed by a hook or parametrization'
+    own = {*stock._parameters, *stock._buffers, *stock._modules}
+    if own - {'weight', 'bias'}:
+        return f'it holds {", ".join(sorted(own - {"weight", "bias"}))}, too'
+    if any(getattr(stock, hooks, None) for hooks in _CHECKPOINT_HOOKS):
+        return 'a hook changes its checkpoint'
+    return None
+
+
+def _is_plain(stock: nn.Module) -> bool:
+    cls = type(stock)
+    if 'forward' in vars(stock):
+        return False
+    if isinstance(stock, nn.Linear):
+        return cls.forward is nn.Linear.forward
+    # mmcv's own subclasses only add the empty batch, which the dynamic layers
+    # take too; any other forward would be lost.
+    return cls.__module__ == 'mmcv.cnn.bricks.wrappers' or (
+        cls.forward is nn.Conv2d.forward
+        and cls._conv_forward is nn.Conv2d._conv_forward
+    )
+
+
+def same_padding(stock: nn.Module) -> Optional[Tuple[int, int]]:
+    """Padding of a convolution that pads by the input's size, in effect.
+
+    mmcv's ``Conv2dAdaptivePadding``, which EfficientNet and MobileNetV3 are
+    made of, keeps the size of the input, over the stride. With stride 1 this
+    is one and the same padding for every input.
+
+    Returns:
+        Pixels on each side, or None if it is no such convolution, or the
+        padding does depend on the input, or differs between the sides.
+    """
+    if type(stock).__name__ != 'Conv2dAdaptivePadding':
+        return None
+    total = [d * (k - 1) for d, k in zip(stock.dilation, stock.kernel_size)]
+    if max(stock.stride) > 1 or any(t % 2 for t in total):
+        return None
+    return total[0] // 2, total[1] // 2

@@ -1,0 +1,120 @@
+"""Batch norms and dynamic layers: what folds them, and what traces them."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmfdconv.convert import LayerRule, convert_dynamic_, fuse_conv_bn
+from mmfdconv.layers import DynamicConv2d, FDConv
+
+from ..training.helpers import METHODS, build_backbone, images
+
+pytestmark = pytest.mark.core
+
+CFG = dict(type='FDConv', kernel_num=4)
+
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def with_statistics_(model):
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.normal_()
+            m.running_var.uniform_(0.5, 2)
+            nn.init.normal_(m.weight)
+            nn.init.normal_(m.bias)
+    return model.eval()
+
+
+def siblings():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 8, 1),
+        nn.Conv2d(8, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+    )
+
+
+@torch.no_grad()
+def test_a_norm_is_never_folded_into_the_wrong_layer():
+    net = with_statistics_(siblings())
+    convert_dynamic_(net, CFG, LayerRule(names={'3': True}, otherwise=False))
+    x = torch.randn(2, 3, 9, 9)
+    expected = net(x)
+    assert fuse_conv_bn(net) is net
+    assert [type(m) for m in net] == [
+        nn.Conv2d,
+        nn.Identity,
+        nn.Conv2d,
+        FDConv,
+        nn.BatchNorm2d,
+        nn.ReLU,
+    ]
+    assert relative(net(x), expected) < 1e-5
+
+
+@torch.no_grad()
+def test_the_report_says_what_mmcv_would_do():
+    fuse = pytest.importorskip('mmcv.cnn').fuse_conv_bn
+    net = with_statistics_(siblings())
+    rule = LayerRule(names={'3': True}, otherwise=False)
+    report = convert_dynamic_(net, CFG, rule)
+    (note,) = report.notes
+    assert 'would fold 4 into 2; take mmfdconv.convert.fuse_conv_bn' in note
+    assert note in str(report)
+    x = torch.randn(2, 3, 9, 9)
+    expected = net(x)
+    assert relative(fuse(net)(x), expected) > 0.1  # the note is true
+    # Where a norm follows each layer there is nothing to say.
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    net.extend([nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)])
+    rule = LayerRule(names={'2': True}, otherwise=False)
+    assert convert_dynamic_(net, CFG, rule).notes == ()
+
+
+@torch.no_grad()
+def test_a_converted_backbone_is_folded_as_mmcv_does():
+    fuse = pytest.importorskip('mmcv.cnn').fuse_conv_bn
+    model = build_backbone('FDConv').eval()
+    x = images()
+    expected = model(x)
+    ours, theirs = copy.deepcopy(model), copy.deepcopy(model)
+    fuse_conv_bn(ours), fuse(theirs)
+    assert isinstance(ours.bn1, nn.Identity)
+    assert isinstance(ours.layer2[0].downsample[1], nn.Identity)
+    assert isinstance(ours.layer2[0].bn1, nn.BatchNorm2d)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for out, their, stock in zip(ours(x), theirs(x), expected):
+        assert relative(out, stock) < 1e-4
+        assert relative(out, their) < 1e-5
+
+
+@pytest.mark.parametrize('method', [*METHODS, 'KWConv', 'ODConv'])
+def test_efficient_conv_bn_eval_leaves_dynamic_layers_out(method):
+    efficient = pytest.importorskip('mmengine.model.efficient_conv_bn_eval')
+    cfg = METHODS.get(method, dict(type=method))
+    model = build_backbone(method, cfg)
+    model.eval()
+    x = images()
+    expected = [out.detach() for out in model(x)]
+    efficient.turn_on_efficient_conv_bn_eval(model, ['layer3.0'])
+    plain = model(x)
+    efficient.turn_on_efficient_conv_bn_eval_for_single_model(model)
+    called = []
+    for layer in model.modules():
+        if isinstance(layer, DynamicConv2d):
+            layer.register_forward_hook(lambda *args: called.append(args[0]))
+    for out, again, stock in zip(model(x), plain, expected):
+        assert relative(out, stock) < 1e-4
+        assert relative(again, stock) < 1e-4
+    assert len(set(called)) >= 16
+    # As mmdet's frozen norms: in training, norms in evaluation.
+    model.requires_grad_(True)
+    sum(out.square().mean() for out in model(x)).backward()
+    assert all(p.grad is not None for p in model.conv1.parameters())
