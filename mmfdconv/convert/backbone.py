@@ -6,7 +6,7 @@ working.
 """
 
 from functools import lru_cache
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, Tuple, Type, Union
 
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
@@ -15,6 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
 from .initialise import stock_layers_in_place
+from .pretraining import (
+    NOT_GIVEN,
+    NotGiven,
+    is_pretrained,
+    without_pretraining,
+)
 from .report import ConversionReport
 from .rules import LayerRule
 from .swap import convert_dynamic_
@@ -27,8 +33,8 @@ def DynamicBackbone(
     backbone: Mapping[str, Any],
     conv_cfg: Mapping[str, Any],
     rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
-    init_cfg: Optional[Mapping[str, Any]] = None,
-    pretrained: Optional[str] = None,
+    init_cfg: Union[Mapping[str, Any], list, None, NotGiven] = NOT_GIVEN,
+    pretrained: Union[str, None, NotGiven] = NOT_GIVEN,
 ) -> nn.Module:
     """Build a backbone and make its convolutions and linear layers dynamic.
 
@@ -45,7 +51,8 @@ def DynamicBackbone(
             preset of the backbone's family.
         init_cfg: Replaces the inner backbone's ``init_cfg`` when given.
         pretrained: Checkpoint for the inner backbone; mmseg's segmentors pass
-            their own ``pretrained`` on by this name.
+            their own ``pretrained`` on by this name. Either one given as None
+            switches all pretraining off, wherever it stands in ``backbone``.
 
     Returns:
         The inner backbone, converted in place; an instance of its class.
@@ -64,14 +71,16 @@ def build_dynamic(
     backbone: Mapping[str, Any],
     conv_cfg: Mapping[str, Any],
     rule: Union[LayerRule, Mapping[str, Any], str, None] = None,
-    init_cfg: Optional[Mapping[str, Any]] = None,
-    pretrained: Optional[str] = None,
+    init_cfg: Union[Mapping[str, Any], list, None, NotGiven] = NOT_GIVEN,
+    pretrained: Union[str, None, NotGiven] = NOT_GIVEN,
 ) -> Tuple[nn.Module, ConversionReport]:
     """Build what :func:`DynamicBackbone` builds, and return the report too."""
     backbone = dict(backbone)
-    if init_cfg is not None:
+    if init_cfg is None or pretrained is None:
+        backbone = without_pretraining(backbone)
+    if init_cfg is not NOT_GIVEN:
         backbone['init_cfg'] = init_cfg
-    if pretrained is not None:
+    if pretrained is not NOT_GIVEN and pretrained is not None:
         backbone['pretrained'] = pretrained
     model = MODELS.build(backbone)
     report = convert_dynamic_(model, conv_cfg, rule)
@@ -131,7 +140,7 @@ class _LiveRouters:
         """Initialise as the stock backbone, the dynamic layers included."""
         cfgs = getattr(self, 'init_cfg', None) or []
         cfgs = [cfgs] if isinstance(cfgs, Mapping) else cfgs
-        if any(_is_pretrained(cfg) for cfg in cfgs):
+        if any(is_pretrained(cfg) for cfg in cfgs):
             super().init_weights()  # the layers read any checkpoint
             return
         with stock_layers_in_place(self):
@@ -163,8 +172,3 @@ def _eval_batch_norms(module: nn.Module) -> None:
     for m in module.modules():
         if isinstance(m, _BatchNorm):
             m.eval()
-
-
-def _is_pretrained(cfg: Mapping[str, Any]) -> bool:
-    kind = cfg.get('type')  # 'Pretrained', in mmseg also 'Pretrained_Part'
-    return str(getattr(kind, '__name__', kind)).startswith('Pretrained')

@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..registry import LAYERS
 from .presets import PRESETS
+from .pretraining import strip_checkpoints
 from .rules import LayerRule
 from .warehouse import WAREHOUSE_OPTIONS
 from .words import METHODS, nearest, read_method
@@ -21,6 +22,8 @@ __all__ = ['check_rule', 'make_stock_', 'with_dynamic_convolutions']
 
 _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
+#: What the wrapper says in place of the inner backbone, None included.
+_REPLACING = ('init_cfg', 'pretrained')
 #: Norms of FDConv's gates; some recipes name the norms that do not decay.
 _GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
 #: KernelWarehouse's authors have no U-Net; here the convolutions of a level,
@@ -136,9 +139,12 @@ def _make_stock_(node: Any) -> bool:
     if isinstance(node, dict):
         if _type_name(node) == _WRAPPER:
             inner = ConfigDict(node['backbone'])
-            for name in ('init_cfg', 'pretrained'):  # replace the inner ones
-                if name in node:
-                    inner[name] = node[name]
+            given = {k: node[k] for k in _REPLACING if k in node}
+            if None in given.values():
+                inner = ConfigDict(strip_checkpoints(inner))
+            for name, value in given.items():
+                if value is not None or name in inner:
+                    inner[name] = value
             node.clear()
             node.update(inner)
             changed = True
