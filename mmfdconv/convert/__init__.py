@@ -3,6 +3,7 @@
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
 from .bands import adapt_kernel, adapt_state_dict, load_from_bands
 from .fuse import fuse_conv_bn
+from .layer_decay import SharedCellsConstructor
 from .presets import PRESETS, preset_for, resolve_rule
 from .report import ConversionReport, ReportRow
 from .rules import LayerRule
@@ -19,6 +20,7 @@ __all__ = [
     'DynamicBackbone',
     'LayerRule',
     'ReportRow',
+    'SharedCellsConstructor',
     'adapt_kernel',
     'adapt_state_dict',
     'build_dynamic',

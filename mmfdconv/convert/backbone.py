@@ -24,6 +24,7 @@ from .pretraining import (
 from .report import ConversionReport
 from .rules import LayerRule
 from .swap import convert_dynamic_
+from .warehouse import names_by_layer
 
 __all__ = ['DynamicBackbone', 'build_dynamic', 'keep_routers_alive_']
 
@@ -159,8 +160,21 @@ class _LiveRouters:
 
 @lru_cache(maxsize=None)
 def _with_live_routers(cls: Type[nn.Module]) -> Type[nn.Module]:
-    name = f'Dynamic{cls.__name__}'
-    return type(name, (_LiveRouters, cls), {'__module__': cls.__module__})
+    namespace: Dict[str, Any] = {'__module__': cls.__module__}
+    if hasattr(cls, 'get_layer_depth'):
+
+        def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple:
+            """See the stock backbone; shared cells lie at their first layer.
+
+            mmpretrain's layer-wise learning-rate decay asks for it.
+            """
+            name = param_name[len(prefix) :]
+            if name.startswith('warehouse_manager.'):
+                name = names_by_layer(self)[name]
+            return cls.get_layer_depth(self, prefix + name, prefix)
+
+        namespace['get_layer_depth'] = get_layer_depth
+    return type(f'Dynamic{cls.__name__}', (_LiveRouters, cls), namespace)
 
 
 def _restore(cls: Type[nn.Module]) -> nn.Module:

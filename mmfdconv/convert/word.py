@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from mmengine.config import Config, ConfigDict
 
 from ..registry import LAYERS
+from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
 from .pretraining import strip_checkpoints
 from .rules import LayerRule
@@ -48,8 +49,9 @@ def with_dynamic_convolutions(
     The backbone goes into a :func:`DynamicBackbone` with the layer's config
     from the method's file, in the form that suits the backbone; mmfdconv
     joins ``custom_imports``; a method that learns nothing without a
-    temperature schedule gets one, over a share of the training; and a recipe
-    that spares norms of weight decay by name spares those of gates, too.
+    temperature schedule gets one, over a share of the training; a recipe that
+    spares norms of weight decay by name spares those of gates, too; and cells
+    that layers share get a layer's learning rate where it decays by layers.
 
     A config that is dynamic already gets this method in place of the one that
     it has: what that one brought, its rule included, goes. A config may say
@@ -110,6 +112,8 @@ def with_dynamic_convolutions(
     _schedule_temperature(cfg, entry)
     if entry.dynamic_conv_cfg.type == 'FDConv':
         _spare_gate_norms(cfg)
+    if entry.dynamic_conv_cfg.type == 'KWConv':
+        share_rates_(cfg)
     return cfg
 
 
@@ -126,6 +130,8 @@ def make_stock_(cfg: Config) -> bool:
         cfg.custom_hooks = rest
         if not rest:
             cfg.pop('custom_hooks')
+    if found:
+        unshare_rates_(cfg)
     keys = _custom_keys(cfg)
     if found and keys:
         for name in _GATE_NORMS:

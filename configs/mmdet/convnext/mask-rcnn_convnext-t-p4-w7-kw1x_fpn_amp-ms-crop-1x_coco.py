@@ -21,3 +21,10 @@ model = dict(
 custom_hooks = [
     dict(type='TemperatureHook', start=1.0, end=0.0, by='iter', length=7330)
 ]
+
+# The learning rate decays layer by layer; cells that layers share get that of
+# the first of them.
+optim_wrapper = dict(
+    constructor='SharedCellsConstructor',
+    paramwise_cfg=dict(constructor='LearningRateDecayOptimizerConstructor'),
+)
