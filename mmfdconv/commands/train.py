@@ -57,5 +57,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     with plain_errors(prog):
         cfg = load_config(args)
+    launch.warn_of_idle_routers(cfg)
     launch.build_runner(cfg).train()
     launch.close_process_group()

@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import time
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -158,6 +158,39 @@ def resume(cfg: Config, checkpoint: str) -> None:
         cfg.load_from = None
     else:
         cfg.load_from = check_checkpoint('--resume', checkpoint)
+
+
+def warn_of_idle_routers(cfg: Config) -> None:
+    """Say it if nothing in a config lets KernelWarehouse's routers learn.
+
+    Their gradients are exactly 0 as long as their temperature is 1.
+    """
+    hooks = [_type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    if 'TemperatureHook' in hooks or not _has_idle_routers(cfg.get('model')):
+        return
+    print_log(
+        "custom_hooks: KWConv's routers learn nothing as long as their "
+        'temperature is 1, and no TemperatureHook lowers it; add '
+        "dict(type='TemperatureHook', start=1.0, end=0.0, by='share', "
+        'length=0.1)',
+        logger='current',
+        level=logging.WARNING,
+    )
+
+
+def _has_idle_routers(node: Any) -> bool:
+    if isinstance(node, dict):
+        if _type_name(node) == 'KWConv' and node.get('temperature', 1) == 1:
+            return True
+        node = list(node.values())
+    return isinstance(node, (list, tuple)) and any(
+        _has_idle_routers(child) for child in node
+    )
+
+
+def _type_name(node: Any) -> str:
+    kind = node.get('type') if isinstance(node, dict) else type(node)
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:

@@ -151,3 +151,26 @@ def test_mmpretrain_dataloaders_are_completed_not_overruled(monkeypatch):
     assert cfg.val_dataloader.collate_fn == collate
     assert cfg.val_dataloader.persistent_workers is False
     assert cfg.test_dataloader is None
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    'conv_cfg, hooks, warned',
+    [
+        (dict(type='KWConv'), [], True),
+        (dict(type='KWConv', temperature=1.0), [dict(type='EMAHook')], True),
+        (dict(type='KWConv'), [dict(type='TemperatureHook')], False),
+        (dict(type='KWConv', temperature=0.0), [], False),
+        (dict(type='FDConv'), [], False),
+    ],
+)
+def test_idle_routers_are_told(conv_cfg, hooks, warned, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        launch, 'print_log', lambda text, **_: said.append(text)
+    )
+    backbone = dict(type='DynamicBackbone', conv_cfg=conv_cfg)
+    model = dict(detector=dict(backbone=backbone), heads=[dict(type='Head')])
+    launch.warn_of_idle_routers(Config(dict(model=model, custom_hooks=hooks)))
+    assert bool(said) is warned
+    assert not warned or 'TemperatureHook' in said[0]
