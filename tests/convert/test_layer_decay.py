@@ -3,11 +3,12 @@
 import copy
 
 import pytest
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from mmfdconv.convert import names_by_layer
+from mmfdconv.convert import names_by_layer, with_dynamic_convolutions
 from mmfdconv.convert.layer_decay import share_rates_, unshare_rates_
 
 pytestmark = pytest.mark.core
@@ -126,3 +127,30 @@ def test_no_constructor_is_told():
     )
     with pytest.raises(ValueError, match='must name the constructor'):
         build_optim_wrapper(nn.Linear(2, 2), cfg)
+
+
+def test_the_word_brings_it_along_and_takes_it_away():
+    decaying = 'LearningRateDecayOptimizerConstructor'
+    cfg = Config(
+        dict(
+            model=dict(backbone=dict(type='ConvNeXt', arch='tiny')),
+            optim_wrapper=dict(
+                constructor=decaying,
+                paramwise_cfg=dict(decay_rate=0.95, num_layers=6),
+            ),
+        )
+    )
+    shared = with_dynamic_convolutions(cfg, 'kw1x').optim_wrapper
+    assert shared.constructor == 'SharedCellsConstructor'
+    assert shared.paramwise_cfg == dict(
+        constructor=decaying, decay_rate=0.95, num_layers=6
+    )
+    again = with_dynamic_convolutions(
+        with_dynamic_convolutions(cfg, 'kw1x'), 'kw1x'
+    )
+    assert again.optim_wrapper == shared
+    for method in ('fdconv', 'stock'):
+        other = with_dynamic_convolutions(
+            with_dynamic_convolutions(cfg, 'kw1x'), method
+        )
+        assert other.optim_wrapper == cfg.optim_wrapper
