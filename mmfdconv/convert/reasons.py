@@ -21,11 +21,9 @@ _READ_BY = {
 }
 
 # Likewise, those that it merges when a model is switched to deployment: of
-# mmpretrain's RepVGG, MobileOne, RepLKNet, RepMLPNet and LeViT, and of timm's
-# RepVGG and MobileOne. The merged layer of a deployed model is none of them.
+# mmpretrain's RepVGG, MobileOne, RepLKNet and RepMLPNet, and of timm's RepVGG
+# and MobileOne. The merged layer of a deployed model is none of them.
 _MERGED_BY = {
-    'ConvolutionBatchNorm': 'conv',
-    'LinearBatchNorm': 'linear',
     'MobileOneBlock': (
         r'(branch_scale|branch_conv_list\.\d+|conv_scale|conv_kxk\.\d+)\.conv'
     ),
@@ -34,7 +32,7 @@ _MERGED_BY = {
     'RepVggBlock': r'conv_(kxk|1x1)\.conv',
     'ReparamLargeKernelConv': r'(lkb_origin|small_conv)\.conv',
 }
-
+_MERGES = 'merges its weight for deployment; build the model deployed'
 
 #: Where a module keeps hooks that know the keys of its own checkpoint.
 _CHECKPOINT_HOOKS = (
@@ -63,11 +61,8 @@ class StaticReasons:
         return (
             _of_the_layer(name, layer)
             or self._above(name, _READ_BY, 'reads its weight')
-            or self._above(
-                name,
-                _MERGED_BY,
-                'merges its weight for deployment; build the model deployed',
-            )
+            or self._above(name, _MERGED_BY, _MERGES)
+            or self._fused(name)
             or self._tied(layer)
         )
 
@@ -81,6 +76,13 @@ class StaticReasons:
             pattern = table.get(above)
             if pattern and re.fullmatch(pattern, '.'.join(parts[n:])):
                 return f'{above} {does}'
+        return None
+
+    def _fused(self, name: str) -> Optional[str]:
+        """A layer and its norm, as LeViT and much of timm have them."""
+        parent = self._modules[name.rpartition('.')[0]]
+        if callable(getattr(parent, 'fuse', None)):
+            return f'{type(parent).__name__} {_MERGES}'
         return None
 
     def _tied(self, layer: nn.Module) -> Optional[str]:
@@ -127,11 +129,13 @@ def _is_plain(stock: nn.Module) -> bool:
     cls = type(stock)
     if 'forward' in vars(stock):
         return False
-    if isinstance(stock, nn.Linear):
-        return cls.forward is nn.Linear.forward
     # mmcv's own subclasses only add the empty batch, which the dynamic layers
     # take too; any other forward would be lost.
-    return cls.__module__ == 'mmcv.cnn.bricks.wrappers' or (
+    if cls.__module__ == 'mmcv.cnn.bricks.wrappers':
+        return True
+    if isinstance(stock, nn.Linear):
+        return cls.forward is nn.Linear.forward
+    return (
         cls.forward is nn.Conv2d.forward
         and cls._conv_forward is nn.Conv2d._conv_forward
     )

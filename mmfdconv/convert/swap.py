@@ -88,8 +88,9 @@ def convert_dynamic_(
     for conv, name in stock.items():
         decision = rule.decide(name, conv)
         merged = {**options, **decision.options}
-        reason = None if decision.convert else decision.reason
-        reason = reason or static(name)
+        reason = static(name)
+        if reason is None and not decision.convert:
+            reason = decision.reason
         cls = _class_for(layer_type, conv)
         reason = reason or cls.static_reason(conv, **merged)
         if reason is None and layer_type is KWConv:

@@ -113,6 +113,8 @@ class WarehouseAttention(nn.Module):
         hidden = normalise(self.norm1, self.fc1(descriptor)).relu()
         logit = self._logits(self.fc2(hidden))  # (B, mixtures, cells + 1)
         scale = logit.abs().sum(dim=2, keepdim=True) + 1e-3
+        if self.assigned.is_meta:  # load_state_dict(assign=True) leaves it
+            self._place_assigned()
         one_hot = torch.zeros_like(logit[:1] if len(logit) else logit)
         if len(logit):
             one_hot = one_hot.scatter(2, self.assigned.view(1, -1, 1), 1)

@@ -139,6 +139,10 @@ def test_frozen_stages_keep_their_routers(norm_eval):
     assert all(p.requires_grad for p in routers_of(model).values())
     assert layer.KSM_Global.training
     assert layer.KSM_Global.bn.training is not norm_eval
+    with torch.no_grad():  # heads start at 0, which lets no gradient through
+        for parameter in routers_of(model).values():
+            if not parameter.any():
+                parameter.normal_(std=0.01)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad], lr=1e12

@@ -129,7 +129,7 @@ def test_stock_checkpoint_and_live_routers(resnet):
 
 
 def test_options_of_the_warehouse_hold_for_all():
-    net = nn.Sequential()
+    net = nn.Module()
     net.add_module('layer1', nn.Sequential(nn.Sequential()))
     net.layer1[0].add_module('conv2', nn.Conv2d(8, 8, 3))
     net.layer1[0].add_module('conv3', nn.Conv2d(8, 8, 1))
