@@ -35,6 +35,7 @@ class BandsVisualizationHook(SegVisualizationHook):
     ) -> None:
         super().__init__(**kwargs)
         self._bands, self._band_names = bands, band_names
+        self._tested = 0
 
     def after_val_iter(
         self,
@@ -57,8 +58,8 @@ class BandsVisualizationHook(SegVisualizationHook):
     ) -> None:
         """Draw every image."""
         for sample in outputs if self.draw else ():
-            self._test_index += 1
-            self._draw('test', sample, self._test_index)
+            self._tested += 1
+            self._draw('test', sample, self._tested)
 
     def _draw(self, phase: str, sample: SegDataSample, step: int) -> None:
         path = sample.img_path

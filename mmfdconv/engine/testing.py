@@ -78,6 +78,8 @@ def draw_predictions(
                     bands=step.get('bands'),
                     band_names=step.get('band_names'),
                 )
+                # Black, which many classes are, would hide the image.
+                cfg.visualizer.setdefault('alpha', 0.4)
         if show_dir is not None:
             cfg.visualizer.save_dir = show_dir
     else:

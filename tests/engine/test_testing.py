@@ -103,6 +103,10 @@ def test_images_of_many_bands_are_drawn_as_they_are_read():
         bands=[3, 2, 1],
         band_names=[*'abc'],
     )
+    assert cfg.visualizer.alpha == 0.4
+    cfg.visualizer.alpha = 0.9
+    testing.draw_predictions(cfg, show_dir='drawn')
+    assert cfg.visualizer.alpha == 0.9
 
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
