@@ -39,12 +39,13 @@ def write_quicklook(
     colours = np.full((256, 3), 255, np.uint8)  # no data is white
     colours[: len(palette)] = palette
     values = thin(classes.read, classes.height, every)
-    panels = [(title, colours[values])]
+    panels = [(title, upright(colours[values], classes.transform))]
     if scene is not None:
         picture = thin(
             lambda *rows: _colour(scene, *rows), scene.height, every
         )
-        panels.insert(0, ('Scene', stretch(picture)))
+        picture = upright(stretch(picture), scene.transform)
+        panels.insert(0, ('Scene', picture))
     _draw(path, panels, palette, hectares)
 
 
@@ -56,6 +57,24 @@ def thin(read: Any, height: int, every: int, rows: int = 512) -> np.ndarray:
         for start in range(0, height, rows)
     ]
     return np.concatenate(parts)
+
+
+def upright(picture: np.ndarray, transform: Any) -> np.ndarray:
+    """Turn a picture of a grid so that north is more up than down.
+
+    Args:
+        picture: Shape (H, W, 3).
+        transform: Of the grid, from (column, row) to (east, north).
+
+    Returns:
+        Shape (H, W, 3) or (W, H, 3).
+    """
+    t = transform
+    east, north = t.a, t.e  # of a column's step, and of a row's
+    # Which side of a pixel leads north, whatever the sides' lengths.
+    if abs(t.d) * np.hypot(t.b, t.e) > abs(t.e) * np.hypot(t.a, t.d):
+        picture, (east, north) = picture.swapaxes(0, 1), (t.b, t.d)
+    return picture[:: -1 if north > 0 else 1, :: -1 if east < 0 else 1]
 
 
 def _colour(scene: Scene, start: int, stop: int) -> np.ndarray:
