@@ -1,13 +1,16 @@
 """Report cropland lost and gained between two maps, or two scenes.
 
 Writes cropland_change.tif, .gpkg, .png and .csv on the grid of BEFORE.
+Hectares are those of the ground, in any coordinate system.
 """
 
 import argparse
 from pathlib import Path
+from typing import Dict, Optional
 
 from ..cropland import options, session
 from ..cropland.change import format_change
+from ..cropland.legend import parse_classes
 from ..cropland.predictor import load_predictor
 
 
@@ -26,17 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='.',
         help='folder for the results (default: the current one)',
     )
-    parser.add_argument(
+    legend = parser.add_argument_group('classes')
+    legend.add_argument(
         '--cropland-class',
         metavar='NAME',
-        help='class that is cropland (default: cropland or farmland)',
+        help='class that is cropland in both maps (default: cropland or '
+        'farmland, whichever a map has); case does not matter',
     )
-    parser.add_argument(
+    legend.add_argument(
         '--classes',
         nargs='+',
-        metavar='NAME',
-        help='class names from number 0 on, for maps that carry none',
+        metavar='VALUE=NAME',
+        help='class names for maps that carry none, as in 10=trees '
+        '40=cropland; names alone count from 0',
     )
+    for when in ('before', 'after'):
+        legend.add_argument(
+            f'--{when}-class',
+            metavar='NAME',
+            help=f'class that is cropland in {when.upper()}',
+        )
+        legend.add_argument(
+            f'--{when}-classes',
+            nargs='+',
+            metavar='VALUE=NAME',
+            help=f'class names of {when.upper()}, whatever it carries',
+        )
     parser.add_argument(
         '--min-area',
         type=float,
@@ -72,14 +90,29 @@ def run(args: argparse.Namespace, prog: str) -> None:
         change = session.compare_with_bar(
             *maps,
             out_dir / 'cropland',
-            cropland=args.cropland_class,
-            classes=args.classes,
+            cropland=(
+                args.before_class or args.cropland_class,
+                args.after_class or args.cropland_class,
+            ),
+            classes=_classes(args, 'classes'),
+            overrides=(
+                _classes(args, 'before_classes'),
+                _classes(args, 'after_classes'),
+            ),
             min_area=args.min_area,
         )
         print(format_change(change))
+        for note in change.notes:
+            print(note)
         print(
             f'{change.polygons.written} polygons lost or gained; '
             f'{change.polygons.left_out} smaller ones left out'
         )
         for file in change.files.values():
             print(f'wrote {file}')
+
+
+def _classes(args: argparse.Namespace, name: str) -> Optional[Dict[int, str]]:
+    words = getattr(args, name)
+    option = f'--{name.replace("_", "-")}'
+    return None if words is None else parse_classes(words, option)

@@ -8,30 +8,29 @@ from typing import (
     Dict,
     List,
     NamedTuple,
+    Optional,
     Sequence,
     Tuple,
     Union,
 )
 
 import numpy as np
-from rasterio import warp
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
-from .area import PixelAreas
+from .area import PixelAreas, count_hectares
+from .legend import find_cropland
 from .outputs import Outputs
+from .overlay import Overlay
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
-from .scene import read_window
-from .vector import PolygonCount, polygonise, write_polygons
+from .vector import PolygonCount, write_polygons
 
-__all__ = ['Change', 'compare', 'cropland_class', 'format_change']
+__all__ = ['Change', 'compare', 'format_change']
 
-ROWS = 512
+PIXELS = 1 << 22  # of the later map, read at once
 # Called with rows done since the last call, and rows in all.
 Progress = Callable[[int, int], Any]
-CROPLAND = ('cropland', 'farmland')
+# Class name by value.
+Classes = Dict[int, str]
 NEVER, KEPT, LOST, GAINED = range(4)
 KINDS = ('no cropland', 'cropland kept', 'cropland lost', 'cropland gained')
 PALETTE = ((225, 225, 220), (120, 180, 90), (215, 40, 40), (40, 90, 200))
@@ -43,123 +42,39 @@ class Change(NamedTuple):
     Attributes:
         files: Written files by kind: ``map``, ``polygons``, ``quicklook``,
             ``table``.
-        cropland: Name of the class.
-        classes: Names of all classes of both maps.
-        hectares: Shape (K, K), from the row's class to the column's.
+        before_classes: Names of the earlier map's classes, K of them.
+        after_classes: Names of the later one's, N of them.
+        cropland: Which of either is cropland, as an index.
+        hectares: Shape (K, N), from the row's class to the column's.
         polygons: Count of the polygons.
+        notes: Sentences on what to know of the two maps.
     """
 
     files: Dict[str, Path]
-    cropland: str
-    classes: List[str]
+    before_classes: List[str]
+    after_classes: List[str]
+    cropland: Tuple[int, int]
     hectares: np.ndarray
-    polygons: PolygonCount
+    polygons: Optional[PolygonCount] = None
+    notes: Tuple[str, ...] = ()
 
     def kinds(self) -> Dict[str, float]:
         """Return hectares that never were cropland, kept, lost, gained."""
-        c = self.classes.index(self.cropland)
-        kept = self.hectares[c, c]
-        lost = self.hectares[c].sum() - kept
-        gained = self.hectares[:, c].sum() - kept
+        i, j = self.cropland
+        kept = self.hectares[i, j]
+        lost = self.hectares[i].sum() - kept
+        gained = self.hectares[:, j].sum() - kept
         never = self.hectares.sum() - kept - lost - gained
         return dict(zip(KINDS, (never, kept, lost, gained)))
-
-
-def cropland_class(classes: Sequence[str], wanted: str = None) -> str:
-    """Return the class that is cropland.
-
-    Raises:
-        ValueError: It is not among the classes.
-    """
-    for name in CROPLAND if wanted is None else (wanted,):
-        for known in classes:
-            if known.lower() == name.lower():
-                return known
-    asked = wanted or ' or '.join(CROPLAND)
-    raise ValueError(
-        f'--cropland-class: no class is called {asked}; the classes are '
-        f'{", ".join(classes)}'
-    )
-
-
-class _Aligned:
-    """Rows of both maps on the grid of ``before``, as joint class numbers.
-
-    Neighbours of another grid are taken as they are (nearest): classes have
-    no mean.
-    """
-
-    def __init__(self, before: MapReader, after: MapReader) -> None:
-        self.classes = [*before.classes]
-        self.classes += [n for n in after.classes if n not in self.classes]
-        if len(self.classes) > NODATA:
-            raise ValueError(f'{len(self.classes)} classes do not fit 8 bits')
-        self._before, self._after = before, after
-        _check_overlap(before, after)
-        self._warped = WarpedVRT(
-            after.dataset,
-            crs=before.crs,
-            transform=before.transform,
-            width=before.width,
-            height=before.height,
-            resampling=Resampling.nearest,
-            src_nodata=after.nodata,
-            nodata=after.nodata,
-            warp_mem_limit=64,
-        )
-
-    def read(self, start: int, stop: int) -> Tuple[np.ndarray, np.ndarray]:
-        window = Window(0, start, self._before.width, stop - start)
-        return (
-            self._number(self._before, self._before.read(start, stop)),
-            self._number(self._after, read_window(self._warped, 1, window)),
-        )
-
-    def _number(self, source: MapReader, values: np.ndarray) -> np.ndarray:
-        out = np.full(values.shape, NODATA, np.uint8)
-        known = values == source.nodata
-        for number, name in enumerate(source.classes):
-            if number == source.nodata:
-                continue
-            here = values == number
-            out[here] = self.classes.index(name)
-            known |= here
-        if not known.all():
-            raise ValueError(
-                f'{source.path}: there is no class name for the value '
-                f'{values[~known][0]}; its classes are '
-                f'{", ".join(source.classes)}'
-            )
-        return out
-
-    def close(self) -> None:
-        self._warped.close()
-
-
-def _check_overlap(before: MapReader, after: MapReader) -> None:
-    """Both maps must show some of the same ground."""
-    box = warp.transform_bounds(
-        after.crs, before.crs, *after.dataset.bounds, densify_pts=21
-    )
-    own = before.dataset.bounds
-    if (
-        box[0] >= own.right
-        or box[2] <= own.left
-        or box[1] >= own.top
-        or box[3] <= own.bottom
-    ):
-        raise ValueError(
-            f'{before.path} and {after.path} do not overlap: they show '
-            'different places'
-        )
 
 
 def compare(
     before: Union[str, Path],
     after: Union[str, Path],
     prefix: Union[str, Path],
-    cropland: str = None,
-    classes: Sequence[str] = None,
+    cropland: Sequence[Optional[str]] = (None, None),
+    classes: Optional[Classes] = None,
+    overrides: Sequence[Optional[Classes]] = (None, None),
     min_area: float = 0.1,
     progress: Progress = lambda rows, total: None,
 ) -> Change:
@@ -170,14 +85,19 @@ def compare(
     gained), ``_change.png`` and ``_change.csv`` (hectares from class to
     class). All of them or none appear.
 
+    Where the later map has the smaller pixels the table counts those, and a
+    pixel of the map of changes is cropland afterwards if more than half of it
+    is; half is no change.
+
     Args:
         before: The earlier map.
         after: The later one, on any grid in any coordinate system. Classes
-            of equal name are the same, whatever their numbers.
+            of equal name are the same, whatever their values and their case.
         prefix: Folder and beginning of the files' names.
-        cropland: Name of the class; ``None`` takes ``cropland`` or
-            ``farmland``.
-        classes: Names by value, for maps that carry none.
+        cropland: Name of the class in either map; ``None`` takes ``cropland``
+            or ``farmland``, whichever the map has.
+        classes: For maps that carry none.
+        overrides: Of either map, whatever it carries.
         min_area: Hectares of the smallest polygon. Map and table count every
             pixel.
         progress: Hears of every row twice, when it is compared and when it
@@ -192,57 +112,100 @@ def compare(
         kind: prefix.with_name(f'{prefix.name}_change.{ending}')
         for kind, ending in endings.items()
     }
-    with environment(), MapReader(before, classes) as first:
-        with MapReader(after, classes) as second:
-            areas = PixelAreas(first.crs, first.transform, first.height)
-            aligned = _Aligned(first, second)
+    with environment(), MapReader(before, classes, overrides[0]) as first:
+        with MapReader(after, classes, overrides[1]) as second:
+            names = [
+                find_cropland(source.classes, source.path, name, option)
+                for source, name, option in zip(
+                    (first, second),
+                    cropland,
+                    ('--before-class', '--after-class'),
+                )
+            ]
+            overlay = Overlay(first, second)
+            areas = PixelAreas(first)
+            change = Change(
+                files,
+                overlay.before_classes,
+                overlay.after_classes,
+                (
+                    _index(overlay.before_classes, names[0]),
+                    _index(overlay.after_classes, names[1]),
+                ),
+                np.zeros(
+                    (len(overlay.before_classes), len(overlay.after_classes))
+                ),
+                notes=tuple(
+                    filter(None, (overlay.describe(), areas.describe()))
+                ),
+            )
 
             def heard(rows: int) -> None:
                 progress(rows, 2 * first.height)
 
             try:
-                name = cropland_class(aligned.classes, cropland)
                 with Outputs(inputs=[before, after]) as outputs:
                     paths = {k: outputs.add(f) for k, f in files.items()}
-                    hectares = _write_map(
-                        paths['map'], first, aligned, areas, name, heard
-                    )
-                    change = Change(
-                        files, name, aligned.classes, hectares, None
+                    _write_map(
+                        paths['map'], first, overlay, areas, change, heard
                     )
                     count = _write_rest(paths, change, areas, min_area, heard)
             finally:
-                aligned.close()
+                overlay.close()
     return change._replace(polygons=count)
 
 
-def _write_map(path, grid, aligned, areas, cropland, heard) -> np.ndarray:
-    """Write the map of changes; return hectares from class to class."""
-    k = len(aligned.classes)
-    crop = aligned.classes.index(cropland)
-    hectares = np.zeros((k, k))
+def _index(names: List[str], name: str) -> int:
+    return [n.casefold() for n in names].index(name.casefold())
+
+
+def _write_map(path, grid, overlay, areas, change, heard) -> None:
+    """Write the map of changes; add up hectares from class to class."""
+    n = overlay.parts
+    rows = max(1, PIXELS // (grid.width * n * n))
     with RowWriter(path, grid, KINDS, PALETTE) as file:
-        for top in range(0, grid.height, ROWS):
-            bottom = min(top + ROWS, grid.height)
-            old, new = aligned.read(top, bottom)
-            known = (old != NODATA) & (new != NODATA)
-            kinds = np.full(old.shape, NEVER, np.uint8)
-            kinds[old == crop] = LOST
-            kinds[new == crop] = GAINED
-            kinds[(old == crop) & (new == crop)] = KEPT
-            kinds[~known] = NODATA
-            file.write(top, kinds)
-            for row, pixel in enumerate(areas.rows(top, bottom)):
-                here = known[row]
-                pairs = old[row][here].astype(int) * k + new[row][here]
-                counts = np.bincount(pairs, minlength=k * k)
-                hectares += counts.reshape(k, k) * pixel
+        for top in range(0, grid.height, rows):
+            bottom = min(top + rows, grid.height)
+            old, new = overlay.read(top, bottom)
+            pixels = areas.pixels(top, bottom) / n**2
+            _count(old, new, n, pixels, change.hectares)
+            file.write(top, _kinds(old, new, n, *change.cropland))
             heard(bottom - top)
-    if not hectares.any():
+    if not change.hectares.any():
         raise ValueError(
             'the two maps have no place in common where both have data'
         )
-    return hectares
+
+
+def _parts(new: np.ndarray, n: int) -> List[np.ndarray]:
+    """The later map's classes, one array for each place in a pixel."""
+    return [new[i::n, j::n] for i in range(n) for j in range(n)]
+
+
+def _count(old, new, n, pixels, hectares) -> None:
+    """Add hectares from class to class to ``hectares``, shape (K, N)."""
+    size, width = hectares.size, hectares.shape[1]
+    pairs = np.minimum(old.astype(np.uint32) * width, size)
+    unknown = old == NODATA
+    for part in _parts(new, n):
+        keys = pairs + part
+        keys[unknown | (part == NODATA)] = size
+        found = count_hectares(keys, pixels, size)
+        hectares += found.reshape(hectares.shape)
+
+
+def _kinds(old, new, n, before, after) -> np.ndarray:
+    """What became of each pixel, uint8, of the shape of ``old``."""
+    known = sum((part != NODATA).astype(np.uint16) for part in _parts(new, n))
+    crop = sum((part == after).astype(np.uint16) for part in _parts(new, n))
+    was = old == before
+    now = (2 * crop > known) | (was & (2 * crop == known))
+    kinds = np.full(old.shape, NEVER, np.uint8)
+    kinds[was] = LOST
+    kinds[now] = GAINED
+    kinds[was & now] = KEPT
+    kinds[(old == NODATA) | (2 * known < n * n)] = NODATA
+    return kinds
 
 
 def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
@@ -254,7 +217,7 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
 
         count = write_polygons(
             paths['polygons'],
-            polygonise(read, done.height, (LOST, GAINED)),
+            read,
             {LOST: 'lost', GAINED: 'gained'},
             done,
             areas,
@@ -271,43 +234,43 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(('before', 'after', 'cropland', 'hectares'))
-        for i, old in enumerate(change.classes):
-            for j, new in enumerate(change.classes):
-                if change.hectares[i, j]:
-                    kind = _kind(old, new, change.cropland)
-                    value = f'{change.hectares[i, j]:.4f}'
-                    writer.writerow((old, new, kind, value))
+        for i, j in np.argwhere(change.hectares).tolist():
+            writer.writerow(
+                (
+                    change.before_classes[i],
+                    change.after_classes[j],
+                    _kind(i, j, *change.cropland),
+                    f'{change.hectares[i, j]:.4f}',
+                )
+            )
     return count
 
 
-def _kind(old: str, new: str, cropland: str) -> str:
-    if old == new == cropland:
-        return 'kept'
-    if cropland in (old, new):
-        return 'lost' if old == cropland else 'gained'
-    return ''
+def _kind(i: int, j: int, before: int, after: int) -> str:
+    if i == before:
+        return 'kept' if j == after else 'lost'
+    return 'gained' if j == after else ''
 
 
 def format_change(change: Change) -> str:
     """Lay out what became of the cropland as a table of text."""
-    c = change.classes.index(change.cropland)
+    before, after = change.cropland
     _, kept, lost, gained = change.kinds().values()
     rows = [
         ('compared, where both maps have data', change.hectares.sum()),
-        (f'{change.cropland} before', kept + lost),
-        (f'{change.cropland} after', kept + gained),
+        (f'{change.before_classes[before]} before', kept + lost),
+        (f'{change.after_classes[after]} after', kept + gained),
         ('kept', kept),
         ('lost', lost),
     ]
-    others = [i for i in range(len(change.classes)) if i != c]
 
-    def partners(word, hectares):
-        for i in sorted(others, key=lambda i: -hectares[i]):
-            if hectares[i]:
-                rows.append((f'  {word} {change.classes[i]}', hectares[i]))
+    def partners(word, hectares, classes, own):
+        for i in np.argsort(-hectares, kind='stable').tolist():
+            if hectares[i] and i != own:
+                rows.append((f'  {word} {classes[i]}', hectares[i]))
 
-    partners('to', change.hectares[c])
+    partners('to', change.hectares[before], change.after_classes, after)
     rows.append(('gained', gained))
-    partners('from', change.hectares[:, c])
+    partners('from', change.hectares[:, after], change.before_classes, before)
     wide = max(len(name) for name, _ in rows)
     return '\n'.join(f'{n:<{wide}}  {value:>14,.2f} ha' for n, value in rows)

@@ -241,7 +241,7 @@ def map_scene(
         for kind, ending in endings.items()
         if ending
     }
-    areas = area.PixelAreas(scene.crs, scene.transform, scene.height)
+    areas = area.PixelAreas(scene)
     clock = _Clock()
     with environment(), Outputs(inputs=[scene.path]) as outputs:
         paths = {kind: outputs.add(path) for kind, path in files.items()}
@@ -252,13 +252,10 @@ def map_scene(
         with MapReader(paths['map']) as done:
             if polygons:
                 with clock.on('polygons'):
-                    names = done.names()
                     count = vector.write_polygons(
                         paths['polygons'],
-                        vector.polygonise(
-                            done.read, done.height, tuple(names)
-                        ),
-                        names,
+                        done.read,
+                        done.classes,
                         scene,
                         areas,
                         min_area,
@@ -304,29 +301,8 @@ def _write_rasters(
                     percent = percent.cpu().numpy()
                     percent[:, ~valid] = NODATA
                     shares.write(top, percent)
-            hectares += count_hectares(found, areas, top, len(classes))
+            pixels = areas.pixels(top, top + len(found))
+            hectares += area.count_hectares(found, pixels, len(classes))
         with clock.on('writing'):
             stack.close()
     return dict(zip(classes, hectares.tolist()))
-
-
-def count_hectares(
-    values: np.ndarray, areas: area.PixelAreas, top: int, count: int
-) -> np.ndarray:
-    """Return the hectares of each value below ``count`` in some rows.
-
-    Args:
-        values: Shape (rows, W).
-        areas: Of the pixels.
-        top: Number of the first row.
-        count: Number of values, K.
-
-    Returns:
-        Shape (K,).
-    """
-    rows = len(values)
-    row = np.arange(rows)[:, None] * count
-    known = values < count
-    keys = (row + values.astype(np.int64))[known]
-    pixels = np.bincount(keys, minlength=rows * count).reshape(rows, count)
-    return areas.rows(top, top + rows) @ pixels

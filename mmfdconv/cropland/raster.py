@@ -110,36 +110,44 @@ class MapReader:
     """A class map, made by this package or by others.
 
     Args:
-        path: Raster of one band of small integers.
-        classes: Names by value, where the file carries none.
+        path: Raster of one band of integers.
+        classes: Class name by value, where the file carries none.
+        override: Class name by value, whatever the file carries.
 
     Raises:
         ValueError: It is no such raster, or without coordinate system or
             class names.
+
+    Attributes:
+        classes: Class name by value.
+        nodata: Value of pixels without data: as declared, else 255 or, where
+            that is a class or too large, one that is no class.
     """
 
     def __init__(
         self,
         path: Union[str, Path],
-        classes: Optional[Sequence[str]] = None,
+        classes: Optional[Dict[int, str]] = None,
+        override: Optional[Dict[int, str]] = None,
     ) -> None:
         self.path = str(path)
         self.dataset = open_raster(path)
         try:
             self._check()
-            self.classes = map_classes(self.dataset) or list(classes or ())
+            carried = dict(enumerate(map_classes(self.dataset) or ()))
+            self.classes = override or carried or classes or {}
             if not self.classes:
                 raise ValueError(
                     f'{path} does not carry the names of its classes; give '
-                    'them with --classes, in the order of their numbers from 0'
+                    'them with --classes, by their values, as in 10=trees '
+                    '40=cropland, or in the order of their values from 0'
                 )
+            self.nodata = self._nodata()
         except ValueError:
             self.close()
             raise
         self.crs, self.transform = self.dataset.crs, self.dataset.transform
         self.height, self.width = self.dataset.shape
-        declared = self.dataset.nodata
-        self.nodata = NODATA if declared is None else declared
 
     def _check(self) -> None:
         dataset = self.dataset
@@ -153,10 +161,25 @@ class MapReader:
         find_crs(
             dataset, None, 'give it one with gdal_edit.py -a_srs EPSG:...'
         )
+        if dataset.transform.is_degenerate:
+            raise ValueError(
+                f'{dataset.name} does not say how large its pixels are; give '
+                'it corners with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM'
+            )
 
-    def names(self) -> Dict[int, str]:
-        """Return class name by value."""
-        return dict(enumerate(self.classes))
+    def _nodata(self) -> int:
+        declared = self.dataset.nodata
+        limits = np.iinfo(self.dataset.dtypes[0])
+        if declared is not None and limits.min <= declared <= limits.max:
+            return int(declared)
+        for value in map(int, (NODATA, limits.max, limits.min)):
+            if value <= limits.max and value not in self.classes:
+                return value
+        raise ValueError(
+            f'{self.path}: {NODATA}, {limits.max} and {limits.min} are '
+            'classes, so none of them can stand for no data; declare another '
+            'value with gdal_edit.py -a_nodata'
+        )
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the rows from ``start`` up to ``stop``, shape (rows, W)."""

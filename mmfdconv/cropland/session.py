@@ -129,13 +129,7 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
                 "model's means are those of 8-bit images; say with "
                 '--value-range LOW HIGH which values are black and white'
             )
-    shown = area.distortion(
-        scene.crs, scene.transform, scene.width, scene.height
-    )
-    if shown is not None and abs(shown - 1) > area.DISTORTION:
-        lines.append(
-            f'beware: in this projection areas are {shown:.2f} times the true '
-            'ones, and so are the hectares; reproject with gdalwarp, to the '
-            'UTM zone for instance'
-        )
+    measured = area.PixelAreas(scene).describe()
+    if measured:
+        lines.append(measured)
     return '\n'.join(lines)

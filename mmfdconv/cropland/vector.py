@@ -2,23 +2,28 @@
 
 A piece is a band of rows. Only what touches the lower edge of a piece is
 kept for the next one, so memory goes with the polygons that are still open
-and not with the scene.
+and not with the scene. What is too small to be written is taken out of a
+piece before polygons are made of it.
 """
 
-from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+from itertools import islice
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
+import cv2
 import fiona
 import numpy as np
 import shapely
 from affine import Affine
 from rasterio import features
 from shapely.geometry import Polygon
+from shapely.geometry.polygon import orient
 
 from .area import PixelAreas, transform_points
+from .raster import NODATA
 
-__all__ = ['PolygonCount', 'polygonise', 'write_polygons']
+__all__ = ['PolygonCount', 'Sieve', 'polygonise', 'write_polygons']
 
-PIECE = 1024  # rows
+PIECE = 1 << 20  # pixels
 BATCH = 2000  # polygons written at once
 
 # Rows [start, stop) of a map of small integers, shape (stop - start, W).
@@ -32,8 +37,53 @@ class PolygonCount(NamedTuple):
     left_out: int
 
 
+class Sieve:
+    """Rows of a map without areas of few pixels.
+
+    Areas that go on above or below the rows read at once are left, however
+    small. So read the same rows as :func:`polygonise`.
+
+    Args:
+        read: Gives the map's rows, unsigned 8 bit.
+        height: Rows of the map.
+        values: Which values have areas.
+        pixels: Smaller areas are given to no class.
+
+    Attributes:
+        left_out: How many there were.
+    """
+
+    def __init__(
+        self, read: ReadRows, height: int, values: Tuple[int, ...], pixels: int
+    ) -> None:
+        self._read, self._height = read, height
+        self._values, self._pixels = values, pixels
+        self.left_out = 0
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the rows from ``start`` up to ``stop``, shape (rows, W)."""
+        rows = self._read(start, stop)
+        if self._pixels <= 1:
+            return rows
+        rows = rows.copy()
+        for value in self._values:
+            mask = (rows == value).view(np.uint8)
+            _, labels, found, _ = cv2.connectedComponentsWithStats(
+                mask, connectivity=4
+            )
+            top = found[:, cv2.CC_STAT_TOP]
+            bottom = top + found[:, cv2.CC_STAT_HEIGHT]
+            small = found[:, cv2.CC_STAT_AREA] < self._pixels
+            small &= (top > 0) | (start == 0)
+            small &= (bottom < stop - start) | (stop == self._height)
+            small[0] = False  # the others, all together
+            self.left_out += int(small.sum())
+            rows[small[labels]] = NODATA
+        return rows
+
+
 def polygonise(
-    read: ReadRows, height: int, values: Tuple[int, ...], piece: int = PIECE
+    read: ReadRows, height: int, values: Tuple[int, ...], piece: int
 ) -> Iterator[Tuple[Polygon, int]]:
     """Yield the connected areas of a map, in (column, row), with the value.
 
@@ -46,18 +96,20 @@ def polygonise(
         values: Which values become polygons.
         piece: Rows taken at once.
     """
-    open_parts: List[_Part] = []
+    going_on: List[_Part] = []
     for start in range(0, height, piece):
         stop = min(start + piece, height)
         rows = read(start, stop)
-        mask = np.isin(rows, values)
-        found = [
-            _Part([polygon], value, polygon)
-            for polygon, value in _shapes(rows, mask, start)
-        ]
-        open_parts, done = _join(open_parts, found, start, stop, rows.shape[1])
+        found = []
+        for polygon, value in _shapes(rows, np.isin(rows, values), start):
+            _, top, _, bottom = polygon.bounds
+            if top == start > 0 or bottom == stop < height:
+                found.append(_Part([polygon], value, polygon))
+            else:
+                yield polygon, value
+        going_on, done = _join(going_on, found, start, stop, rows.shape[1])
         if stop == height:
-            done, open_parts = done + open_parts, []
+            done += going_on
         for part in done:
             yield part.whole(), part.value
 
@@ -140,36 +192,37 @@ def _groups(count: int, pairs: np.ndarray) -> List[int]:
 
 def write_polygons(
     path: str,
-    polygons: Iterator[Tuple[Polygon, int]],
+    read: ReadRows,
     names: Dict[int, str],
-    grid,
+    grid: Any,
     areas: PixelAreas,
     min_area: float,
     layer: str,
 ) -> PolygonCount:
-    """Write polygons to a GeoPackage.
+    """Write the connected areas of a map to a GeoPackage.
 
     Each has ``class`` (its name), ``value`` (its number in the map) and
-    ``hectares``.
+    ``hectares``. Outer rings run counter-clockwise.
 
     Args:
         path: File to write.
-        polygons: What :func:`polygonise` yields.
-        names: Class name by value.
-        grid: Has ``crs`` and ``transform`` of the map.
+        read: Gives the map's rows, unsigned 8 bit.
+        names: Class name by value; other values become no polygons.
+        grid: Has ``crs``, ``transform``, ``width`` and ``height`` of the map.
         areas: Of the map's pixels.
         min_area: Hectares; smaller polygons are left out.
         layer: Name of the layer.
     """
-
-    def place(points):
-        return transform_points(grid.transform, points)
-
-    written = left_out = 0
+    piece = max(1, PIECE // grid.width)
+    # Fewer pixels than these are less than min_area wherever they lie.
+    pixels = int(min_area / areas.largest)
+    sieve = Sieve(read, grid.height, tuple(names), pixels)
+    polygons = polygonise(sieve.read, grid.height, tuple(names), piece)
     schema = {
         'geometry': 'Polygon',
         'properties': {'class': 'str', 'value': 'int', 'hectares': 'float'},
     }
+    written = left_out = 0
     with fiona.open(
         path,
         'w',
@@ -178,27 +231,30 @@ def write_polygons(
         schema=schema,
         layer=layer,
     ) as file:
-        batch = []
-        for polygon, value in polygons:
-            hectares = areas.polygon(polygon)
-            if hectares < min_area:
-                left_out += 1
-                continue
-            written += 1
-            geometry = shapely.transform(polygon, place)
-            properties = {
-                'class': names[value],
-                'value': value,
-                'hectares': round(hectares, 6),
-            }
-            batch.append(
-                {
-                    'geometry': shapely.geometry.mapping(geometry),
-                    'properties': properties,
-                }
+        while True:
+            batch = [*islice(polygons, BATCH)]
+            if not batch:
+                break
+            hectares = areas.polygons([polygon for polygon, _ in batch])
+            large = hectares >= min_area
+            file.writerecords(
+                _record(*batch[i], names, hectares[i], grid.transform)
+                for i in np.flatnonzero(large)
             )
-            if len(batch) == BATCH:
-                file.writerecords(batch)
-                batch = []
-        file.writerecords(batch)
-    return PolygonCount(written, left_out)
+            written += int(large.sum())
+            left_out += int((~large).sum())
+    return PolygonCount(written, left_out + sieve.left_out)
+
+
+def _record(polygon, value, names, hectares, transform) -> Dict[str, Any]:
+    shape = shapely.transform(
+        polygon, lambda points: transform_points(transform, points)
+    )
+    return {
+        'geometry': shapely.geometry.mapping(orient(shape)),
+        'properties': {
+            'class': names[value],
+            'value': value,
+            'hectares': round(float(hectares), 6),
+        },
+    }

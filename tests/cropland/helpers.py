@@ -16,6 +16,9 @@ PALETTE = (
 )
 BANDS = ('blue', 'green', 'red', 'nir')
 UTM = Affine(4, 0, 500000, 0, -4, 3400000)
+# Hectares of its pixels. In the middle of its zone UTM shows lengths 0.9996
+# times.
+PIXEL = 16e-4 / 0.9996**2
 # How far a pixel of the U-Net below sees. Two stages: convolutions of 3x3,
 # twice at each of (1, 1/2, 1), and the interpolation between.
 SIGHT = 16

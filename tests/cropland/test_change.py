@@ -9,18 +9,13 @@ import rasterio
 from rasterio import warp
 from rasterio.crs import CRS
 
-from mmfdconv.cropland.change import (
-    compare,
-    cropland_class,
-    format_change,
-)
+from mmfdconv.commands import main
+from mmfdconv.cropland.change import compare, format_change
 from mmfdconv.cropland.raster import MapReader, RowWriter
 
-from .helpers import CLASSES, PALETTE, UTM
+from .helpers import CLASSES, PALETTE, PIXEL, UTM
 
 pytestmark = pytest.mark.core
-
-PIXEL = 16e-4  # hectares
 
 
 class Grid:
@@ -63,8 +58,10 @@ def test_what_became_of_the_cropland(years, tmp_path):
     known = (before != 255) & (after != 255)
     expected = np.zeros((6, 6))
     np.add.at(expected, (before[known], after[known]), PIXEL)
-    np.testing.assert_allclose(change.hectares, expected)
-    assert change.cropland == 'farmland'
+    np.testing.assert_allclose(change.hectares, expected, rtol=1e-6)
+    assert change.before_classes == change.after_classes == [*CLASSES]
+    assert change.cropland == (2, 2)
+    assert change.notes == ()
     assert change.kinds() == pytest.approx(
         {
             'no cropland': PIXEL * (600 * 60 - 50 * 20 - 200),
@@ -95,7 +92,7 @@ def test_what_became_of_the_cropland(years, tmp_path):
             (f.properties['class'], round(f.properties['hectares'], 4))
             for f in file
         )
-    assert rows == [('gained', 0.32), ('lost', 0.96)]
+    assert rows == [('gained', 0.3203), ('lost', 0.9608)]
     assert change.polygons == (2, 1)  # the single pixel is too small
     with open(change.files['table'], newline='') as file:
         table = {
@@ -106,16 +103,16 @@ def test_what_became_of_the_cropland(years, tmp_path):
             for row in csv.DictReader(file)
         }
     assert table == {
-        ('farmland', 'farmland'): ('kept', 56.4784),
-        ('farmland', 'built-up'): ('lost', 0.8),
-        ('farmland', 'water'): ('lost', 0.1616),
-        ('forest', 'farmland'): ('gained', 0.32),
-        ('forest', 'forest'): ('', 55.68),
+        ('farmland', 'farmland'): ('kept', round(35299 * PIXEL, 4)),
+        ('farmland', 'built-up'): ('lost', round(500 * PIXEL, 4)),
+        ('farmland', 'water'): ('lost', round(101 * PIXEL, 4)),
+        ('forest', 'farmland'): ('gained', round(200 * PIXEL, 4)),
+        ('forest', 'forest'): ('', round(34800 * PIXEL, 4)),
     }
     text = format_change(change)
     lines = [line.split() for line in text.splitlines()]
-    assert ['farmland', 'before', '57.44', 'ha'] in lines
-    assert ['farmland', 'after', '56.80', 'ha'] in lines
+    assert ['farmland', 'before', '57.49', 'ha'] in lines
+    assert ['farmland', 'after', '56.84', 'ha'] in lines
     assert lines[5:7] == [
         ['to', 'built-up', '0.80', 'ha'],
         ['to', 'water', '0.16', 'ha'],
@@ -136,8 +133,8 @@ def test_classes_go_by_name(years, tmp_path):
         write_map(tmp_path / 'b.tif', other, names),
         tmp_path / 'out',
     )
-    assert change.classes == [*CLASSES, 'ice']
-    to_ice = change.hectares[CLASSES.index('farmland'), 6]
+    assert change.after_classes == [*names]
+    to_ice = change.hectares[CLASSES.index('farmland'), 2]
     assert to_ice == pytest.approx(101 * PIXEL)
 
 
@@ -213,10 +210,11 @@ def test_maps_of_others(years, tmp_path):
             file.write(year.astype(np.int16), 1)
     with pytest.raises(ValueError, match='does not carry .* --classes'):
         compare(*paths, tmp_path / 'out')
-    change = compare(*paths, tmp_path / 'out', classes=CLASSES)
+    names = dict(enumerate(CLASSES))
+    change = compare(*paths, tmp_path / 'out', classes=names)
     assert change.kinds()['cropland lost'] == pytest.approx(601 * PIXEL)
     with pytest.raises(ValueError, match='no class name for the value 3'):
-        compare(*paths, tmp_path / 'more', classes=CLASSES[:3])
+        compare(*paths, tmp_path / 'more', classes={1: 'a', 2: 'cropland'})
 
 
 def test_wrong_maps_are_told(years, tmp_path):
@@ -229,7 +227,7 @@ def test_wrong_maps_are_told(years, tmp_path):
     with pytest.raises(ValueError, match='do not overlap'):
         compare(good, other, tmp_path / 'out')
     with pytest.raises(ValueError, match='no class is called rice; .* water'):
-        compare(good, good, tmp_path / 'out', cropland='rice')
+        compare(good, good, tmp_path / 'out', cropland=(None, 'rice'))
     empty = write_map(tmp_path / 'c.tif', np.full((600, 120), 255))
     with pytest.raises(ValueError, match='no place in common'):
         compare(good, empty, tmp_path / 'out')
@@ -258,12 +256,252 @@ def test_wrong_maps_are_told(years, tmp_path):
     assert not [*tmp_path.glob('out*')]
 
 
-def test_the_name_of_the_class():
-    assert cropland_class(['water', 'Cropland']) == 'Cropland'
-    assert cropland_class(CLASSES) == 'farmland'
-    assert cropland_class(CLASSES, 'WATER') == 'water'
-    with pytest.raises(ValueError, match='called cropland or farmland; the'):
-        cropland_class(['water'])
+def test_cropland_has_another_name_in_each_map(tmp_path):
+    """GID's farmland against Hi-CNA's cropland; case does not matter."""
+    before = np.array([[2, 2, 3], [2, 3, 3]])
+    after = np.array([[1, 1, 1], [0, 0, 0]])
+    for i, name in enumerate(('cropland', 'Farmland', 'CROPLAND')):
+        change = compare(
+            write_map(tmp_path / 'a.tif', before),
+            write_map(tmp_path / f'{i}.tif', after, ('Forest', name)),
+            tmp_path / 'out',
+        )
+        found = np.array([*change.kinds().values()]) / PIXEL
+        np.testing.assert_allclose(found, [2, 2, 1, 1], rtol=1e-6)
+        assert change.after_classes[0] == 'forest'  # as in the other map
+    text = format_change(change)
+    assert 'farmland before' in text and 'CROPLAND after' in text
+    with open(change.files['table'], newline='') as file:
+        rows = {
+            (row['before'], row['after']): row['cropland']
+            for row in csv.DictReader(file)
+        }
+    assert rows == {
+        ('farmland', 'CROPLAND'): 'kept',
+        ('farmland', 'forest'): 'lost',
+        ('forest', 'CROPLAND'): 'gained',
+        ('forest', 'forest'): '',
+    }
+
+
+def test_values_of_a_public_map(tmp_path):
+    """Cropland is 40 there, two values are trees, and no name is carried."""
+    before = write_map(tmp_path / 'a.tif', np.array([[2, 2, 3, 3]]))
+    after = tmp_path / 'b.tif'
+    profile = dict(driver='GTiff', width=4, height=1, count=1, dtype='uint8')
+    with rasterio.open(
+        after, 'w', nodata=0, crs='EPSG:32650', transform=UTM, **profile
+    ) as file:
+        file.write(np.array([[[40, 111, 40, 112]]], np.uint8))
+    names = {40: 'cropland', 111: 'trees', 112: 'trees'}
+    for given in dict(classes=names), dict(overrides=(None, names)):
+        change = compare(before, after, tmp_path / 'out', **given)
+        assert change.after_classes == ['cropland', 'trees']
+        found = change.hectares[2:4] / PIXEL
+        np.testing.assert_allclose(found, [[1, 1], [1, 1]], rtol=1e-6)
+    # What the earlier map carries gives way to names given for it alone.
+    swapped = {2: 'trees', 3: 'cropland'}
+    change = compare(
+        before, after, tmp_path / 'out', overrides=(swapped, names)
+    )
+    assert change.before_classes == ['trees', 'cropland']
+
+
+FLIPS = {
+    'south up': (np.s_[::-1], np.s_[:]),
+    'to the west': (np.s_[:], np.s_[::-1]),
+    'both': (np.s_[::-1], np.s_[::-1]),
+}
+
+
+def flipped(transform, shape, flip):
+    """The transform of a map whose rows or columns run the other way."""
+    down, along = (s.step == -1 for s in FLIPS[flip])
+    t = transform
+    if down:
+        t = t * rasterio.Affine(1, 0, 0, 0, -1, shape[0])
+    if along:
+        t = t * rasterio.Affine(-1, 0, shape[1], 0, 1, 0)
+    return t
+
+
+@pytest.mark.parametrize('flip', FLIPS)
+@pytest.mark.parametrize('which', [(0,), (1,), (0, 1)])
+def test_rows_and_columns_may_run_either_way(years, tmp_path, flip, which):
+    expected = compare(
+        *[write_map(tmp_path / f'{i}.tif', y) for i, y in enumerate(years)],
+        tmp_path / 'plain',
+    )
+    other = flipped(UTM, years[0].shape, flip)
+    maps = [
+        write_map(tmp_path / f'{i}.tif', year[FLIPS[flip]], transform=other)
+        if i in which
+        else tmp_path / f'{i}.tif'
+        for i, year in enumerate(years)
+    ]
+    change = compare(*maps, tmp_path / 'flipped')
+    np.testing.assert_allclose(change.hectares, expected.hectares, rtol=1e-9)
+    assert change.polygons == expected.polygons
+    with rasterio.open(expected.files['map']) as file:
+        kinds = file.read(1)
+    with rasterio.open(change.files['map']) as file:
+        found = file.read(1)
+    back = FLIPS[flip] if 0 in which else np.s_[:]
+    np.testing.assert_array_equal(found, kinds[back])
+    # The picture shows north above and east to the right all the same.
+    pictures = [c.files['quicklook'].read_bytes() for c in (change, expected)]
+    assert pictures[0] == pictures[1]
+
+
+def test_a_turned_grid(years, tmp_path):
+    turned = rasterio.Affine.translation(UTM.c, UTM.f)
+    turned = turned * rasterio.Affine.rotation(33) * rasterio.Affine.scale(4)
+    change = compare(
+        *[
+            write_map(tmp_path / f'{i}.tif', year, transform=turned)
+            for i, year in enumerate(years)
+        ],
+        tmp_path / 'out',
+    )
+    assert change.kinds()['cropland lost'] == pytest.approx(
+        601 * PIXEL, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize('left', [(179.9, -180.1), (-180.1, 179.9)])
+def test_across_180_degrees(tmp_path, left):
+    """One map says 180.1, the other -179.9."""
+    values = np.full((40, 100), 3)
+    values[:, 30:70] = 2
+    maps = [
+        write_map(
+            tmp_path / f'{i}.tif',
+            values,
+            transform=rasterio.Affine(2e-3, 0, west, 0, -2e-3, 10),
+            crs='EPSG:4326',
+        )
+        for i, west in enumerate(left)
+    ]
+    change = compare(*maps, tmp_path / 'out')
+    kinds = change.kinds()
+    assert kinds['cropland lost'] == kinds['cropland gained'] == 0
+    assert kinds['cropland kept'] == pytest.approx(
+        1600 / 4000 * change.hectares.sum(), rel=1e-5
+    )
+    with rasterio.open(change.files['map']) as file:
+        assert (file.read(1) != 255).all()
+
+
+@pytest.mark.parametrize('crs', ['EPSG:32660', 'EPSG:4269', 'EPSG:4326'])
+def test_a_world_map_under_a_map_across_180_degrees(tmp_path, crs):
+    world = np.full((36, 72), 3)
+    world[:, :36] = 2  # to the west of Greenwich, and to the east of 180
+    if crs == 'EPSG:32660':
+        grid = rasterio.Affine(5000, 0, 775000, 0, -5000, 500000)
+    else:
+        grid = rasterio.Affine(0.05, 0, 179, 0, -0.05, 4)
+    change = compare(
+        write_map(
+            tmp_path / 'a.tif', np.full((40, 40), 2), transform=grid, crs=crs
+        ),
+        write_map(
+            tmp_path / 'b.tif',
+            world,
+            transform=rasterio.Affine(5, 0, -180, 0, -5, 90),
+            crs='EPSG:4326',
+        ),
+        tmp_path / 'out',
+    )
+    with rasterio.open(change.files['map']) as file:
+        kinds = file.read(1)
+    assert set(np.unique(kinds)) == {1, 2}
+    assert (kinds[:, -10:] == 1).all() and (kinds[:, :10] == 2).all()
+
+
+def test_web_mercator_is_measured_on_the_ground(years, tmp_path):
+    grid = rasterio.Affine(10, 0, 12e6, 0, -10, 4865942.28 + 3000)
+    change = compare(
+        *[
+            write_map(
+                tmp_path / f'{i}.tif', year, transform=grid, crs='EPSG:3857'
+            )
+            for i, year in enumerate(years)
+        ],
+        tmp_path / 'out',
+    )
+    total = (600 * 120 - 50 * 20 - 100) * 0.01
+    assert change.hectares.sum() == pytest.approx(total / 1.7061, rel=1e-3)
+    with fiona.open(change.files['polygons']) as file:
+        lost = [f.properties['hectares'] for f in file][-1]
+    assert lost == pytest.approx(6 / 1.7061, rel=1e-3)
+    assert 'areas 1.71 times as large' in change.notes[0]
+
+
+def finer(values, n=4):
+    """The grid of :data:`UTM` in n x n pixels for each of its own."""
+    return dict(values=values, transform=UTM * rasterio.Affine.scale(1 / n))
+
+
+PATTERNS = {
+    'stripe of a quarter': lambda y, x: (x % 4 == 1) + 0 * y,
+    'stripe of a half': lambda y, x: (x % 4 < 2) + 0 * y,
+    'a pixel in sixteen': lambda y, x: (x % 4 == 1) & (y % 4 == 1),
+    'board': lambda y, x: (x // 2 + y // 2) % 2 == 0,
+    'stripe of six': lambda y, x: (x % 12 < 6) + 0 * y,
+    'blobs': lambda y, x: np.sin(x / 3.1) + np.sin(y / 4.3) + 0.3 > 1,
+}
+
+
+@pytest.mark.parametrize('name', PATTERNS)
+@pytest.mark.parametrize('swap', [False, True])
+def test_no_area_is_lost_between_resolutions(tmp_path, name, swap):
+    """Pixels of 1 m over some of 4 m: areas are those of either map."""
+    y, x = np.mgrid[:240, :200]
+    small = np.where(PATTERNS[name](y, x), 2, 3)
+    large = np.full((60, 50), 3)
+    large[:, :25] = 2
+    maps = [
+        write_map(tmp_path / 'a.tif', large),
+        write_map(tmp_path / 'b.tif', **finer(small)),
+    ]
+    change = compare(*maps[:: -1 if swap else 1], tmp_path / 'out')
+    hectares = change.hectares.T if swap else change.hectares
+    left, all_of_it = (small[:, :100] == 2).sum(), (small == 2).sum()
+    expected = np.array([left, all_of_it - left]) * PIXEL / 16
+    np.testing.assert_allclose(hectares[2:4, 2], expected, rtol=1e-6)
+    assert 'is 4.0 times as wide as one of' in change.notes[0]
+    wide = maps[0].name
+    assert f'{wide} is 4.0' in change.notes[0]
+
+
+def test_a_pixel_becomes_what_most_of_it_is(tmp_path):
+    """Half is no change; and no data where most of it has none."""
+    before = np.array([[2, 2, 2, 3, 3, 3, 2, 2]])
+    share = [16, 9, 7, 9, 8, 7, 8, 2]  # sixteenths of cropland
+    after = np.full((16, 8), 3)
+    for column, crop in enumerate(share):
+        after[:crop, column] = 2
+    after[8:, 7] = 255
+    after = after.T.reshape(8, 4, 4).transpose(1, 0, 2).reshape(4, 32)
+    change = compare(
+        write_map(tmp_path / 'a.tif', before),
+        write_map(tmp_path / 'b.tif', **finer(after)),
+        tmp_path / 'out',
+    )
+    with rasterio.open(change.files['map']) as file:
+        assert file.read(1).tolist() == [[1, 1, 2, 3, 0, 0, 1, 2]]
+    after[after[:, :] == 3] = 255
+    change = compare(
+        write_map(tmp_path / 'a.tif', before),
+        write_map(tmp_path / 'b.tif', **finer(after)),
+        tmp_path / 'out',
+    )
+    with rasterio.open(change.files['map']) as file:
+        found = file.read(1).tolist()
+    assert found == [[1, 1, 255, 3, 3, 255, 1, 255]]
+    assert change.hectares.sum() == pytest.approx(
+        sum(share) * PIXEL / 16, rel=1e-6
+    )
 
 
 def test_degrees_are_weighed_by_row(tmp_path):
@@ -282,7 +520,9 @@ def test_degrees_are_weighed_by_row(tmp_path):
     assert north / south == pytest.approx(ratio, rel=5e-3)
 
 
-def test_progress_hears_of_every_row_twice(tmp_path):
+def test_progress_hears_of_every_row_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmfdconv.cropland.change.PIXELS', 4 * 512)
+    monkeypatch.setattr('mmfdconv.cropland.vector.PIECE', 4 * 512)
     values = np.full((1100, 4), 2)
     paths = [write_map(tmp_path / f'{n}.tif', values) for n in 'ab']
     heard = []
@@ -294,3 +534,23 @@ def test_progress_hears_of_every_row_twice(tmp_path):
     assert len(heard) > 4
     assert sum(rows for rows, _ in heard) == 2 * 1100
     assert {total for _, total in heard} == {2 * 1100}
+
+
+def test_the_command_line(tmp_path, capsys):
+    """Names for one map, and the class of either."""
+    before = np.array([[0, 0, 1, 1]])
+    after = np.array([[4, 4, 4, 5]])
+    names = dict(classes=('rice', 'trees'))
+    maps = [
+        write_map(tmp_path / 'a.tif', before, **names),
+        write_map(tmp_path / 'b.tif', after, **names),
+    ]
+    argv = [*map(str, maps), '--out-dir', str(tmp_path / 'out')]
+    argv += ['--min-area', '0.001', '--before-class', 'RICE']
+    argv += ['--after-classes', '4=crops', '5=trees']
+    main('change', [*argv, '--after-class', 'crops'], 'change.py')
+    lines = capsys.readouterr().out.splitlines()
+    for said in ('rice before', 'crops after', '1 polygons lost or gained'):
+        assert any(line.startswith(said) for line in lines), said
+    with pytest.raises(SystemExit, match='b.tif: no class is called cropland'):
+        main('change', argv, 'change.py')

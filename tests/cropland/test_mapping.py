@@ -23,7 +23,7 @@ from mmfdconv.cropland.mapping import (
 from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows import RowBlend
 
-from .helpers import CLASSES, PALETTE, SIGHT, UTM, noise, write_scene
+from .helpers import CLASSES, PALETTE, PIXEL, SIGHT, UTM, noise, write_scene
 
 pytestmark = pytest.mark.core
 
@@ -186,9 +186,9 @@ def test_the_map_and_all_that_follows(predictor, tmp_path):
 
     # Areas: of pixels, of the table and of the polygons are the same.
     hectares = {
-        name: (classes == i).sum() * 16e-4 for i, name in enumerate(CLASSES)
+        name: (classes == i).sum() * PIXEL for i, name in enumerate(CLASSES)
     }
-    assert mapped.hectares == pytest.approx(hectares)
+    assert mapped.hectares == pytest.approx(hectares, rel=1e-5)
     table = mapped.files['hectares'].read_text().splitlines()[1:]
     for line, name in zip(table, CLASSES):
         assert line.split(',')[0] == name
@@ -215,11 +215,13 @@ def test_hectares_in_degrees(predictor, tmp_path):
     )
     with Scene(path, 4) as scene:
         mapped = map_scene(scene, predictor, tmp_path / 'scene', WINDOWS)
-    areas = PixelAreas(CRS.from_epsg(4326), grid, 150).rows(0, 150)
-    assert sum(mapped.hectares.values()) == pytest.approx(areas.sum() * 140)
+        pixels = PixelAreas(scene).pixels(0, 150)
+    assert sum(mapped.hectares.values()) == pytest.approx(pixels.sum())
     # A degree of latitude at 45 north is 111.132 km, one of longitude
     # 78.847 km.
-    assert areas[0] == pytest.approx(step**2 * 111132 * 78847 / 1e4, rel=1e-3)
+    assert pixels[0, 0] == pytest.approx(
+        step**2 * 111132 * 78847 / 1e4, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize('moment', ['start', 'later'])

@@ -2,7 +2,6 @@
 
 import argparse
 
-import numpy as np
 import pytest
 import torch
 from affine import Affine
@@ -16,7 +15,7 @@ from mmfdconv.cropland.session import (
     map_with_bar,
 )
 
-from .helpers import BANDS, CLASSES, PALETTE, noise, write_scene
+from .helpers import BANDS, CLASSES, PALETTE, PIXEL, noise, write_scene
 
 pytestmark = pytest.mark.core
 
@@ -80,7 +79,7 @@ def test_a_projection_that_stretches_areas(predictor, tmp_path):
         crs='EPSG:3857',
         transform=Affine(10, 0, 12e6, 0, -10, 4865942),
     )
-    assert 'areas are 1.71 times the true' in describe(path, predictor)
+    assert 'shows areas 1.71 times as large' in describe(path, predictor)
 
 
 def test_words_about_the_result(predictor, tmp_path, capsys):
@@ -93,7 +92,7 @@ def test_words_about_the_result(predictor, tmp_path, capsys):
     said = []
     mapped = map_with_bar(path, predictor, tmp_path / 'a', args, said.append)
     text = '\n'.join(said)
-    assert f'{np.prod((70, 60)) * 16e-4:,.2f} ha' in text
+    assert f'{70 * 60 * PIXEL:,.2f} ha' in text
     assert f'{mapped.polygons.written} polygons; ' in text
     assert f'wrote {mapped.files["map"]}' in text
     assert 'reading 0.0 s' in text

@@ -4,12 +4,15 @@ import fiona
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
+from rasterio import features
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from scipy import ndimage
 
+from mmfdconv.cropland import vector
 from mmfdconv.cropland.area import PixelAreas
-from mmfdconv.cropland.vector import polygonise, write_polygons
+from mmfdconv.cropland.vector import Sieve, polygonise, write_polygons
 
 from .helpers import UTM
 
@@ -52,32 +55,104 @@ def test_no_corner_is_left_on_a_seam():
 
 
 class Grid:
-    crs, transform = CRS.from_epsg(32650), UTM
+    crs, transform, width, height = CRS.from_epsg(32650), UTM, 20, 30
+
+
+def write(path, values, names, grid=Grid, min_area=0.01):
+    count = write_polygons(
+        str(path),
+        lambda start, stop: values[start:stop],
+        names,
+        grid,
+        PixelAreas(grid),
+        min_area=min_area,
+        layer='classes',
+    )
+    with fiona.open(str(path), layer='classes') as file:
+        return count, CRS.from_wkt(file.crs_wkt), [*file]
 
 
 def test_geopackage(tmp_path):
     values = np.zeros((30, 20), np.uint8)
     values[2:12, 3:8] = 1  # 50 pixels of 16 m2: 0.08 ha
     values[20, 10] = 1
-    path = str(tmp_path / 'a.gpkg')
-    count = write_polygons(
-        path,
-        iter(polygons_of(values, (1,), 8)),
-        {1: 'farmland'},
-        Grid,
-        PixelAreas(Grid.crs, Grid.transform, 30),
-        min_area=0.01,
-        layer='classes',
+    count, crs, (feature,) = write(
+        tmp_path / 'a.gpkg', values, {1: 'farmland'}
     )
     assert count == (1, 1)
-    with fiona.open(path, layer='classes') as file:
-        assert CRS.from_wkt(file.crs_wkt) == Grid.crs
-        (feature,) = file
-    assert dict(feature.properties) == {
-        'class': 'farmland',
-        'value': 1,
-        'hectares': 0.08,
-    }
+    assert crs == Grid.crs
+    properties = dict(feature.properties)
+    # In the middle of its zone UTM shows lengths 0.9996 times.
+    hectares = properties.pop('hectares')
+    assert hectares == pytest.approx(0.08 / 0.9996**2, abs=1e-6)
+    assert properties == {'class': 'farmland', 'value': 1}
     shape = shapely.geometry.shape(feature.geometry)
     left, top = UTM.c + 3 * 4, UTM.f - 2 * 4
     assert shape.equals(shapely.box(left, top - 40, left + 20, top))
+
+
+@pytest.mark.parametrize('east', [4, -4])
+@pytest.mark.parametrize('north', [4, -4])
+def test_outer_rings_run_counter_clockwise(tmp_path, east, north):
+    class Turned(Grid):
+        transform = Affine(east, 0, UTM.c, 0, north, UTM.f)
+
+    values = np.zeros((30, 20), np.uint8)
+    values[2:12, 3:8] = 1
+    values[4:6, 4:6] = 0
+    _, _, (feature,) = write(
+        tmp_path / 'a.gpkg', values, {1: 'farmland'}, Turned
+    )
+    shape = shapely.geometry.shape(feature.geometry)
+    assert shape.exterior.is_ccw
+    assert [ring.is_ccw for ring in shape.interiors] == [False]
+
+
+@pytest.mark.parametrize('piece', [1, 7, 20, 61])
+@pytest.mark.parametrize('pixels', [1, 2, 5])
+def test_a_sieve_takes_out_what_is_surely_small(piece, pixels):
+    """Written and left out are those of the whole map, piece by piece."""
+    rng = np.random.default_rng(piece)
+    values = rng.integers(0, 4, (61, 47)).astype(np.uint8)
+    wanted = (1, 2, 3)
+    before = values.copy()
+    sieve = Sieve(lambda *rows: values[slice(*rows)], 61, wanted, pixels)
+    found = [*polygonise(sieve.read, 61, wanted, piece)]
+    np.testing.assert_array_equal(values, before)
+
+    def rings(polygons):
+        return sorted(
+            (polygon.normalize().wkt, value)
+            for polygon, value in polygons
+            if polygon.area >= pixels
+        )
+
+    whole = polygons_of(values, wanted, 61)
+    assert rings(found) == rings(whole)
+    assert len(found) + sieve.left_out == len(whole)
+    if piece == 61:
+        assert all(polygon.area >= pixels for polygon, _ in found)
+
+
+def test_noise_is_counted_and_not_made_polygons(tmp_path, monkeypatch):
+    made = []
+    make = features.shapes
+
+    def shapes(*args, **kwargs):
+        for item in make(*args, **kwargs):
+            made.append(1)
+            yield item
+
+    monkeypatch.setattr(vector.features, 'shapes', shapes)
+    values = np.random.default_rng(0).integers(0, 6, (300, 200))
+    values = values.astype(np.uint8)
+    labels = [ndimage.label(values == value)[1] for value in range(6)]
+    names = dict(enumerate('abcdef'))
+
+    class Large(Grid):
+        width, height = 200, 300
+
+    monkeypatch.setattr(vector, 'PIECE', 200 * 100)
+    count, _, _ = write(tmp_path / 'a.gpkg', values, names, Large, 0.1)
+    assert count == (0, sum(labels))
+    assert len(made) < sum(labels) / 20  # those on the seams of pieces

@@ -1,0 +1,229 @@
+"""Two class maps read on the grid of the earlier one."""
+
+import contextlib
+import math
+from typing import Iterator, Optional, Tuple
+
+import numpy as np
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from .area import reproject_points, transform_points
+from .legend import number_classes
+from .raster import NODATA, MapReader
+from .scene import read_window
+
+__all__ = ['Overlay']
+
+POINTS = 33  # along either side, to see where a map lies on the other
+MAX_PARTS = 16
+ALIKE = 1.1  # ratio of pixels' sides up to which resolutions are the same
+
+
+class Overlay:
+    """Rows of both maps as class numbers, on the grid of ``before``.
+
+    Neighbours of another grid are taken as they are (nearest), for classes
+    have no mean. A later map of smaller pixels is read at ``parts`` x
+    ``parts`` places in each pixel: one place would say nothing of the others,
+    and the most frequent class would lose what is rare everywhere.
+
+    Args:
+        before: The earlier map.
+        after: The later one, on any grid in any coordinate system.
+
+    Raises:
+        ValueError: The maps show different places, or have too many classes.
+
+    Attributes:
+        before_classes: Names, by the numbers that are read.
+        after_classes: Likewise; spelled like those of ``before``.
+        parts: Places in a pixel along either side.
+        ratio: Side of a pixel of ``before`` over that of ``after``.
+    """
+
+    def __init__(self, before: MapReader, after: MapReader) -> None:
+        self._before, self._after = before, after
+        self.before_classes, self._old = number_classes(before.classes)
+        self.after_classes, self._new = number_classes(
+            after.classes, self.before_classes
+        )
+        for path, names in (
+            (before.path, self.before_classes),
+            (after.path, self.after_classes),
+        ):
+            if len(names) >= NODATA:
+                raise ValueError(
+                    f'{path}: {len(names)} classes are too many; at most '
+                    f'{NODATA - 1} can be compared'
+                )
+        self.ratio = self._pixel_ratio()
+        self.parts = 1
+        if self.ratio > ALIKE:
+            self.parts = min(math.ceil(self.ratio / ALIKE), MAX_PARTS)
+        turns = [turn for turn in self._turns() if self._touches(turn)]
+        if not turns:
+            raise ValueError(
+                f'{before.path} and {after.path} do not overlap: they show '
+                'different places'
+            )
+        self._stack = contextlib.ExitStack()
+        self._warped = [
+            self._stack.enter_context(self._warp(turn)) for turn in turns
+        ]
+
+    def read(self, start: int, stop: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Return class numbers of some rows, 255 where there is no data.
+
+        Returns:
+            The earlier map's, shape (rows, W), and the later map's, shape
+            (rows * parts, W * parts), both uint8.
+        """
+        before, n = self._before, self.parts
+        window = Window(0, start * n, before.width * n, (stop - start) * n)
+        after: Optional[np.ndarray] = None
+        for warped in self._warped:
+            values = read_window(warped, 1, window)
+            if after is None:
+                after = values
+            else:
+                gaps = after == self._after.nodata
+                after[gaps] = values[gaps]
+        return (
+            _number(before, before.read(start, stop), self._old),
+            _number(self._after, after, self._new),
+        )
+
+    def describe(self) -> Optional[str]:
+        """Say what becomes of different resolutions, where they differ."""
+        if 1 / ALIKE <= self.ratio <= ALIKE:
+            return None
+        wide, narrow = self._before.path, self._after.path
+        ratio = self.ratio
+        if ratio < 1:
+            wide, narrow, ratio = narrow, wide, 1 / ratio
+        return (
+            f'resolutions differ: a pixel of {wide} is {ratio:.1f} times as '
+            f'wide as one of {narrow}. Hectares are counted by the small '
+            'pixels. Where large ones are mixed, as along the edges of '
+            'fields, they are lost and gained as well; the difference of '
+            'both is not touched'
+        )
+
+    def close(self) -> None:
+        """Let go of the maps, which stay open."""
+        self._stack.close()
+
+    def _warp(self, turn: float) -> WarpedVRT:
+        before, after, n = self._before, self._after, self.parts
+        turned = Affine.translation(turn, 0) * after.transform
+        return WarpedVRT(
+            after.dataset,
+            src_transform=turned if turn else None,
+            crs=before.crs,
+            transform=before.transform * Affine.scale(1 / n),
+            width=before.width * n,
+            height=before.height * n,
+            resampling=Resampling.nearest,
+            src_nodata=after.nodata,
+            nodata=after.nodata,
+            warp_mem_limit=64,
+        )
+
+    def _pixel_ratio(self) -> float:
+        """Square root of how many pixels of ``after`` one of ``before`` is.
+
+        The median over the grid.
+        """
+        before, after = self._before, self._after
+        corners = _lattice(before.width, before.height)
+        sides = []
+        for step in ([0, 0], [1, 0], [0, 1]):
+            points = transform_points(before.transform, corners + step)
+            points = reproject_points(before.crs, after.crs, points)
+            sides.append(transform_points(~after.transform, points))
+        east, south = sides[1] - sides[0], sides[2] - sides[0]
+        pixels = np.abs(east[:, 0] * south[:, 1] - east[:, 1] * south[:, 0])
+        pixels = pixels[np.isfinite(pixels)]
+        return math.sqrt(np.median(pixels)) if len(pixels) else 1.0
+
+    def _turns(self) -> Iterator[float]:
+        """Yield what may be added to the later map's longitudes.
+
+        Longitudes of 181 and -179 degrees are one, and GDAL takes them for
+        two.
+        """
+        before, after = self._before, self._after
+        if not after.crs.is_geographic:
+            yield 0
+            return
+        circle = round(2 * math.pi / after.crs.units_factor[1], 6)
+        ranges = [(-circle / 2, circle / 2)]
+        if before.crs.is_geographic:
+            unit = before.crs.units_factor[1] / after.crs.units_factor[1]
+            ranges.append(_longitudes(before, unit))
+        low, high = _longitudes(after)
+        for turn in (0, -circle, circle):
+            for left, right in ranges:
+                if low + turn < right and high + turn > left:
+                    yield turn
+                    break
+
+    def _touches(self, turn: float) -> bool:
+        """Whether the later map may lie on the grid of the earlier one."""
+        before, after = self._before, self._after
+        points = transform_points(
+            Affine.translation(turn, 0) * after.transform,
+            _lattice(after.width, after.height),
+        )
+        if before.crs != after.crs:
+            points = reproject_points(after.crs, before.crs, points)
+        points = transform_points(~before.transform, points)
+        points = points[np.isfinite(points).all(1)]
+        if not len(points):
+            return False
+        low, high = points.min(0), points.max(0)
+        bulge = 0.02 * (high - low) if before.crs != after.crs else 0
+        size = (before.width, before.height)
+        return bool((low - bulge < size).all() and (high + bulge > 0).all())
+
+
+def _lattice(width: int, height: int) -> np.ndarray:
+    """Points all over a grid, (column, row), shape (N, 2)."""
+    sides = np.linspace(0, width, POINTS), np.linspace(0, height, POINTS)
+    return np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+
+
+def _longitudes(grid: MapReader, unit: float = 1.0) -> Tuple[float, float]:
+    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    corners = corners * [grid.width, grid.height]
+    east = transform_points(grid.transform, corners)[:, 0] * unit
+    return east.min(), east.max()
+
+
+def _number(source: MapReader, values: np.ndarray, numbers) -> np.ndarray:
+    """Class numbers for a map's values, 255 for no data.
+
+    Raises:
+        ValueError: A value has no name.
+    """
+    table = {**numbers, source.nodata: NODATA}
+    keys = np.array(sorted(table))
+    found = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+    known = keys[found] == values
+    if not known.all():
+        unnamed = np.unique(values[~known])
+        more = ', ...' if len(unnamed) > 10 else ''
+        raise ValueError(
+            f'{source.path}: there is no class name for the value '
+            f'{", ".join(map(str, unnamed[:10].tolist()))}{more}; its classes '
+            f'are {_list(source.classes)}. Name all with --classes, or '
+            '--before-classes and --after-classes'
+        )
+    return np.array([table[key] for key in keys.tolist()], np.uint8)[found]
+
+
+def _list(classes) -> str:
+    return ', '.join(f'{value}={name}' for value, name in classes.items())
