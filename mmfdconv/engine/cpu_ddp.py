@@ -58,20 +58,28 @@ class CpuSyncBatchNorm(_BatchNorm):
             )
         momentum = self._update_momentum()
         wide = x.float() if x.dtype in (torch.half, torch.bfloat16) else x
+        shape = (1, -1) + (1,) * (x.dim() - 2)
         others = [d for d in range(x.dim()) if d != 1]
         count = wide.new_full((1,), x.numel() / x.shape[1])
-        sums = torch.cat([wide.sum(others), wide.square().sum(others), count])
-        sums = all_reduce(sums, group=self.process_group)
+        # The mean first: far from 0, the difference of a mean square and a
+        # squared mean is rounding. Its own rounding does not matter, as what
+        # is left of the mean is measured with the squares.
+        near = torch.cat([wide.detach().sum(others), count])
+        dist.all_reduce(near, group=self.process_group)
+        near = near[:-1] / near[-1]
+        wide = wide - near.view(shape)
+        sums = [wide.sum(others), wide.square().sum(others), count]
+        sums = all_reduce(torch.cat(sums), group=self.process_group)
         count = sums[-1].detach()
-        mean, square = (sums[:-1] / count).chunk(2)
-        var = square - mean.square()
+        offset, square = (sums[:-1] / count).chunk(2)
+        var = square - offset.square()
+        mean = near + offset
         if self.running_mean is not None:
             with torch.no_grad():
                 unbiased = var * (count / (count - 1).clamp(min=1))
                 self.running_mean.lerp_(mean.to(self.running_mean), momentum)
                 self.running_var.lerp_(unbiased.to(self.running_var), momentum)
-        shape = (1, -1) + (1,) * (x.dim() - 2)
-        y = (wide - mean.view(shape)) * (var + self.eps).rsqrt().view(shape)
+        y = (wide - offset.view(shape)) * (var + self.eps).rsqrt().view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)

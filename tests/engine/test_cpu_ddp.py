@@ -12,9 +12,12 @@ from torch import nn
 from mmfdconv.engine.cpu_ddp import CpuSyncBatchNorm
 from mmfdconv.engine.launch import close_process_group
 
+from ..layers.helpers import relative_error
 from ..ports import free_port
 
 SIZES = (3, 1)  # images of the two processes
+#: Mean and deviation of features far from 0.
+FAR = [(100.0, 0.1), (100.0, 0.01), (1e4, 0.1)]
 
 
 def build(sync):
@@ -41,6 +44,31 @@ def train(net, x):
         loss.backward()
 
 
+def far_from_zero(mean, std):
+    """Features of both processes, and gradients of their outputs."""
+    torch.manual_seed(2)
+    x = mean + std * torch.randn(sum(SIZES), 4, 16, 16)
+    return x, torch.randn(x.shape)
+
+
+def normalise(norm, x, grad):
+    x = x.clone().requires_grad_()
+    y = norm(x)
+    y.backward(grad)
+    return dict(
+        y=y.detach(),
+        grad=x.grad,
+        mean=norm.running_mean,
+        var=norm.running_var,
+    )
+
+
+def sync_norm():
+    norm = nn.SyncBatchNorm(4)
+    norm.__class__ = CpuSyncBatchNorm
+    return norm
+
+
 def _process(rank, port, out_dir):
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
     torch.set_num_threads(1)
@@ -58,6 +86,12 @@ def _process(rank, port, out_dir):
         state=model.module.state_dict(),
         grads=[p.grad for p in model.parameters()],
         test=model.module.eval()(images()),
+        far=[
+            normalise(
+                sync_norm(), *(t.split(SIZES)[rank] for t in far_from_zero(*f))
+            )
+            for f in FAR
+        ],
     )
     torch.save(result, f'{out_dir}/{rank}.pth')
     close_process_group()
@@ -77,6 +111,15 @@ def test_two_processes_compute_as_one(tmp_path):
             # DDP takes the mean over the processes
             torch.testing.assert_close(grad * len(SIZES), p.grad)
         torch.testing.assert_close(two['test'], test)
+        for case, found in zip(FAR, two['far']):
+            # in float64, of the same float32 values
+            x, grad = (t.double() for t in far_from_zero(*case))
+            expected = normalise(nn.BatchNorm2d(4).double(), x, grad)
+            for key in ('y', 'grad'):
+                expected[key] = expected[key].split(SIZES)[rank]
+            for key, value in expected.items():
+                error = relative_error(found[key], value)
+                assert error < 1e-5, (case, key, error)
 
 
 @pytest.mark.core
