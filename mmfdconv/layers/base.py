@@ -39,7 +39,7 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
     * registers its parameters and calls :meth:`reset_parameters`,
     * says in :meth:`router_parameters` which of them predict gates,
     * turns a stock kernel into its own parameters in :meth:`load_stock_`,
-    * computes in :meth:`forward`.
+    * computes in :meth:`forward_batch`.
 
     Args:
         in_channels: As in ``nn.Conv2d``, like all the following.
@@ -162,6 +162,50 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
             One phrase, or None when the layer would be dynamic.
         """
         return None
+
+    def forward_batch(self, x: Tensor) -> Tensor:
+        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``, what was checked."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------------- forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve a batch, or one map ``(C, H, W) -> (O, H', W')``.
+
+        Raises:
+            ValueError: ``x`` is not what an ``nn.Conv2d`` takes.
+        """
+        C = self.in_channels
+        self.check_input(x, x.dim() in (3, 4), -3, f'(B, {C}, H, W)')
+        if x.dim() == 3:
+            return self.forward_batch(x[None])[0]
+        return self.forward_batch(x)
+
+    def check_input(
+        self, x: Tensor, fits: bool, channel_dim: int, shape: str
+    ) -> None:
+        """Raise ``ValueError`` where a router would fail, or compute nonsense.
+
+        Args:
+            x: The input.
+            fits: Whether it has as many dimensions as it should.
+            channel_dim: Which of them counts the channels.
+            shape: What the input should look like.
+        """
+        # A tracer has seen the first input; its sizes are tensors.
+        if fits and not torch.jit.is_tracing():
+            fits = x.shape[channel_dim] == self.in_channels
+        if not fits:
+            raise ValueError(
+                f'{type(self).__name__} of {self.in_channels} input channels '
+                f'takes {shape}, or one sample without B, got a tensor of '
+                f'shape {tuple(x.shape)}'
+            )
+        if not x.is_floating_point():
+            raise ValueError(
+                f'{type(self).__name__} takes floating point numbers, got a '
+                f'tensor of {x.dtype}: convert it, for example with .float()'
+            )
 
     # -------------------------------------------------------------- contract
 

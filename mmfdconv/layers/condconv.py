@@ -87,7 +87,7 @@ class CondConv(ExpertConv2d):
         self.descriptor.reset_parameters()
         init_head_(self.routing)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         with no_autocast(x):
             alpha = self.routing(self.descriptor(x)).sigmoid()  # (B, K)

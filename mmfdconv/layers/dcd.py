@@ -162,7 +162,7 @@ class DCDConv(DynamicConv2d):
             x = F.pad(x, sides)  # negative sides cut
         return x[..., :: self.stride[0], :: self.stride[1]]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         B = x.shape[0]
         with no_autocast(x):

@@ -95,7 +95,7 @@ class DYConv(ExpertConv2d):
         )
         self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         with no_autocast(x):
             logit = self.attention(self.descriptor(x))  # (B, K)

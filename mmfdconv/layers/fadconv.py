@@ -102,7 +102,7 @@ class FADConv(ExpertConv2d):
         self.routing = FCRouter(in_channels, hidden, num_experts, **factory)
         self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         with no_autocast(x):
             alpha = self.routing(self.descriptor(x)).softmax(dim=1)  # (B, K)

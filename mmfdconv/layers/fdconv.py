@@ -343,7 +343,7 @@ class FDConv(FourierWeightConv2d):
         parts = InputParts(x, channel, *self.FBM.weight_and_bias())
         return ModulatedInput(self.FBM.bands), parts
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         if self.static:
             return self.convolve_static(x, self.weight, self.bias)

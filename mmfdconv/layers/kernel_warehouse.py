@@ -280,7 +280,7 @@ class KWConv(DynamicConv2d):
         self.cells[target] = pieces[source].to(self.cells)
         self._warehouse[0].took_stock = True
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         with no_autocast(x):
             alpha = self.attention(self.descriptor(x))  # (B, m, cells)

@@ -36,19 +36,20 @@ class OnTokens:
     """Mixed into a dynamic convolution: be an ``nn.Linear`` from outside.
 
     Every sample of the batch has its own kernel, predicted from all its
-    tokens. A descriptor that looks at positions, FAT, needs to know where a
-    token lies: ``(B, H, W, C)`` says so. ``(B, N, C)`` does not, and FAT then
-    takes the tokens for one column of ``N`` pixels, so that its DCT runs along
-    the sequence alone.
+    tokens; ``(N, C)`` is one sample of ``N`` tokens, with one kernel. A
+    descriptor that looks at positions, FAT, needs to know where a token lies:
+    ``(B, H, W, C)`` says so. ``(B, N, C)`` does not, and FAT then takes the
+    tokens for one column of ``N`` pixels, so that its DCT runs along the
+    sequence alone.
 
     Args:
         in_features, out_features, bias, device, dtype: As in ``nn.Linear``.
         options: The convolution's own keyword arguments.
 
     Shape:
-        Input ``(B, N, C)``, ``(B, H, W, C)``, ``(B, C)`` or with more
-        dimensions between the first and the last; output the same with ``O``
-        in place of ``C``.
+        Input ``(B, N, C)``, ``(B, H, W, C)`` or with more dimensions between
+        the first and the last, or one sample, ``(N, C)`` or ``(C,)``; output
+        the same with ``O`` in place of ``C``.
 
     Raises:
         ValueError: An argument is out of range.
@@ -102,19 +103,21 @@ class OnTokens:
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, ..., C) -> (B, ..., O)``."""
-        if x.dim() < 2 or x.shape[-1] != self.in_features:
-            raise ValueError(
-                f'{type(self).__name__} takes tokens (B, ..., '
-                f'{self.in_features}), got a tensor of shape {tuple(x.shape)}'
-            )
-        grid = x.shape[1:-1]
-        if len(grid) != 2:
-            # (B, ..., C) -> (B, N, 1, C)
-            tokens = x.reshape(x.shape[0], grid.numel(), 1, x.shape[-1])
-        else:
+        """``(B, ..., C) -> (B, ..., O)``, or one sample ``(..., C)``.
+
+        Raises:
+            ValueError: ``x`` is not what an ``nn.Linear`` takes.
+        """
+        C = self.in_features
+        self.check_input(x, x.dim() > 0, -1, f'tokens (B, N, {C})')
+        if x.numel() == 0:  # no token to predict a kernel from
+            tokens = x.reshape(0, 1, 1, C)
+        elif x.dim() == 4:
             tokens = x
-        y = super().forward(tokens.permute(0, 3, 1, 2))  # (B, O, H, W)
+        else:
+            B = x.shape[0] if x.dim() > 2 else 1
+            tokens = x.reshape(B, -1, 1, C)  # (B, N, 1, C)
+        y = self.forward_batch(tokens.permute(0, 3, 1, 2))  # (B, O, H, W)
         # Contiguous as nn.Linear's: a backbone may view it.
         y = y.permute(0, 2, 3, 1).contiguous()
         return y.view(*x.shape[:-1], self.out_features)

@@ -184,7 +184,7 @@ class ODConv(ExpertConv2d):
         heads = self.attention.modulating_heads
         return 0.5 ** sum(head is not None for head in heads)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         with no_autocast(x):
             channel, filter_, spatial, experts = self.attention(

@@ -108,7 +108,8 @@ def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
         parts[name] = fbm if layer.keeps_kernels else layer
 
     def read(name: str, args: Any, output: Any) -> Optional[Bands]:
-        fbm, x = modulations[name], args[0][:1].detach()
+        fbm, x = modulations[name], args[0].detach()
+        x = x[None] if x.dim() == 3 else x[:1]
         if not x.numel():  # FFT libraries refuse an empty batch
             return None
         x = x.to(wide(x.dtype))

@@ -544,6 +544,47 @@ def test_on_a_gpu(method, geometry, dtype):
 # ------------------------------------------------------------ 6. fails early
 
 
+WRONG_INPUT = {
+    'too few channels': (torch.rand(2, 3, 9, 9), '(2, 3, 9, 9)'),
+    'too many channels': (torch.rand(2, 5, 9, 9), '(2, 5, 9, 9)'),
+    'channels last': (torch.rand(2, 9, 9, 4), '(2, 9, 9, 4)'),
+    'one map, too few': (torch.rand(3, 9, 9), '(3, 9, 9)'),
+    'a matrix': (torch.rand(4, 9), '(4, 9)'),
+    'a volume': (torch.rand(2, 4, 3, 9, 9), '(2, 4, 3, 9, 9)'),
+    'bytes': (torch.ones(2, 4, 9, 9, dtype=torch.uint8), 'torch.uint8'),
+    'integers': (torch.ones(2, 4, 9, 9, dtype=torch.long), 'torch.int64'),
+    'complex': (torch.ones(2, 4, 9, 9) + 0j, 'torch.complex64'),
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('kind', WRONG_INPUT)
+@pytest.mark.parametrize('autocast', [False, True])
+@all_methods
+def test_wrong_input_is_named(method, kind, autocast):
+    layer, (x, named) = fresh(method), WRONG_INPUT[kind]
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        with pytest.raises(ValueError) as info:
+            layer(x)
+    assert type(layer).__name__ in str(info.value)
+    assert named in str(info.value)
+    if x.is_floating_point():
+        assert '(B, 4, H, W)' in str(info.value)
+
+
+@pytest.mark.core
+@all_geometries
+@all_methods
+def test_one_map_without_a_batch(method, geometry):
+    # As nn.Conv2d takes it, in training too.
+    layer = active(method, geometry).train()
+    x = example(geometry, 1, torch.float64)[0].requires_grad_()
+    y = layer(x)
+    torch.testing.assert_close(y, layer(x[None])[0])
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+
+
 # Arguments -> what the message must name.
 WRONG = {
     'in_channels=0': (dict(in_channels=0), ['in_channels', '0']),

@@ -19,7 +19,16 @@ from mmfdconv.layers import (
 pytestmark = pytest.mark.core
 
 CLASSES = [CondLinear, DCDLinear, DYLinear, FADLinear, FDLinear, ODLinear]
-SHAPES = [(2, 5, 32), (2, 4, 6, 32), (3, 32), (2, 2, 3, 4, 32), (0, 5, 32)]
+SHAPES = [
+    (2, 5, 32),
+    (2, 4, 6, 32),
+    (2, 2, 3, 4, 32),
+    (3, 32),
+    (32,),
+    (0, 5, 32),
+    (2, 0, 32),
+    (0, 32),
+]
 # float32, a product of 32 terms after an FFT and its inverse
 CLOSE = dict(rtol=1e-5, atol=1e-5)
 
@@ -112,10 +121,32 @@ def test_the_published_gate_leaves_a_plain_linear_layer():
     torch.testing.assert_close(layer(x), stock(x))
 
 
-@pytest.mark.parametrize('shape', [(2, 5, 31), (32,)], ids=str)
-def test_wrong_tokens_are_told(shape):
-    with pytest.raises(ValueError, match=r'tokens \(B, \.\.\., 32\)'):
-        FDLinear(32, 48)(torch.randn(shape))
+@pytest.mark.parametrize('cls', CLASSES)
+def test_tokens_without_a_batch_have_one_kernel(cls):
+    layer = wake(cls(32, 48)).eval()
+    x = torch.randn(5, 32)
+    torch.testing.assert_close(layer(x), layer(x[None])[0])
+    torch.testing.assert_close(layer(x[0]), layer(x[:1])[0])
+
+
+@pytest.mark.parametrize('shape', [(2, 0, 32), (0, 32)], ids=str)
+@pytest.mark.parametrize('cls', CLASSES)
+def test_no_tokens_move_nothing(cls, shape):
+    layer = wake(cls(32, 48)).train()
+    layer(torch.randn(shape)).sum().backward()
+    for name, parameter in layer.named_parameters():
+        assert not parameter.grad.any(), name  # and none is NaN
+
+
+@pytest.mark.parametrize('shape', [(2, 5, 31), (31,), ()], ids=str)
+@pytest.mark.parametrize('cls', CLASSES)
+def test_wrong_tokens_are_told(cls, shape):
+    layer = cls(32, 48)
+    with pytest.raises(ValueError, match=r'tokens \(B, N, 32\)') as info:
+        layer(torch.randn(shape))
+    assert str(shape) in str(info.value)
+    with pytest.raises(ValueError, match='floating point .* torch.int64'):
+        layer(torch.ones(2, 5, 32, dtype=torch.long))
 
 
 def test_wrong_arguments_are_told():

@@ -123,9 +123,20 @@ def test_names_hooks_and_layers_without_gates():
 
 def test_hooks_go_when_the_model_fails():
     layer = DYConv(4, 4, 1)
-    with pytest.raises(RuntimeError), record_gates(layer):
+    with pytest.raises(ValueError), record_gates(layer):
         layer(torch.randn(2, 3, 3, 3))
     assert all(not m._forward_hooks for m in layer.modules())
+
+
+def test_bands_of_one_map_without_a_batch():
+    layer, x = FDConv(4, 4, 3), torch.randn(4, 9, 8)
+    with record_bands(nn.Sequential(layer)) as bands:
+        layer(x)
+        (alone,) = bands.values()
+        layer(x[None])
+        (expected,) = bands.values()
+    torch.testing.assert_close(alone.energy, expected.energy)
+    torch.testing.assert_close(alone.maps, expected.maps)
 
 
 def test_entropy():
