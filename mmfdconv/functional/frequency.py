@@ -157,15 +157,26 @@ def low_pass_mask(
     # float32 for every input: the bound of the published code, 0.5/k + 1e-8,
     # is a float32 number there, and which frequencies lie on it depends on
     # its rounding.
-    kwargs = dict(device=device, dtype=torch.float32)
     bound = 0.5 / divisor + 1e-8
-    keep_y = torch.fft.fftfreq(rows, **kwargs).abs() < bound
-    keep_x = torch.fft.rfftfreq(cols, **kwargs) < bound
+    keep_y = _frequencies(rows, rows, device) < bound
+    keep_x = _frequencies(cols, cols // 2 + 1, device) < bound
     if rule == 'nearest64':
         # max() < bound is a box, so each axis is resized on its own.
         keep_y = _resize_nearest(keep_y, H)
         keep_x = _resize_nearest(keep_x, W // 2 + 1)
     return keep_y[:, None] & keep_x
+
+
+def _frequencies(
+    length: int, number: int, device: Optional[torch.device]
+) -> Tensor:
+    """Magnitudes of the first of ``torch.fft.fftfreq(length)``.
+
+    The same numbers; but that function makes a compiler take the length for
+    a constant, and compile anew for every other.
+    """
+    steps = torch.arange(number, device=device, dtype=torch.float32)
+    return torch.minimum(steps, length - steps) * (1 / length)
 
 
 def _resize_nearest(mask: Tensor, length: int) -> Tensor:

@@ -32,6 +32,7 @@ from ..functional import (
     ModulatedKernel,
     apply_stage,
     image_to_weight,
+    is_traced,
     no_autocast,
     weighs_by_products,
 )
@@ -380,11 +381,12 @@ class FDConv(FourierWeightConv2d):
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y
 
-    def _sizes(self, x: Tensor) -> Tuple[int, int]:
+    def _sizes(self, x: Tensor) -> Tuple[int, float]:
         """How many elements a kernel has, how many features it connects."""
         O, I, kh, kw = self.weight_shape  # noqa: E741
         features = (self.in_channels + O) * x.shape[2] * x.shape[3]
-        return O * I * kh * kw, features
+        # A compiler's graph is for maps of any size, and decides for one.
+        return O * I * kh * kw, math.inf if is_traced() else features
 
     def extra_repr(self) -> str:
         """Like ``nn.Conv2d``'s, with what is FDConv's own."""

@@ -94,12 +94,15 @@ def test_layer_at_varying_sizes(method, autocast):
     layer = dynamic_layer(method).train()
     eager = copy.deepcopy(layer)
     compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
-    for size in SIZES:
+    # Also maps smaller than a kernel, and larger than eager mode's products.
+    for size in [*SIZES, (3, 4), (2, 270), (51, 20)]:
         x = torch.randn(2, 4, *size)
         with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
             y, expected = compiled(x), eager(x)
         assert y.dtype == expected.dtype
         assert relative_error(y, expected) < (2e-2 if autocast else RTOL)
+    # One for the first size, one for any.
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] <= 2
 
 
 @pytest.mark.slow
