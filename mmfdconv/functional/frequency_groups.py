@@ -30,9 +30,8 @@ def radius_order(rows: int, cols: int) -> Tuple[Tensor, Tensor]:
     The order among equal radii decides which group a frequency falls into,
     so a published checkpoint means the same only in the published order:
     float32 radii under ``torch.sort``, not stable, on the CPU. Hence no
-    shortcut in integers here, and no stable sort. (On a CPU without AVX2
-    some radii round differently, and a few frequencies at the borders of
-    groups change sides, as with the published code.)
+    shortcut in integers here, and no stable sort. Radii are rounded as a CPU
+    with fused multiplication and addition rounds them, on any other too.
 
     Args:
         rows: Height of the image, ``O*kh``.
@@ -49,8 +48,9 @@ def radius_order(rows: int, cols: int) -> Tuple[Tensor, Tensor]:
     with torch.inference_mode(False):
         fy = torch.fft.fftfreq(rows, device='cpu', dtype=torch.float32)
         fx = torch.fft.rfftfreq(cols, device='cpu', dtype=torch.float32)
-        grid = torch.stack(torch.meshgrid(fy, fx, indexing='ij'), dim=-1)
-        order = torch.sort(grid.norm(dim=-1).flatten()).indices
+        square = (fy * fy).double()[:, None] + fx.double().square()
+        radius = square.float().double().sqrt().float()
+        order = torch.sort(radius.flatten()).indices
         rank = torch.empty_like(order)
         rank[order] = torch.arange(order.numel(), device='cpu')
         return order.int(), rank.int()

@@ -1,6 +1,7 @@
 """The order of frequencies, their groups, and the gates of these."""
 
 import functools
+import hashlib
 
 import numpy as np
 import pytest
@@ -39,6 +40,36 @@ def test_radius_order(size):
     assert np.all(np.diff(radius) > -1e-6)
     # ... and in the published order among equals.
     assert order.tolist() == slow_fdw.sorted_frequencies(*size)
+
+
+#: Of the kernels of ResNet-50's blocks, as images: the first digits of the
+#: SHA-256 of their order, by which published checkpoints mean what they do.
+RESNET50 = {
+    (64, 64): '71e4e27b20c9',
+    (64, 256): 'aa995305b7dc',
+    (128, 256): '472995b19ea7',
+    (128, 512): '3a83f4866be7',
+    (192, 192): '0133c63aa20f',
+    (256, 64): 'eeb30a5c77b9',
+    (256, 512): 'e403756a9615',
+    (256, 1024): '120ef13dfbab',
+    (384, 384): 'a2626d6e8b45',
+    (512, 128): '03715b7c77e1',
+    (512, 1024): '5afe5d8d85f9',
+    (512, 2048): '7f8ad13f54b2',
+    (768, 768): '740356774f33',
+    (1024, 256): '8f275ef350d0',
+    (1536, 1536): '050ffc374896',
+    (2048, 512): '4e0c56ac2ee2',
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('size', RESNET50, ids=str)
+def test_the_order_of_published_checkpoints(size):
+    order, _ = radius_order(*size)
+    digest = hashlib.sha256(order.numpy().tobytes()).hexdigest()
+    assert digest.startswith(RESNET50[size])
 
 
 def test_radius_order_is_the_same_wherever_it_is_asked_for():
