@@ -21,9 +21,11 @@ __all__ = [
     'frequency_bands',
     'fourier_disjoint_weight',
     'image_to_weight',
+    'inverse_rfft2',
     'kernel_to_spectrum',
     'low_pass_mask',
     'spectrum_to_kernel',
+    'symmetric_columns',
     'weight_to_image',
 ]
 
@@ -86,7 +88,7 @@ def spectrum_to_kernel(
         ``(O, I, kh, kw)``.
     """
     pairs = torch.view_as_complex(spectrum.contiguous())
-    image = torch.fft.irfft2(pairs, s=image_size)
+    image = inverse_rfft2(pairs, image_size)
     return image_to_weight(image[None], kernel_size)[0]
 
 
@@ -129,7 +131,50 @@ def fourier_disjoint_weight(
     if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, rows, cols) + gated.sum()
-    return torch.fft.irfft2(torch.view_as_complex(gated), s=image_size)
+    return inverse_rfft2(torch.view_as_complex(gated), image_size)
+
+
+def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Real image of a half plane that no image need have had.
+
+    Two columns of a half plane hold a frequency and its negative both: the
+    first and, of an even width, the last. Where they contradict each other,
+    as learned, gated or masked ones may, the image is that of
+    :func:`symmetric_columns`. Libraries differ otherwise: those of CPUs
+    ignore what contradicts, cuFFT takes one of the two for right.
+
+    Args:
+        spectrum: Complex, ``(..., rows, cols//2 + 1)``.
+        size: ``(rows, cols)``.
+
+    Returns:
+        ``(..., rows, cols)``.
+    """
+    if not _ignores_contradictions(spectrum.device):
+        spectrum = symmetric_columns(spectrum, size[1])
+    return torch.fft.irfft2(spectrum, s=size)
+
+
+def _ignores_contradictions(device: torch.device) -> bool:
+    return device.type == 'cpu'
+
+
+def symmetric_columns(spectrum: Tensor, cols: int) -> Tensor:
+    r"""Make the first and the Nyquist column those of a real image.
+
+    .. math:: z_k \leftarrow (z_k + \overline{z_{-k}}) / 2
+
+    Args:
+        spectrum: Complex, ``(..., rows, cols//2 + 1)``.
+        cols: Width of the image; an odd one has no Nyquist column.
+
+    Returns:
+        Like ``spectrum``.
+    """
+    inner = (cols + 1) // 2  # columns that stand for one frequency each
+    columns = spectrum[..., :1], spectrum[..., inner:]
+    first, nyquist = ((z + z.flip(-2).roll(1, -2).conj()) / 2 for z in columns)
+    return torch.cat([first, spectrum[..., 1:inner], nyquist], dim=-1)
 
 
 # ----------------------------------------------------------- feature maps
@@ -205,7 +250,7 @@ def frequency_bands(
     bands, rest = [], x
     for k in k_list:
         mask = low_pass_mask(size, k, rule, x.device)
-        low = torch.fft.irfft2(spectrum * mask, s=size)
+        low = inverse_rfft2(spectrum * mask, size)
         bands.append(rest - low)
         rest = low
     return [*bands, rest]

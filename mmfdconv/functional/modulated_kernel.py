@@ -12,7 +12,7 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from .frequency import fourier_disjoint_weight
+from .frequency import fourier_disjoint_weight, inverse_rfft2
 from .frequency_groups import groups_of_frequencies, sum_groups
 from .stages import Grads, Tensors, add_to
 
@@ -114,7 +114,7 @@ class ModulatedKernel(NamedTuple):
             else:
                 gated.addcmul_(weights, spectrum)
         spectrum = torch.view_as_complex(gated)
-        return self._grouped(torch.fft.irfft2(spectrum, s=self.image_size))
+        return self._grouped(inverse_rfft2(spectrum, self.image_size))
 
     def backward(
         self,
@@ -157,6 +157,7 @@ class ModulatedKernel(NamedTuple):
             of_taps = _sum_samples(parts.neighbours @ logit.mT).mT
             grads['taps'] = add_to(sums.taps, of_taps)
         # The adjoint of irfft2; a column that stands for two counts twice.
+        # The others come out symmetric by themselves.
         pairs = torch.view_as_real(
             torch.fft.rfft2(grad.view(size), norm='forward')
         )

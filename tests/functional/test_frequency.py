@@ -6,6 +6,7 @@ import torch
 
 from mmfdconv.functional import (
     fourier_disjoint_weight,
+    frequency,
     frequency_bands,
     image_to_weight,
     kernel_to_spectrum,
@@ -18,6 +19,7 @@ from mmfdconv.functional import (
 from ..reference import fdconv as slow
 from ..reference import fdw as slow_fdw
 from ..reference.fourier import image_of, spectrum_of
+from .helpers import believe_one_half
 
 IMAGES = [(1, 1), (1, 6), (7, 1), (6, 4), (9, 5), (12, 11), (48, 48)]
 
@@ -48,6 +50,39 @@ def test_kernel_and_spectrum(shape):
     size = (shape[0] * shape[2], shape[1] * shape[3])
     back = spectrum_to_kernel(spectrum, size, shape[2:])
     torch.testing.assert_close(back, weight)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('size', IMAGES, ids=str)
+def test_a_half_plane_that_contradicts_itself(size, monkeypatch):
+    rows, cols = size
+    half = torch.randn(rows, cols // 2 + 1, dtype=torch.complex128)
+    expected = image_of(half, cols)
+    torch.testing.assert_close(frequency.inverse_rfft2(half, size), expected)
+    even = frequency.symmetric_columns(half, cols)
+    torch.testing.assert_close(image_of(even, cols), expected)
+    torch.testing.assert_close(frequency.symmetric_columns(even, cols), even)
+    # The whole plane that an image with this half has is that of an image.
+    mirrored = even[:, 1 : (cols + 1) // 2].flip(0, 1).roll(1, 0).conj()
+    whole = torch.cat([even, mirrored], dim=1)
+    torch.testing.assert_close(torch.fft.ifft2(whole), expected + 0j)
+    # And whatever a library believes.
+    believe_one_half(monkeypatch)
+    torch.testing.assert_close(frequency.inverse_rfft2(half, size), expected)
+    if rows > 2:
+        assert not torch.allclose(torch.fft.irfft2(half, s=size), expected)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('size', [(48, 40), (33, 50)], ids=str)
+def test_resized_masks_are_not_symmetric(size, monkeypatch):
+    x = torch.randn(1, 2, *size, dtype=torch.float64)
+    expected = frequency_bands(x, [2, 4, 8], 'nearest64')
+    believe_one_half(monkeypatch)
+    for band, other in zip(
+        frequency_bands(x, [2, 4, 8], 'nearest64'), expected
+    ):
+        torch.testing.assert_close(band, other)
 
 
 @pytest.mark.core

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ..functional.helpers import believe_one_half
 from .helpers import assert_matches_reference, make_layer
 
 # Names -> arguments. Small on purpose: the reference is slow.
@@ -197,3 +198,28 @@ def test_inverse_ffts_of_small_kernels_are_kept(side, times, monkeypatch):
     assert len(calls) == 1
     conv(x).square().sum().backward()
     assert len(calls) == 1 + times
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('size', [3, 1])
+@pytest.mark.parametrize('keeps_kernels', [False, True])
+def test_any_spectrum_means_one_kernel(size, keeps_kernels, monkeypatch):
+    # Whatever an FFT library makes of columns that contradict themselves,
+    # which nothing keeps a learned spectrum from.
+    args = dict(in_channels=4, out_channels=6, kernel_size=size, kernel_num=5)
+    layer = make_layer(args)
+    with torch.no_grad():
+        layer.dft_weight.normal_()
+    layer.keeps_kernels = keeps_kernels
+    x = torch.randn(2, 4, 8, 9, dtype=torch.float64, requires_grad=True)
+
+    def outputs():
+        layer.eval()
+        y = layer(x)
+        inputs = (x, *layer.parameters())
+        return [y, *torch.autograd.grad(y.pow(3).sum(), inputs)]
+
+    expected = outputs()
+    believe_one_half(monkeypatch)
+    for value, other in zip(outputs(), expected):
+        torch.testing.assert_close(value, other)
