@@ -39,6 +39,7 @@ SIZES = [(32, 32), (48, 40), (33, 47)]
 @pytest.fixture(autouse=True)
 def _forget_graphs():
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     yield
     torch._dynamo.reset()
 
