@@ -6,7 +6,16 @@ import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -33,11 +42,34 @@ class Tiling(NamedTuple):
     margin: Optional[int] = None
     batch: int = 4
 
-    def plan(self, length: int, multiple: int) -> WindowPlan:
-        """Plan the windows along one axis."""
-        return WindowPlan(
-            length, self.window, self.overlap, self.margin, multiple
+    def plans(
+        self, scene: Scene, predictor: Predictor
+    ) -> Tuple[WindowPlan, WindowPlan]:
+        """Plan the windows down and across a scene.
+
+        Raises:
+            ValueError: The windows do not fit the model or the scene.
+        """
+        sides = (scene.height, scene.width)
+        if predictor.resizes() and min(sides) < self.window < max(sides):
+            raise ValueError(
+                f'--window: {self.window} does not fit the scene of '
+                f'{scene.width}x{scene.height} pixels. As the test pipeline '
+                'resizes what it sees, all windows must be of one shape: '
+                f'take one of at most {min(sides)}'
+            )
+        down, across = (
+            WindowPlan(
+                side,
+                self.window,
+                self.overlap,
+                self.margin,
+                predictor.multiple,
+                alike=predictor.resizes(),
+            )
+            for side in sides
         )
+        return down, across
 
 
 class Mapped(NamedTuple):
@@ -98,13 +130,8 @@ def _read_ahead(
                         held = scene.read(first, last)
                     else:
                         fresh = scene.read(held_from + len(held.valid), last)
-                        keep = first - held_from
-                        held = Rows(
-                            np.concatenate(
-                                [held.values[:, keep:], fresh.values], 1
-                            ),
-                            np.concatenate([held.valid[keep:], fresh.valid]),
-                        )
+                        keep = slice(first - held_from, None)
+                        held = held.part(keep, slice(None)).above(fresh)
                     held_from = first
                 if not put(held):
                     return
@@ -135,16 +162,17 @@ def map_rows(
     """Yield a scene's finished rows, from top to bottom.
 
     Yields:
-        ``(top, probabilities, valid)``: the first row's number, a tensor of
-        shape (K, rows, W) on the model's device, and a bool array of shape
-        (rows, W). Probabilities of pixels without data mean nothing.
+        ``(top, scores, valid)``: the first row's number, a tensor of shape
+        (K, rows, W) on the model's device, and a bool array of shape
+        (rows, W). Where windows overlap, the scores are their weighted mean,
+        as in mmseg's own sliding inference. Those of pixels without data mean
+        nothing.
     """
     clock = _Clock() if clock is None else clock
-    down = tiling.plan(scene.height, predictor.multiple)
-    across = tiling.plan(scene.width, predictor.multiple)
+    down, across = tiling.plans(scene, predictor)
     device = predictor.device
     blend = RowBlend(
-        len(predictor.classes),
+        predictor.num_scores,
         min(down.size, scene.height),
         scene.width,
         device,
@@ -157,11 +185,11 @@ def map_rows(
             weights = down.weights(top, bottom).to(device)[:, None]
             for batch in _batches(across, rows, tiling.batch, progress):
                 with clock.on('model'):
-                    values = [
-                        torch.from_numpy(rows.values[..., left:right])
-                        for left, right in (across.spans()[i] for i in batch)
+                    windows = [
+                        rows.part(slice(None), slice(*across.spans()[i]))
+                        for i in batch
                     ]
-                    predicted = predictor(torch.stack(values))
+                    predicted = predictor(windows)
                     if device.type == 'cuda':
                         torch.cuda.synchronize(device)
                 with clock.on('blending'):
@@ -192,8 +220,7 @@ def _batches(plan, rows, size, progress) -> Iterator[list]:
 
 def count_windows(scene: Scene, predictor: Predictor, tiling: Tiling) -> int:
     """Return how many windows a scene has, for a progress bar."""
-    sides = (scene.height, scene.width)
-    down, across = (tiling.plan(n, predictor.multiple) for n in sides)
+    down, across = tiling.plans(scene, predictor)
     return len(down.starts) * len(across.starts)
 
 
@@ -224,10 +251,13 @@ def map_scene(
         progress: Hears of every window that is done.
 
     Raises:
-        ValueError: An option is wrong, or the scene is damaged.
+        ValueError: An option is wrong, the model's scores are no
+            probabilities and cannot be made such, or the scene is damaged.
         OSError: The files could not be written whole.
     """
     tiling = Tiling() if tiling is None else tiling
+    if probabilities:
+        predictor.check_probabilities()
     prefix = Path(prefix)
     endings = {
         'map': 'classes.tif',
@@ -290,15 +320,15 @@ def _write_rasters(
             )
         rows = map_rows(scene, predictor, tiling, progress, clock)
         stack.enter_context(contextlib.closing(rows))
-        for top, probability, valid in rows:
+        for top, scores, valid in rows:
             with clock.on('blending'):
-                found = probability.argmax(0).to(torch.uint8).cpu().numpy()
+                found = predictor.decide(scores).to(torch.uint8).cpu().numpy()
                 found[~valid] = NODATA
             with clock.on('writing'):
                 grid.write(top, found)
                 if shares is not None:
-                    percent = (probability * 100).round().to(torch.uint8)
-                    percent = percent.cpu().numpy()
+                    percent = predictor.probabilities(scores) * 100
+                    percent = percent.round().to(torch.uint8).cpu().numpy()
                     percent[:, ~valid] = NODATA
                     shares.write(top, percent)
             pixels = areas.pixels(top, top + len(found))

@@ -1,4 +1,4 @@
-"""A segmentation model as a function from bands to class probabilities."""
+"""A segmentation model as a function from windows to scores of classes."""
 
 import colorsys
 import inspect
@@ -6,42 +6,48 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..datasets.bands import Band
 from ..engine import launch
+from .heads import decode_head, probabilities_of
+from .pipeline import BYTE, WindowPipeline, transform_name
+from .scene import Rows
 
 __all__ = ['Predictor', 'load_predictor']
 
 MAX_CLASSES = 255  # 255 itself stands for nodata in a map
-# What a model trained on 8-bit images takes.
-BYTE = 255.0
-
 Colour = Tuple[int, int, int]
 
 
 class Predictor:
-    """Probabilities of the classes, from bands as the scene holds them.
+    """Scores of the classes, from windows as the scene holds them.
 
-    The bands are normalised as in training, in the order in which the mean
-    stands: where a data preprocessor swaps blue and red, red comes first.
+    A window goes the way of a tile: through the test pipeline, the data
+    preprocessor, the model and what the model does after it. So it is filled,
+    resized, normalised and cut up (``test_cfg``, mode ``slide``) as in
+    ``tools/test.py``. Augmentation in tests is left out.
 
     Args:
-        model: Any segmentor of mmseg with ``encode_decode``.
+        model: Any segmentor of mmseg that gives ``seg_logits``.
         classes: Names, by class number.
         palette: Red, green, blue by class number.
         device: Where to run.
         amp: Run in half precision.
         value_range: Scene values that become 0 and 255, for scenes of more
             than 8 bits and models of 8-bit images. Values beyond are cut.
-        normalise: Mean and standard deviation, a number per band. ``None``
-            takes those of the model's data preprocessor, if it has any.
+        pipeline: The transforms of the test pipeline.
         bands: Names or positions of the bands that the training read, in the
             model's order; nothing stands for all of a file.
-        multiple: Pad images to a multiple of this, the model's stride.
+        multiple: The model's stride. Windows begin at multiples of it, and
+            one that is no multiple is padded if the backbone refuses it.
+
+    Raises:
+        ValueError: The value range is empty, the pipeline augments, or
+            nothing tells the number of bands.
     """
 
     def __init__(
@@ -52,37 +58,35 @@ class Predictor:
         device: Union[str, torch.device] = 'cpu',
         amp: bool = False,
         value_range: Optional[Tuple[float, float]] = None,
-        normalise: Optional[Tuple[Sequence[float], Sequence[float]]] = None,
+        pipeline: Sequence[Mapping[str, Any]] = (),
         bands: Sequence[Band] = (),
         multiple: int = 32,
     ) -> None:
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise ValueError(
-                f'--value-range: {value_range[0]:g} must be less than '
-                f'{value_range[1]:g}'
-            )
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
         self.classes, self.palette = tuple(classes), list(palette)
         self.multiple = multiple
         self._amp, self._range = amp, value_range
         self.bands = tuple(bands)
-        prepare = model.data_preprocessor
-        if normalise is None and getattr(prepare, '_enable_normalize', False):
-            normalise = prepare.mean.flatten(), prepare.std.flatten()
-        self.mean = self.std = None
-        if normalise is not None:
-            self.mean, self.std = (
-                torch.as_tensor(
-                    numbers, dtype=torch.float32, device=self.device
-                ).reshape(-1, 1, 1)
-                for numbers in normalise
-            )
+        #: Number of scores of a pixel: of classes, or one for two classes.
+        self.num_scores: int = model.out_channels
+        self.mean = _mean(model, pipeline)
         self.channels = self._count_channels()
+        prepare = model.data_preprocessor
+        # Named with or without underscore, depending on mmseg's version.
+        turns = any(
+            getattr(prepare, name, False)
+            for name in ('channel_conversion', '_channel_conversion')
+        )
+        self._pipeline = WindowPipeline(
+            pipeline, value_range, turns and self.channels == 3
+        )
+        if self._needs_multiple():
+            prepare.test_cfg = dict(size_divisor=multiple)
 
     def _count_channels(self) -> int:
-        if self.mean is not None and self.mean.numel() > 1:
-            return self.mean.numel()
+        if self.mean is not None and len(self.mean) > 1:
+            return len(self.mean)
         for weight in self.model.backbone.parameters():
             if weight.ndim == 4:
                 return weight.shape[1]
@@ -91,53 +95,107 @@ class Predictor:
             'normalisation nor in a convolution of the backbone'
         )
 
+    @torch.no_grad()
+    def _needs_multiple(self) -> bool:
+        """Whether an image must be padded that the config does not pad.
+
+        Some backbones refuse sides that they cannot halve often enough, and
+        a scene's last windows may have any.
+        """
+        if getattr(self.model.data_preprocessor, 'test_cfg', None):
+            return False
+        side = self.multiple + 1
+        image = torch.zeros(1, self.channels, side, side, device=self.device)
+        try:
+            self.model.backbone(image)
+        except (AssertionError, RuntimeError, ValueError):
+            return True
+        return False
+
     def takes_bytes(self) -> bool:
         """Whether the model expects values up to 255, as far as one sees."""
-        mean = self.mean
-        return mean is not None and 1 < float(mean.max()) <= BYTE
+        return self.mean is not None and 1 < max(self.mean) <= BYTE
 
     def scales(self) -> bool:
         """Whether a value range was given."""
         return self._range is not None
 
+    def resizes(self) -> bool:
+        """Whether the model may see a window at another size."""
+        return self._pipeline.resizes
+
     @torch.no_grad()
-    def __call__(self, values: Tensor) -> Tensor:
+    def __call__(self, windows: Sequence[Rows]) -> Tensor:
         """Predict.
 
         Args:
-            values: Shape (B, C, H, W), NaN where there is no data.
+            windows: B parts of a scene, of one size (h, w).
 
         Returns:
-            float32, shape (B, K, H, W), on the model's device.
+            The model's ``seg_logits``, float32, shape (B, K, h, w), on its
+            device. For one logit K is 1, and the score is its sigmoid.
+
+        Raises:
+            ValueError: The model's classes do not follow from its scores.
         """
-        values = values.to(self.device)
-        h, w = values.shape[-2:]
-        if self._range is not None:
-            low, high = self._range
-            values = ((values - low) * (BYTE / (high - low))).clamp(0, BYTE)
-        if self.mean is not None:
-            values = (values - self.mean) / self.std
-        # After the normalisation 0 is the mean: what is not known looks like
-        # the average, as the padding does.
-        values = torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        m = self.multiple
-        values = F.pad(values, (0, -w % m, 0, -h % m))
-        shape = values.shape[-2:]
-        meta = dict(
-            ori_shape=shape,
-            img_shape=shape,
-            pad_shape=shape,
-            padding_size=[0, 0, 0, 0],
-        )
+        data = pseudo_collate([self._pipeline(window) for window in windows])
         kind = self.device.type
         dtype = torch.float16 if kind == 'cuda' else torch.bfloat16
         with torch.autocast(kind, dtype, enabled=self._amp):
-            logits = self.model.encode_decode(values, [meta] * len(values))
-        logits = logits[..., :h, :w].float()
-        if logits.shape[1] == 1:  # one logit, for the second of two classes
-            one = logits.sigmoid()
-            return torch.cat([1 - one, one], 1)
-        return logits.softmax(1)
+            samples = self.model.test_step(data)
+        scores = torch.stack([sample.seg_logits.data for sample in samples])
+        scores = scores.float()
+        if not self._amp:
+            theirs = torch.cat([one.pred_sem_seg.data for one in samples])
+            if not torch.equal(self.decide(scores), theirs.long()):
+                raise ValueError(
+                    f'config: {type(self.model).__name__} does not take the '
+                    'class with the highest of its seg_logits, so that '
+                    'windows cannot be blended'
+                )
+        return scores
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Return the classes (..., h, w) of scores (..., K, h, w).
+
+        As mmseg's segmentors do: the class with the highest score; for one
+        logit, whether it exceeds the head's threshold.
+        """
+        if self.num_scores > 1:
+            return scores.argmax(-3)
+        threshold = decode_head(self.model).threshold
+        return (scores > threshold).squeeze(-3).long()
+
+    def check_probabilities(self) -> None:
+        """Find out whether the scores can be made probabilities.
+
+        Raises:
+            ValueError: They cannot; see :mod:`.heads`.
+        """
+        if self.num_scores > 1:
+            probabilities_of(decode_head(self.model))
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Return those of the classes, (..., K, h, w), from scores.
+
+        Raises:
+            ValueError: As :meth:`check_probabilities`.
+        """
+        if self.num_scores == 1:  # that of the second of two classes
+            return torch.cat([1 - scores, scores], -3)
+        return probabilities_of(decode_head(self.model))(scores)
+
+
+def _mean(
+    model: nn.Module, pipeline: Sequence[Mapping[str, Any]]
+) -> Optional[Tuple[float, ...]]:
+    """What is subtracted from every band, if anything is."""
+    prepare = model.data_preprocessor
+    if getattr(prepare, '_enable_normalize', False):
+        return tuple(prepare.mean.flatten().tolist())
+    # Images of other than 3 bands are normalised in the pipeline.
+    means = [step['mean'] for step in pipeline if 'mean' in step]
+    return tuple(map(float, means[0])) if means else None
 
 
 def load_predictor(
@@ -168,10 +226,10 @@ def load_predictor(
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model = init_model(cfg, device='cpu')
-    if not hasattr(model, 'encode_decode'):
+    if not hasattr(model, 'decode_head'):
         raise ValueError(
             f'config: {config!r} has a {type(model).__name__}, which has no '
-            'encode_decode; use an EncoderDecoder'
+            'decode head; use an EncoderDecoder'
         )
     try:
         loaded = load_checkpoint(model, checkpoint, 'cpu', strict=True)
@@ -191,7 +249,7 @@ def load_predictor(
         classes,
         palette,
         device,
-        normalise=_normalisation(cfg),
+        pipeline=_test_dataset(cfg).get('pipeline', ()),
         bands=_bands(cfg),
         **options,
     )
@@ -200,17 +258,9 @@ def load_predictor(
 def _pipeline(cfg: Config, name: str) -> Optional[Mapping[str, Any]]:
     """Find a transform in the config's test pipeline."""
     for step in _test_dataset(cfg).get('pipeline', ()):
-        if str(step.get('type', '')).rpartition('.')[2] == name:
+        if transform_name(step) == name:
             return step
     return None
-
-
-def _normalisation(cfg: Config) -> Optional[Tuple[Any, Any]]:
-    """Images of other than 3 bands are normalised in the pipeline."""
-    step = _pipeline(cfg, 'NormalizeBands')
-    if step is None:
-        return None
-    return _turned(cfg, step['mean']), _turned(cfg, step['std'])
 
 
 def _bands(cfg: Config) -> List[Band]:

@@ -17,15 +17,37 @@ __all__ = ['Rows', 'Scene', 'check_scene']
 
 
 class Rows(NamedTuple):
-    """Some rows of a scene.
+    """Some rows of a scene, or a part of them.
 
     Attributes:
-        values: float32, shape (C, rows, W), NaN where there is no data.
-        valid: bool, shape (rows, W).
+        raw: As the file holds them, shape (C, rows, W).
+        missing: bool, like ``raw``: the value stands for no data, or is not
+            finite.
+        valid: bool, shape (rows, W): pixels that there is something to see
+            of.
     """
 
-    values: np.ndarray
+    raw: np.ndarray
+    missing: np.ndarray
     valid: np.ndarray
+
+    @property
+    def values(self) -> np.ndarray:
+        """float32, NaN where there is no data, shape (C, rows, W).
+
+        A single band's 0 is kept: one band may well have measured it.
+        """
+        values = self.raw.astype(np.float32)
+        values[(self.missing & (self.raw != 0)) | ~self.valid] = np.nan
+        return values
+
+    def part(self, rows: slice, columns: slice) -> 'Rows':
+        """Return a part; nothing is copied."""
+        return Rows(*(array[..., rows, columns] for array in self))
+
+    def above(self, others: 'Rows') -> 'Rows':
+        """Return these rows, and others below them."""
+        return Rows(*(np.concatenate(pair, -2) for pair in zip(self, others)))
 
 
 class Scene:
@@ -88,26 +110,20 @@ class Scene:
     def read(self, start: int, stop: int) -> Rows:
         """Read the rows from ``start`` up to ``stop``, exclusive.
 
-        A pixel is without data where every band is. A single band without
-        data is NaN, except where nodata is 0, a value that one band may
-        well have measured.
+        A pixel is without data where every band is.
         """
         window = Window(0, start, self.width, stop - start)
         raw = read_window(self._dataset, self.bands, window)
-        values = raw.astype(np.float32)
-        valid = np.isfinite(values).any(0)
-        if self.nodata is not None and not np.isnan(self.nodata):
-            absent = raw == self.nodata  # (C, rows, W)
-            valid &= ~absent.all(0)
-            if self.nodata != 0:
-                values[absent] = np.nan
+        missing = ~np.isfinite(raw)  # (C, rows, W)
+        if self.nodata is not None:
+            missing |= raw == self.nodata
+        valid = ~missing.all(0)
         if self.alpha is not None:
             valid &= read_window(self._dataset, self.alpha, window) != 0
         if self._mask_bands:
             masks = read_window(self._dataset, self._mask_bands, window, True)
             valid &= masks.any(0)
-        values[:, ~valid] = np.nan
-        return Rows(values, valid)
+        return Rows(raw, missing, valid)
 
     def close(self) -> None:
         """Close the file."""

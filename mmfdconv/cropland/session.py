@@ -120,6 +120,12 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
             'beware: one of these bands is an alpha by the name that the file '
             'gives it, which tells where the others hold data'
         )
+    if predictor.resizes():
+        lines.append(
+            'beware: the test pipeline resizes what it sees; give --window '
+            'the side of the tiles of the training, so that a window is seen '
+            'as they were'
+        )
     if predictor.mean is None:
         lines.append('beware: the config tells no normalisation of the bands')
     if scene.dtype.itemsize > 1 and predictor.takes_bytes():

@@ -27,6 +27,8 @@ class WindowPlan:
         overlap: Of neighbouring windows, a multiple of ``multiple``.
         margin: Less than half the overlap. ``None`` is a quarter of it.
         multiple: The model's stride.
+        alike: Whether all windows are of one size: the last one then begins
+            where it must to end with the image, in any phase.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class WindowPlan:
         overlap: int,
         margin: int = None,
         multiple: int = 32,
+        alike: bool = False,
     ) -> None:
         for name, value in (('window', size), ('overlap', overlap)):
             if value < 1 or value % multiple:
@@ -55,7 +58,8 @@ class WindowPlan:
             )
         self.length, self.size = length, size
         self._overlap, self._margin = overlap, margin
-        last = max(0, -(-(length - size) // multiple) * multiple)
+        step = 1 if alike else multiple
+        last = max(0, -(-(length - size) // step) * step)
         self.starts: List[int] = [*range(0, last, size - overlap), last]
 
     def spans(self) -> List[Tuple[int, int]]:

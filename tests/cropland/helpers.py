@@ -5,6 +5,8 @@ import rasterio
 import torch
 from affine import Affine
 
+from mmfdconv.cropland.scene import Rows
+
 CLASSES = ('background', 'built-up', 'farmland', 'forest', 'meadow', 'water')
 PALETTE = (
     (0, 0, 0),
@@ -22,6 +24,13 @@ PIXEL = 16e-4 / 0.9996**2
 # How far a pixel of the U-Net below sees. Two stages: convolutions of 3x3,
 # twice at each of (1, 1/2, 1), and the interpolation between.
 SIGHT = 16
+# Those that tell classes apart, in the heads of mmseg.
+LAST_LAYERS = (
+    'conv_seg.weight',
+    'fc_seg.weight',
+    'cls_embed.weight',
+    'mask_embed.4.weight',
+)
 
 CONFIG = """
 default_scope = 'mmseg'
@@ -40,7 +49,8 @@ model = dict(
     test_cfg=dict(mode='whole'))
 test_dataloader = dict(dataset=dict(pipeline=[
     dict(type='LoadGeoTIFF', band_names={names}),
-    dict(type='NormalizeBands', mean={mean}, std={std})]))
+    dict(type='NormalizeBands', mean={mean}, std={std}),
+    dict(type='PackSegInputs')]))
 """
 
 
@@ -67,7 +77,13 @@ def write_checkpoint(config, path, classes=CLASSES, seed=0):
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
-    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
+    for name, weight in model.named_parameters():
+        if name.endswith(LAST_LAYERS):
+            torch.nn.init.normal_(weight)
+            # What comes before is positive, and no class shall win by that.
+            weight.data -= weight.data.mean(1, keepdim=True)
+        elif 'query' in name and name.endswith('.weight'):
+            torch.nn.init.normal_(weight, std=100)
     meta = dict(dataset_meta=dict(classes=classes, palette=PALETTE))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return path
@@ -80,6 +96,14 @@ def noise(bands, height, width, dtype='uint8', seed=0):
     fields = coarse.repeat(20, 1).repeat(20, 2)[:, :height, :width]
     return (
         (fields + rng.normal(0, 10, fields.shape)).clip(1, 250).astype(dtype)
+    )
+
+
+def as_rows(values):
+    """A window of pixels that all have data, from shape (bands, h, w)."""
+    values = np.asarray(values)
+    return Rows(
+        values, np.zeros(values.shape, bool), np.ones(values.shape[1:], bool)
     )
 
 

@@ -23,7 +23,17 @@ from mmfdconv.cropland.mapping import (
 from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows import RowBlend
 
-from .helpers import CLASSES, PALETTE, PIXEL, SIGHT, UTM, noise, write_scene
+from .helpers import (
+    BANDS,
+    CLASSES,
+    PALETTE,
+    PIXEL,
+    SIGHT,
+    UTM,
+    as_rows,
+    noise,
+    write_scene,
+)
 
 pytestmark = pytest.mark.core
 
@@ -34,12 +44,12 @@ ROUNDING = dict(rtol=0, atol=2e-6)
 
 def whole(predictor, values):
     """Probabilities of the whole image at once, shape (K, H, W)."""
-    return predictor(torch.from_numpy(values.astype(np.float32))[None])[0]
+    return predictor.probabilities(predictor([as_rows(values)])[0])
 
 
 def in_windows(predictor, scene, tiling):
     parts = [rows for _, rows, _ in map_rows(scene, predictor, tiling)]
-    return torch.cat(parts, 1)
+    return predictor.probabilities(torch.cat(parts, 1))
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def scene(tmp_path):
 
 
 def values_of(scene):
-    return scene.read(0, scene.height).values
+    return scene.read(0, scene.height).raw
 
 
 def test_windows_give_what_the_whole_image_gives(predictor, scene):
@@ -79,8 +89,8 @@ def test_a_narrow_margin_shows_only_at_the_seams(predictor, scene):
     expected = whole(predictor, values_of(scene))
     found = in_windows(predictor, scene, tiling)
     seams = torch.zeros(scene.height, scene.width, dtype=torch.bool)
-    for axis, length in enumerate(seams.shape):
-        spans = tiling.plan(length, predictor.multiple).spans()
+    for axis, plan in enumerate(tiling.plans(scene, predictor)):
+        spans = plan.spans()
         for (_, stop), (start, _) in zip(spans, spans[1:]):
             near = slice(start, stop)
             seams[near if axis == 0 else (slice(None), near)] = True
@@ -92,7 +102,7 @@ def test_a_narrow_margin_shows_only_at_the_seams(predictor, scene):
 @pytest.mark.parametrize('size', [(40, 50), (128, 128), (129, 33), (1, 7)])
 def test_small_scenes(predictor, tmp_path, size):
     values = noise(4, *size)
-    path = write_scene(tmp_path / 'scene.tif', values)
+    path = write_scene(tmp_path / 'scene.tif', values, names=BANDS)
     with Scene(path, 4) as scene:
         found = in_windows(predictor, scene, WINDOWS)
     torch.testing.assert_close(found, whole(predictor, values), **ROUNDING)
@@ -161,7 +171,7 @@ def test_the_map_and_all_that_follows(predictor, tmp_path):
     )
     with Scene(path, 4) as scene:
         image = scene.read(0, 301)
-        expected = whole(predictor, image.values).numpy()
+        expected = predictor.probabilities(predictor([image])[0]).numpy()
     with rasterio.open(mapped.files['map']) as file:
         classes = file.read(1)
         assert file.crs == CRS.from_epsg(32650)

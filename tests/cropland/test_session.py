@@ -71,6 +71,19 @@ def test_an_alpha_among_the_bands(predictor, tmp_path):
     assert 'one of these bands is an alpha' in text
 
 
+def test_a_pipeline_that_resizes(predictor, tmp_path):
+    path = write_scene(tmp_path / 'a.tif', noise(4, 20, 30), names=BANDS)
+    assert 'the test pipeline' not in describe(path, predictor)
+    resizing = Predictor(
+        predictor.model,
+        CLASSES,
+        PALETTE,
+        pipeline=[dict(type='Resize', scale=(64, 64))],
+        bands=BANDS,
+    )
+    assert 'the test pipeline resizes what it sees' in describe(path, resizing)
+
+
 def test_a_projection_that_stretches_areas(predictor, tmp_path):
     path = write_scene(
         tmp_path / 'a.tif',
