@@ -6,6 +6,7 @@ from .dcd import DCDConv
 from .dyconv import DYConv
 from .fadconv import FADConv
 from .fdconv import FDConv
+from .fixed_gates import fixed_gates, record_descriptors
 from .kernel_warehouse import KWConv
 from .linear import (
     CondLinear,
@@ -40,9 +41,11 @@ __all__ = [
     'ODLinear',
     'OnTokens',
     'Warehouse',
+    'fixed_gates',
     'gate_entropy',
     'has_gates',
     'linear_class',
     'record_bands',
+    'record_descriptors',
     'record_gates',
 ]

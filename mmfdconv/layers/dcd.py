@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import no_autocast, wide
+from ..functional import no_autocast
 from .base import DynamicConv2d, IntOrPair
 from .checks import check_positive_int
+from .descriptors import PooledGrid
 from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
 __all__ = ['DCDConv']
@@ -107,6 +108,7 @@ class DCDConv(DynamicConv2d):
         width = in_channels * squeeze_size**2
         self.dim = math.isqrt(width)
         squeeze = max(max(width, self.dim**2) // _REDUCTION, _MIN_SQUEEZE)
+        self.descriptor = PooledGrid(squeeze_size)
         self.weight = nn.Parameter(torch.empty(self.weight_shape, **factory))
         self.q = RouterConv((self.dim, in_channels, 1, 1), False, **factory)
         self.p = RouterConv((out_channels, self.dim, 1, 1), False, **factory)
@@ -166,9 +168,7 @@ class DCDConv(DynamicConv2d):
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         B = x.shape[0]
         with no_autocast(x):
-            pooled = x.to(wide(x.dtype))
-            pooled = F.adaptive_avg_pool2d(pooled, self.squeeze_size)
-            y = self.fc(pooled.flatten(1))
+            y = self.fc(self.descriptor(x))
             phi = self.fc_phi(y).view(B, self.dim, self.dim)
             scale = _hard_sigmoid_2(self.fc_scale(y))  # (B, O)
         static = self.convolve_static(x, self.weight, None)

@@ -16,9 +16,11 @@ from .checks import check_choice, check_positive_int
 from .routers import RouterConv
 
 __all__ = [
+    'Descriptor',
     'DescriptorCfg',
     'FrequencyAttention',
     'GlobalAveragePool',
+    'PooledGrid',
     'build_descriptor',
 ]
 
@@ -28,7 +30,15 @@ _FAT_OPTIONS = ('pool_size', 'low_freq', 'high_freq', 'fusion')
 _FUSION_HIDDEN = 32
 
 
-class GlobalAveragePool(nn.Module):
+class Descriptor(nn.Module):
+    """What a layer's gates see of its input, one vector for each image.
+
+    Routers see nothing else: a model whose descriptors are given has fixed
+    gates, see :mod:`.fixed_gates`.
+    """
+
+
+class GlobalAveragePool(Descriptor):
     """Mean over the map, in float32 at least."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +50,24 @@ class GlobalAveragePool(nn.Module):
         """Nothing to draw."""
 
 
-class FrequencyAttention(nn.Module):
+class PooledGrid(Descriptor):
+    """Means over the cells of an ``s x s`` grid, in float32 at least."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W) -> (B, C s^2)``."""
+        x = x.to(wide(x.dtype))
+        return F.adaptive_avg_pool2d(x, self.size).flatten(1)
+
+    def extra_repr(self) -> str:
+        """Side of the grid."""
+        return f'size={self.size}'
+
+
+class FrequencyAttention(Descriptor):
     """FAT: pool to ``P x P``, 2-D DCT, fuse the lowest coefficients.
 
     Args:

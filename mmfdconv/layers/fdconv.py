@@ -225,8 +225,10 @@ class FDConv(FourierWeightConv2d):
             act=ksm_global_act,
             **factory,
         )
-        self.KSM_Local = None
+        self.KSM_Local = self.local_descriptor = None
         if use_ksm_local:
+            if not isinstance(built, GlobalAveragePool):
+                self.local_descriptor = GlobalAveragePool()
             self.KSM_Local = KernelSpatialModulationLocal(
                 *shape, act=ksm_local_act, att_multi=att_multi, **factory
             )
@@ -300,8 +302,8 @@ class FDConv(FourierWeightConv2d):
         gates = self.KSM_Global(descriptor)
         if self.KSM_Local is None:
             return gates, None
-        if not isinstance(self.descriptor, GlobalAveragePool):
-            descriptor = GlobalAveragePool()(x)
+        if self.local_descriptor is not None:
+            descriptor = self.local_descriptor(x)
         return gates, self.KSM_Local.neighbours(descriptor)
 
     def _kernel_stage(
