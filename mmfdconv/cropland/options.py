@@ -63,8 +63,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=default.overlap,
         metavar='PIXELS',
-        help='that neighbours share, blended so that no seam shows '
-        '(default: %(default)s)',
+        help='that neighbours share and are blended in (default: %(default)s)',
     )
     group.add_argument(
         '--margin',

@@ -293,11 +293,7 @@ class FDConv(FourierWeightConv2d):
         return image_to_weight(images, self.kernel_size)
 
     def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
-        """Both branches of KSM; the local one always sees the mean.
-
-        Returns:
-            The global gates, and the local branch's neighbours.
-        """
+        """Global gates, and neighbours of the local branch, of the mean."""
         descriptor = self.descriptor(x)  # (B, C)
         gates = self.KSM_Global(descriptor)
         if self.KSM_Local is None:
