@@ -4,6 +4,7 @@ Paper: arXiv:2503.18783, Sec. 3.2. Storage, units and names are those of the
 published code, so that its checkpoints load as they are.
 """
 
+import math
 from typing import Any, Dict
 
 import torch
@@ -73,6 +74,11 @@ class FourierWeightConv2d(DynamicConv2d):
             self._own_key,
             nn.Parameter(torch.empty(shape, device=device, dtype=dtype)),
         )
+        if convert_param and self._unit != self._published_unit:
+            # In checkpoints, where older ones do not have it; whole, so that
+            # half precision does not round it.
+            version = torch.tensor(2, device=device)
+            self.register_buffer('unit_version', version)
         self._place_order()
 
     def _place_order(self) -> None:
@@ -100,9 +106,21 @@ class FourierWeightConv2d(DynamicConv2d):
     def _unit(self) -> float:
         """Of the stored spectrum; optimisers see the parameter in it.
 
-        As published, half the smaller width; where frequencies are left out
-        the published code multiplies nothing back, and the unit is such that
-        the gates of the groups, 1 / (R K) each at the start, cancel.
+        Steps of one size in N frequencies move the N values of a kernel by
+        unit / sqrt(N) each; an N of O*C*kh*kw / G shrinks with the groups,
+        and so does the unit. Of one group it is the published one.
+        """
+        if not self._all_kept:
+            return self._published_unit
+        return self._published_unit / math.sqrt(self.groups)
+
+    @property
+    def _published_unit(self) -> float:
+        """Half the smaller width, whatever the groups.
+
+        Where frequencies are left out the published code multiplies nothing
+        back, and the unit is such that the gates of the groups, 1 / (R K)
+        each at the start, cancel.
         """
         if not self._all_kept:
             return 1 / (self.kernel_num * self.param_ratio)
@@ -192,6 +210,7 @@ class FourierWeightConv2d(DynamicConv2d):
         self, state_dict, prefix, local_metadata, strict, *messages
     ) -> None:
         if not self.static and not self._is_stock(state_dict, prefix):
+            self._accept_other_unit(state_dict, prefix)
             self._accept_other_key(state_dict, prefix, messages[-1])
             self._accept_no_router(state_dict, prefix)
         super()._load_from_state_dict(
@@ -202,6 +221,19 @@ class FourierWeightConv2d(DynamicConv2d):
             self.order.device != getattr(self, self._own_key).device
         ):
             self._place_order()
+
+    def _accept_other_unit(
+        self, state_dict: Dict[str, Any], prefix: str
+    ) -> None:
+        """Read a grouped layer's checkpoint in the unit of dense layers."""
+        key, version = f'{prefix}dft_weight', f'{prefix}unit_version'
+        ratio = self._published_unit / self._unit
+        if ratio == 1 or key not in state_dict:
+            return
+        if state_dict.pop(version, None) is None:
+            state_dict[key] = state_dict[key] * ratio
+        if self.convert_param:
+            state_dict[version] = self.unit_version
 
     def _accept_other_key(
         self, state_dict: Dict[str, Any], prefix: str, error_msgs: list

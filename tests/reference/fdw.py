@@ -88,8 +88,13 @@ def stored_spectra(state, options):
 
 
 def unit(options):
-    """The spectrum is stored divided by half the smaller width."""
-    return max(min(options['in_channels'], options['out_channels']) // 2, 1)
+    """The spectrum is stored divided by half the smaller width.
+
+    That is as published; of grouped layers, which are not, by so much less
+    as their kernels have fewer values.
+    """
+    half = max(min(options['in_channels'], options['out_channels']) // 2, 1)
+    return half / options['groups'] ** 0.5
 
 
 def disjoint_weight(dft_weight, gates, options):
