@@ -46,6 +46,9 @@ class Change(NamedTuple):
         after_classes: Names of the later one's, N of them.
         cropland: Which of either is cropland, as an index.
         hectares: Shape (K, N), from the row's class to the column's.
+        drawn: Hectares that never were cropland, kept, lost, gained in the
+            map, shape (4,). It has one value for each pixel, so they differ
+            from :meth:`kinds` where the later map has smaller ones.
         polygons: Count of the polygons.
         notes: Sentences on what to know of the two maps.
     """
@@ -55,6 +58,7 @@ class Change(NamedTuple):
     after_classes: List[str]
     cropland: Tuple[int, int]
     hectares: np.ndarray
+    drawn: np.ndarray
     polygons: Optional[PolygonCount] = None
     notes: Tuple[str, ...] = ()
 
@@ -135,6 +139,7 @@ def compare(
                 np.zeros(
                     (len(overlay.before_classes), len(overlay.after_classes))
                 ),
+                np.zeros(len(KINDS)),
                 notes=tuple(
                     filter(None, (overlay.describe(), areas.describe()))
                 ),
@@ -160,16 +165,18 @@ def _index(names: List[str], name: str) -> int:
 
 
 def _write_map(path, grid, overlay, areas, change, heard) -> None:
-    """Write the map of changes; add up hectares from class to class."""
+    """Write the map of changes; add up its hectares and the table's."""
     n = overlay.parts
     rows = max(1, PIXELS // (grid.width * n * n))
     with RowWriter(path, grid, KINDS, PALETTE) as file:
         for top in range(0, grid.height, rows):
             bottom = min(top + rows, grid.height)
             old, new = overlay.read(top, bottom)
-            pixels = areas.pixels(top, bottom) / n**2
-            _count(old, new, n, pixels, change.hectares)
-            file.write(top, _kinds(old, new, n, *change.cropland))
+            pixels = areas.pixels(top, bottom)
+            _count(old, new, n, pixels / n**2, change.hectares)
+            kinds = _kinds(old, new, n, *change.cropland)
+            change.drawn[:] += count_hectares(kinds, pixels, len(KINDS))
+            file.write(top, kinds)
             heard(bottom - top)
     if not change.hectares.any():
         raise ValueError(
@@ -228,7 +235,7 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
             paths['quicklook'],
             done,
             PALETTE,
-            change.kinds(),
+            dict(zip(KINDS, change.drawn.tolist())),
             title='Change',
         )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
@@ -272,5 +279,10 @@ def format_change(change: Change) -> str:
     partners('to', change.hectares[before], change.after_classes, after)
     rows.append(('gained', gained))
     partners('from', change.hectares[:, after], change.before_classes, before)
+    if not np.allclose(change.drawn[[LOST, GAINED]], (lost, gained)):
+        rows.append(('lost, by whole pixels of the map', change.drawn[LOST]))
+        rows.append(
+            ('gained, by whole pixels of the map', change.drawn[GAINED])
+        )
     wide = max(len(name) for name, _ in rows)
     return '\n'.join(f'{n:<{wide}}  {value:>14,.2f} ha' for n, value in rows)

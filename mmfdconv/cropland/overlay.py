@@ -107,9 +107,9 @@ class Overlay:
         return (
             f'resolutions differ: a pixel of {wide} is {ratio:.1f} times as '
             f'wide as one of {narrow}. Hectares are counted by the small '
-            'pixels. Where large ones are mixed, as along the edges of '
-            'fields, they are lost and gained as well; the difference of '
-            'both is not touched'
+            'pixels. Large ones on the edges of fields are mixed, and what is '
+            'mixed counts as lost or gained; the difference of both is free '
+            'of it'
         )
 
     def close(self) -> None:

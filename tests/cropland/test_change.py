@@ -62,6 +62,9 @@ def test_what_became_of_the_cropland(years, tmp_path):
     assert change.before_classes == change.after_classes == [*CLASSES]
     assert change.cropland == (2, 2)
     assert change.notes == ()
+    assert dict(enumerate(change.drawn)) == pytest.approx(
+        dict(enumerate(change.kinds().values()))
+    )
     assert change.kinds() == pytest.approx(
         {
             'no cropland': PIXEL * (600 * 60 - 50 * 20 - 200),
@@ -490,6 +493,12 @@ def test_a_pixel_becomes_what_most_of_it_is(tmp_path):
     )
     with rasterio.open(change.files['map']) as file:
         assert file.read(1).tolist() == [[1, 1, 2, 3, 0, 0, 1, 2]]
+    np.testing.assert_allclose(change.drawn / PIXEL, [2, 3, 2, 1], rtol=1e-6)
+    lines = [line.split('  ')[0] for line in format_change(change).split('\n')]
+    assert lines[-2:] == [
+        'lost, by whole pixels of the map',
+        'gained, by whole pixels of the map',
+    ]
     after[after[:, :] == 3] = 255
     change = compare(
         write_map(tmp_path / 'a.tif', before),
