@@ -10,6 +10,7 @@ import torch
 from fiona.errors import FionaError
 from rasterio.errors import RasterioError
 
+from ..engine.options import add_conv_options, parse_rule
 from .mapping import Tiling
 
 __all__ = ['add_model_options', 'add_scene_options', 'stoppable', 'tiling']
@@ -86,6 +87,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--amp', action='store_true', help='predict in half precision'
     )
+    add_conv_options(parser)
 
 
 def tiling(args: argparse.Namespace, device: torch.device) -> Tiling:
@@ -100,7 +102,14 @@ def tiling(args: argparse.Namespace, device: torch.device) -> Tiling:
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
     """Return what ``load_predictor`` takes from the options."""
-    return dict(device=args.device, amp=args.amp, value_range=args.value_range)
+    return dict(
+        device=args.device,
+        amp=args.amp,
+        value_range=args.value_range,
+        conv=args.conv,
+        conv_options=args.conv_options,
+        conv_rule=parse_rule(args.conv_rule),
+    )
 
 
 def scene_options(args: argparse.Namespace) -> Dict[str, Any]:

@@ -199,7 +199,13 @@ def _mean(
 
 
 def load_predictor(
-    config: str, checkpoint: str, device: Optional[str] = None, **options: Any
+    config: str,
+    checkpoint: str,
+    device: Optional[str] = None,
+    conv: Optional[str] = None,
+    conv_options: Optional[Mapping[str, Any]] = None,
+    conv_rule: Union[Mapping[str, Any], str, None] = None,
+    **options: Any,
 ) -> Predictor:
     """Build a config's segmentor and load a checkpoint, all of it.
 
@@ -208,13 +214,17 @@ def load_predictor(
         checkpoint: Its weights. Class names and colours come from it, else
             from the config's test data set.
         device: Defaults to the GPU where there is one.
+        conv: A method that the config's backbone gets, see
+            :func:`with_dynamic_convolutions`.
+        conv_options: What to change of its options.
+        conv_rule: Which layers.
         options: Those of :class:`Predictor`.
 
     Raises:
         ValueError: The config or checkpoint cannot be read or do not fit
             each other.
     """
-    cfg = launch.load_config(config)
+    cfg = launch.load_config(config, None, conv, conv_options, conv_rule)
     if cfg.default_scope != 'mmseg':
         raise ValueError(
             f'config: {config!r} is one of {cfg.default_scope}; a map needs a '

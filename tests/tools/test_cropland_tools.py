@@ -165,6 +165,8 @@ def test_wrong_scenes_are_told(ends_with, model, scenes, tmp_path):
         (few, "no band is called 'nir'", '--bands', *'nir 1 2 1'.split()),
         (scenes[0], '--window: must be', '--window', 100),
         (scenes[0], '--batch: must be at least 1', '--batch', 0),
+        (scenes[0], '--conv odcnv: method must be', '--conv', 'odcnv'),
+        (scenes[0], 'does not fit the model', '--conv', 'dyconv'),
     ]:
         options += ['--device', 'cpu']
         said = ends_with('map_scene.py', scene, *model, *options)
