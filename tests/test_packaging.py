@@ -179,6 +179,30 @@ def test_installed_configs_resolve(wheel, tmp_path):
 
 
 @pytest.mark.slow
+def test_installed_command_works_in_an_empty_folder(wheel, tmp_path):
+    """Without the repository: its modules and methods are in the wheel."""
+    pytest.importorskip('mmdet')
+    target = tmp_path / 'site'
+    pip('install', '--no-deps', '--target', target, wheel, cwd=tmp_path)
+    (empty := tmp_path / 'empty').mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, target / 'bin' / 'mmfdconv', 'config'),
+            'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+            *('--conv', 'kw4x', '--out', 'my_config.py'),
+        ],
+        cwd=empty,
+        env={'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in empty.iterdir()] == ['my_config.py']
+    text = (empty / 'my_config.py').read_text()
+    assert "conv_cfg=dict(type='KWConv', cell_num_ratio=4)" in text
+
+
+@pytest.mark.slow
 @pytest.mark.core
 def test_working_tree_configs_resolve(tmp_path):
     pytest.importorskip('mmengine')
