@@ -1,9 +1,9 @@
 """Train the methods of FADConv's paper alike, each from several seeds.
 
-Every run is ``tools/train.py`` in a process of its own, on a config written
+Every run is ``mmfdconv train`` in a process of its own, on a config written
 beside its folder: the experiment of ``configs/mmseg/cropland/gid`` with
-the recipe put in. A run that is finished is not run again, one that was
-stopped goes on from its last epoch.
+the method's word and the recipe put in. A run that is finished is not run
+again, one that was stopped goes on from its last epoch.
 """
 
 import os
@@ -29,24 +29,20 @@ __all__ = [
     'train',
 ]
 
-#: By name: what stands for the method in the names of the configs, and what
-#: readers know it by.
+#: The words of the methods, and what readers know them by.
 METHODS = {
-    'stock': ('', 'stock conv'),
-    'dyconv': ('-dyconv', 'DY-Conv'),
-    'odconv': ('-odconv', 'ODConv'),
-    'kw1x': ('-kw1x', 'KW 1x'),
-    'fadconv': ('-fadconv-p16', 'FADConv, P = 16'),
-    'fodconv': ('-fodconv', 'FODConv'),
-    'fkw1x': ('-fkw1x', 'FKW 1x'),
+    'stock': 'stock conv',
+    'dyconv': 'DY-Conv',
+    'odconv': 'ODConv',
+    'kw1x': 'KW 1x',
+    'fadconv': 'FADConv, P = 16',
+    'fodconv': 'FODConv',
+    'fkw1x': 'FKW 1x',
 }
 
 _CONFIG = (
-    'configs/mmseg/cropland/gid/unet_r18-quarter{}_1xb24-50e_gid-512x512.py'
+    'mmfdconv::mmseg/cropland/gid/unet_r18-quarter_1xb24-50e_gid-512x512.py'
 )
-# Share of the training in which a temperature falls, as in the configs: 5 of
-# 50 epochs.
-_TEMPERATURE = 0.1
 SCHEDULES = ('constant', 'linear')
 DTYPES = ('float32', 'bfloat16', 'float16')
 
@@ -155,7 +151,7 @@ class Recipe(NamedTuple):
 
     def config(self, method: str, seed: int) -> Config:
         """Return the method's experiment with this recipe in it."""
-        cfg = launch.load_config(str(_repository() / config_file(method)))
+        cfg = launch.load_config(_CONFIG, conv=method)
         root = str(Path(self.data_root).resolve())
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
@@ -189,11 +185,6 @@ class Recipe(NamedTuple):
                     convert_to_iter_based=True,
                 )
             ]
-        total = self.epochs * self.steps()
-        for hook in cfg.get('custom_hooks', []):
-            if hook['type'] == 'TemperatureHook':
-                length = max(1, round(_TEMPERATURE * total))
-                hook.update(by='iter', length=length)
         cfg.train_cfg.max_epochs = self.epochs
         cfg.train_cfg.val_interval = self.val_interval
         # Every step is in the log, on its own: their median is a step's time.
@@ -251,15 +242,6 @@ def _shrink(cfg: Config, side: Sequence[int]) -> None:
     cfg.train_dataloader.dataset.pipeline.insert(2, resize)
     for split in ('val', 'test'):
         cfg[f'{split}_dataloader'].dataset.pipeline.insert(1, resize)
-
-
-def config_file(method: str) -> str:
-    """Path of a method's config in the repository."""
-    return _CONFIG.format(METHODS[method][0])
-
-
-def _repository() -> Path:
-    return Path(__file__).resolve().parents[2]
 
 
 def plan_runs(
@@ -329,7 +311,7 @@ def train(
         return
     command = [
         sys.executable,
-        str(_repository() / 'tools' / 'train.py'),
+        *('-m', 'mmfdconv_cli', 'train'),
         str(run.config),
         '--work-dir',
         str(run.folder),
@@ -338,7 +320,8 @@ def train(
     # MMEngine would do nothing, so it begins anew.
     if not run.checkpoint(recipe.epochs).is_file():
         command.append('--resume')
-    paths = [str(_repository()), os.environ.get('PYTHONPATH')]
+    # The process finds the package where this one found it.
+    paths = [str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH')]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
     log = run.folder / 'train.log'
     with log.open('a', encoding='utf-8') as out:

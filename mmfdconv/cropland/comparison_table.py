@@ -163,7 +163,7 @@ def to_markdown(table: Sequence[MethodRow]) -> str:
         ratio = row.step_ratio
         lines.append(
             [
-                METHODS[row.method][1],
+                METHODS[row.method],
                 str(len(row.seeds)),
                 *(mean_and_spread(v) for v in row.scores.values()),
                 f'{row.costs.parameters / 1e6:.3f} M',
@@ -229,7 +229,7 @@ def write(
     _write_csv(table, env, folder / 'methods.csv')
     groups = [
         runs.Group(
-            METHODS[row.method][1],
+            METHODS[row.method],
             [run.log() for run in finished if run.method == row.method],
         )
         for row in table

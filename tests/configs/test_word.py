@@ -83,13 +83,10 @@ def plain(node):
 
 
 def comparable(cfg):
-    """A config as plain values, without the length of its schedule."""
+    """A config as plain values, without what only its file needs."""
     values = plain(cfg.to_dict())
     for name in HELPERS:
         values.pop(name, None)
-    for hook in values.get('custom_hooks', []):
-        if hook['type'] == 'TemperatureHook':
-            del hook['by'], hook['length']
     wrapper = values['optim_wrapper']
     # The same on an accelerator; some files say it so that a CPU does, too.
     if wrapper.get('type') == 'AutoAmpOptimWrapper':

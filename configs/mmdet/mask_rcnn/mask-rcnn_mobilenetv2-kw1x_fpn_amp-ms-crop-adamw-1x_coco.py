@@ -13,9 +13,4 @@ model = dict(
     )
 )
 
-# From the assigned cells, which hold the stock kernels, to learned mixtures
-# over the first epoch of COCO at batch 16; a choice of this project, the
-# authors start from dynamic backbones trained on ImageNet.
-custom_hooks = [
-    dict(type='TemperatureHook', start=1.0, end=0.0, by='iter', length=7330)
-]
+custom_hooks = [_base_.dynamic_temperature]

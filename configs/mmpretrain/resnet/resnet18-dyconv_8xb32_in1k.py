@@ -13,8 +13,4 @@ model = dict(
     )
 )
 
-# As its authors train it: from nearly equal shares of the kernels to learned
-# ones over the first 10 epochs.
-custom_hooks = [
-    dict(type='TemperatureHook', start=30.0, end=1.0, by='epoch', length=10)
-]
+custom_hooks = [_base_.pretraining_temperature]

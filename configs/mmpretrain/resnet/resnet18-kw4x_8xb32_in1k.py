@@ -13,11 +13,4 @@ model = dict(
     )
 )
 
-# As KernelWarehouse's authors train it: from the assigned cells to learned
-# mixtures over the first 20 epochs, in steps of one iteration. 1,281,167
-# images in batches of 256 are 5005 iterations.
-custom_hooks = [
-    dict(
-        type='TemperatureHook', start=1.0, end=0.0, by='iter', length=20 * 5005
-    )
-]
+custom_hooks = [_base_.pretraining_temperature]

@@ -13,15 +13,4 @@ model = dict(
     )
 )
 
-# As ODConv's authors train it: from nearly equal shares of the kernels to
-# learned ones over the first 10 epochs, in steps of one iteration. 1,281,167
-# images in batches of 256 are 5005 iterations.
-custom_hooks = [
-    dict(
-        type='TemperatureHook',
-        start=30.0,
-        end=1.0,
-        by='iter',
-        length=10 * 5005,
-    )
-]
+custom_hooks = [_base_.pretraining_temperature]

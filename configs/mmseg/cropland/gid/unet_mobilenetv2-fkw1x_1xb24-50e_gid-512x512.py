@@ -14,8 +14,4 @@ model = dict(
     )
 )
 
-# From the assigned cells to learned mixtures over a tenth of the schedule;
-# a choice of this project.
-custom_hooks = [
-    dict(type='TemperatureHook', start=1.0, end=0.0, by='epoch', length=5)
-]
+custom_hooks = [_base_.dynamic_temperature]
