@@ -1,18 +1,23 @@
 """One word makes a config dynamic: what is added, kept, taken and refused."""
 
 import copy
+import importlib
 
 import pytest
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 
 from mmfdconv.convert import (
     METHODS,
     LayerRule,
+    build_dynamic,
     config_path,
     nearest,
     with_dynamic_convolutions,
 )
 from mmfdconv.registry import LAYERS, MODELS
+
+from .backbones import HRNET
 
 pytestmark = pytest.mark.core
 
@@ -122,6 +127,34 @@ def test_kernel_warehouse_takes_names():
     assert any(name.startswith('decoder') for name in names)
     own = {r'a\.(\d)': r'stage\1_layer0_conv0'}
     assert conv_cfg('fkw1x', warehouse_names=own).warehouse_names == own
+
+
+FAMILIES = {
+    'HRNet': ('mmseg', dict(extra=HRNET)),
+    'SwinTransformer': ('mmseg', dict(embed_dims=24, depths=(1, 1, 1, 1))),
+    'VisionTransformer': ('mmpretrain', dict(arch='deit-tiny')),
+    'MixVisionTransformer': ('mmseg', dict(num_layers=[1, 1, 1, 1])),
+    'MobileNetV3': ('mmpretrain', dict(arch='small')),
+    'UNet': ('mmseg', dict(base_channels=8)),
+}
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_kernel_warehouse_reaches_what_others_reach(name):
+    scope, settings = FAMILIES[name]
+    pytest.importorskip(scope)
+    importlib.import_module(f'{scope}.models')
+    init_default_scope(scope)
+    reached = []
+    for method in ('odconv', 'kw1x'):
+        cfg = with_dynamic_convolutions(
+            stock(dict(type=name, **settings)), method
+        )
+        wrapper = cfg.model.backbone.to_dict()
+        del wrapper['type']
+        _, report = build_dynamic(**wrapper)
+        reached.append([row.name for row in report.converted])
+    assert reached[0] == reached[1]
 
 
 def test_a_configs_own_rule_goes_before_the_preset():
