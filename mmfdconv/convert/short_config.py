@@ -79,6 +79,13 @@ def short_config(
     gates = {k: v for k, v in more.items() if k not in keys}
     if gates:
         _put(delta, ('optim_wrapper', 'paramwise_cfg', 'custom_keys'), gates)
+    if 'constructor' in (cfg.get('optim_wrapper') or {}):
+        constructor = cfg.optim_wrapper.constructor
+        if constructor != stock.optim_wrapper.constructor:
+            _put(delta, ('optim_wrapper', 'constructor'), constructor)
+            inner = cfg.optim_wrapper.paramwise_cfg.constructor
+            place = ('optim_wrapper', 'paramwise_cfg', 'constructor')
+            _put(delta, place, inner)
     lines = [f'_base_ = {_bases(config, path, folder)!r}']
     lines += [f'{name} = {_code(value)}' for name, value in delta.items()]
     return FormatCode('\n'.join(lines) + '\n', style_config=_STYLE)[0]

@@ -17,6 +17,7 @@ STOCK = {
     'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py': METHODS[1:],
     'mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py': (
         'fdconv',
+        'kw1x',
     ),
     'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py': ('fdconv',),
     'mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py': ('fkw1x',),
