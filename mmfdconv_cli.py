@@ -13,6 +13,7 @@ from typing import Optional, Sequence
 COMMANDS = {
     'train': 'train the experiment of a config',
     'test': 'test a checkpoint of it',
+    'compare': 'train it with each method, from several seeds',
     'layers': 'print which layers become dynamic, and why not',
     'config': 'write a short config for the stock tools',
     'flops': 'count parameters and FLOPs, part by part',

@@ -19,7 +19,7 @@ MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 # What parts need beside a toolbox; nothing here brings torch.
 EXTRAS = {
     'cropland': ['fiona>=1.9', 'rasterio>=1.3', 'shapely>=2', 'tqdm'],
-    'figures': ['matplotlib>=3.5', 'scikit-learn', 'tqdm'],
+    'figures': ['matplotlib>=3.5', 'scikit-learn', 'scipy', 'tqdm'],
 }
 
 

@@ -65,7 +65,7 @@ def test_help_imports_no_torch():
     ('argv', 'said'),
     [
         (['trian'], "no command 'trian'; did you mean train?"),
-        (['zzz'], 'there are train, test, layers'),
+        (['zzz'], 'there are train, test, compare'),
         ([], 'required: COMMAND'),
     ],
     ids=str,

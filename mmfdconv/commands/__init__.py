@@ -16,7 +16,11 @@ __all__ = ['main', 'plain_errors']
 
 #: The part of the optional packages that a command needs, see setup.py.
 _EXTRAS = dict(
-    change='cropland', figures='figures', map='cropland', runs='figures'
+    change='cropland',
+    compare='figures',
+    figures='figures',
+    map='cropland',
+    runs='figures',
 )
 
 

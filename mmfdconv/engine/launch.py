@@ -258,13 +258,18 @@ def build_runner(cfg: Config) -> Runner:
     mmpretrain's configs leave options of their dataloaders to its command
     line, which fills them in; so does this.
     """
+    complete_dataloaders(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def complete_dataloaders(cfg: Config) -> None:
+    """Fill in what mmpretrain's own command line does, in place."""
     if cfg.default_scope == 'mmpretrain':
         for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             if cfg.get(name) is not None:
                 cfg[name] = _complete_dataloader(cfg[name])
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
 
 
 def _complete_dataloader(dataloader: ConfigDict) -> ConfigDict:

@@ -16,15 +16,19 @@ __all__ = [
     'add_launcher_options',
     'load_config',
     'method_suffix',
+    'parse_rule',
 ]
 
 
-def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
+def add_config_options(
+    parser: argparse.ArgumentParser, example: str, several: bool = False
+) -> None:
     """Add the config, what replaces its values, and the word.
 
     Args:
         parser: The command line's.
         example: A value to replace, ``KEY=VALUE``, for the help.
+        several: Ask for several methods, beside each other.
     """
     parser.add_argument(
         'config',
@@ -40,24 +44,28 @@ def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
         help=f'replace values of the config, as in {example} or '
         'key="[(a,b),(c,d)]" (no blanks inside)',
     )
-    add_conv_options(parser)
+    add_conv_options(parser, several)
 
 
-def add_conv_options(parser: argparse.ArgumentParser) -> None:
-    """Add which method the config's backbone gets."""
+def add_conv_options(
+    parser: argparse.ArgumentParser, several: bool = False
+) -> None:
+    """Add which method, or methods, the config's backbone gets."""
     group = parser.add_argument_group('dynamic convolutions')
+    start = 'fdconv.' if several else ''
     group.add_argument(
         '--conv',
         metavar='METHOD',
         help=f'give the backbone the layers of {", ".join(METHODS)}',
+        **dict(nargs='+', required=True) if several else {},
     )
     group.add_argument(
         '--conv-options',
         nargs='+',
         action=DictAction,
-        metavar='KEY=VALUE',
-        help="change the method's options, as in kernel_num=16 or "
-        'fbm_cfg.mask=nearest64',
+        metavar='METHOD.KEY=VALUE' if several else 'KEY=VALUE',
+        help=f"change a method's options, as in {start}kernel_num=16 or "
+        f'{start}fbm_cfg.mask=nearest64',
     )
     group.add_argument(
         '--conv-rule',

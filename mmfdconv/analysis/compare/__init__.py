@@ -1,1 +1,1 @@
-"""Trainings beside each other: their logs, curves and tables."""
+"""Runs beside each other: trained here, with each method, or elsewhere."""

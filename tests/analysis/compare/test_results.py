@@ -1,0 +1,99 @@
+"""Scores, differences and tables of a comparison."""
+
+import csv
+import math
+
+import pytest
+
+pytest.importorskip('mmpretrain')
+pytest.importorskip('matplotlib')
+
+from scipy import stats
+
+from mmfdconv.analysis.compare import results
+from mmfdconv.analysis.compare.results import Costs, paired_difference
+from mmfdconv.analysis.compare.training import plan_runs
+
+from .test_training import configs, leave_checkpoints, leave_log
+
+pytestmark = pytest.mark.core
+
+STOCK = {0: 70.0, 1: 60.0, 2: 65.0}
+OWN = {0: 71.0, 1: 62.0, 2: 66.5}
+
+
+def test_interval_of_the_paired_t_test():
+    """Differences 1, 2, 1.5: t(0.975, 2) = 4.3027 times 0.5 / sqrt(3)."""
+    found = paired_difference(OWN, STOCK)
+    assert found.mean == pytest.approx(1.5)
+    assert found.high - found.mean == pytest.approx(
+        4.3027 * 0.5 / math.sqrt(3), rel=1e-4
+    )
+    assert str(found) == '+1.50 [+0.26, +2.74]'
+    # It holds 0 exactly where the test at 5 % does not tell them apart.
+    p = stats.ttest_rel(list(OWN.values()), list(STOCK.values())).pvalue
+    assert (p < 0.05) == (found.low > 0)
+
+
+def test_only_seeds_in_common_are_paired():
+    assert paired_difference({0: 1.0, 7: 9.0}, STOCK) is None
+    assert paired_difference({**OWN, 7: 0.0}, STOCK) == paired_difference(
+        OWN, STOCK
+    )
+
+
+def finished_runs(folder):
+    runs = plan_runs(configs(), 3, str(folder))
+    for run in runs:
+        scores = STOCK if run.method == 'stock' else OWN
+        leave_log(run, val=(1, 2))
+        path = run.folder / '1' / 'vis_data' / 'scalars.json'
+        path.write_text(
+            path.read_text().replace('50.0', str(scores[run.seed]))
+        )
+        leave_checkpoints(run, 2)
+    return runs
+
+
+def test_tables_and_files(tmp_path):
+    runs = finished_runs(tmp_path / 'runs')
+    costs = {
+        'stock': Costs(11_000_000, 2_000_000_000, (64, 64), ()),
+        'fdconv': Costs(11_500_000, 2_100_000_000, (64, 64), ('aten::x',)),
+    }
+    movements = dict(stock=[{}] * 3, fdconv=[{'a': 0.1, 'b': 0.3}] * 3)
+    ratios = dict(stock=1.0, fdconv=1.5)
+    out = tmp_path / 'out'
+    text = results.write(out, runs, costs, ratios, movements, ['A note.'])
+    assert text == (out / 'comparison.md').read_text()
+    cells = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text.splitlines()
+        if line.startswith('|')
+    ]
+    metric = 'accuracy/top1'
+    assert [metric, 'stock', '3', '65.00 ± 5.00', '-'] in cells
+    assert [
+        *(metric, 'fdconv', '3', '66.50 ± 4.50'),
+        '+1.50 [+0.26, +2.74]',
+    ] in cells
+    assert ['stock', '11.000 M', '2.000 G', '1.00', '-', '-'] in cells
+    assert [
+        *('fdconv', '11.500 M', '2.100 G', '1.50', '0.2000', '0.3000')
+    ] in cells
+    assert text.endswith('A note.\n')
+    with (out / 'comparison.csv').open(newline='') as file:
+        rows = {row['method']: row for row in csv.DictReader(file)}
+    assert float(rows['fdconv']['difference']) == pytest.approx(1.5)
+    assert rows['stock']['difference'] == rows['stock']['gates_move'] == ''
+    assert rows['fdconv']['scores'] == '71.0 62.0 66.5'
+    with (out / 'gates.csv').open(newline='') as file:
+        layers = {row['layer']: row for row in csv.DictReader(file)}
+    assert float(layers['b']['mean']) == pytest.approx(0.3)
+    assert (out / 'comparison.png').is_file()
+
+
+def test_a_metric_that_a_run_lacks(tmp_path):
+    runs = finished_runs(tmp_path)
+    with pytest.raises(ValueError, match='mIoU'):
+        results.write(tmp_path, runs, {}, {}, {}, [], ['mIoU'])
