@@ -9,6 +9,7 @@ options out of one folder.
 import errno
 import json
 import os
+import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -267,7 +268,7 @@ def _claim(out: Path, options: Dict[str, Any]) -> None:
                 raise ValueError(_difference(out, name, before, options))
         # What a killed run has left; no other run is at work here.
         for stale in out.rglob('.*.partial'):
-            stale.unlink()
+            shutil.rmtree(stale)
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(

@@ -130,7 +130,9 @@ def test_what_a_killed_run_leaves_is_cleared(raw, tiles, tmp_path):
     out = tmp_path / 'out'
     convert_gid(raw, out, **OPTIONS)
     lost = labels(out)[3]
-    lost.rename(lost.with_name(f'.{lost.name}.123.partial'))
+    unfinished = lost.with_name(f'.{lost.name}.abc.partial')
+    unfinished.mkdir()
+    lost.rename(unfinished / lost.name)
     labels(out)[7].unlink()
     (
         out / 'img_dir/val' / next(iter((out / 'img_dir/val').iterdir()))
