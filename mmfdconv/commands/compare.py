@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..analysis import speed
 from ..analysis.compare import results, training
-from ..analysis.config_models import parse_shape
+from ..analysis.cost.run import parse_shape
 from ..convert import METHODS, nearest
 from ..engine import launch
 from ..engine.options import add_config_options, parse_rule

@@ -25,10 +25,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from scipy.stats import t as student
 
-from ...engine.weights import load_weights
-from ..config_data import build_data
-from ..config_models import build_model
+from ...engine.models import build_model, load_weights
 from ..cost.report import cost_of_config
+from ..figures.data import build_data
 from ..figures.gates import study_gates
 from ..outputs import pretty_table
 from . import curves, runs
