@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
+from mmfdconv.convert import config_path, with_dynamic_convolutions
 from mmfdconv.datasets import make_shapes
 
 from .data import make_classified, make_segmented
@@ -24,11 +26,49 @@ from .small import (
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 TOOLBOXES = ('mmdet', 'mmpretrain', 'mmseg')
-EXPERIMENTS = sorted(
+FILES = sorted(
     path.relative_to(CONFIGS).as_posix()
     for toolbox in TOOLBOXES
     for path in (CONFIGS / toolbox).glob('*/*.py')
 )
+IMAGENET = 'mmpretrain::resnet/{}_8xb32_in1k.py --conv {}'
+DEEPLAB = (
+    'mmseg::deeplabv3plus/deeplabv3plus_r18-d8_4xb2-80k_'
+    'cityscapes-512x1024.py --conv {}'
+)
+UNET = 'mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py --conv {}'
+MOBILE = (
+    'mmfdconv::mmdet/mask_rcnn/'
+    'mask-rcnn_mobilenetv2_fpn_amp-ms-crop-adamw-1x_coco.py --conv {}'
+)
+SWIN = 'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py --conv fdconv'
+CONVNEXT = (
+    'mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_'
+    'ade20k-512x512.py --conv fdconv'
+)
+#: Experiments that are a word on a command line: those of configs/README.md,
+#: every backbone with FDConv, and every method on ones that no file has.
+WORDS = (
+    IMAGENET.format('resnet18', 'fdconv'),
+    IMAGENET.format('resnet18', 'dcd'),
+    IMAGENET.format('resnet50', 'dyconv'),
+    IMAGENET.format('resnet50', 'odconv'),
+    DEEPLAB.format('condconv'),
+    DEEPLAB.format('fadconv'),
+    DEEPLAB.format('kw1x'),
+    UNET.format('fdconv'),
+    UNET.format('fodconv'),
+    UNET.format('fkw1x'),
+    MOBILE.format('odconv'),
+    MOBILE.format('kw4x'),
+    SWIN,
+    CONVNEXT,
+    'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
+    '8xb2-160k_ade20k-512x512.py --conv fdconv',
+    'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py '
+    '--conv fdconv',
+)
+EXPERIMENTS = (*FILES, *WORDS)
 _SHRINK = dict(
     mmdet=small_mmdet, mmpretrain=small_mmpretrain, mmseg=small_mmseg
 )
@@ -43,7 +83,8 @@ _SWIN_KEYS = (  # mmdet's names and those of Swin's authors
 
 def scope_of(name):
     """The toolbox of an experiment; skip the test where it is missing."""
-    scope = name.split('/')[0]
+    name = name.partition('mmfdconv::')[2] or name
+    scope = re.split('/|::', name)[0]
     pytest.importorskip(scope)
     init_default_scope(scope)
     return scope
@@ -65,7 +106,11 @@ def read(name):
 
 @functools.lru_cache(maxsize=None)
 def _read(name):
-    return Config.fromfile(CONFIGS / name)
+    if name in FILES:
+        return Config.fromfile(CONFIGS / name)
+    config, method = name.split(' --conv ')
+    cfg = Config.fromfile(config_path(config))
+    return with_dynamic_convolutions(cfg, method)
 
 
 class Workplace:
@@ -84,6 +129,8 @@ class Workplace:
         cfg = read(name)
         _SHRINK[scope_of(name)](cfg, name, self._data(cfg))
         self._start_from_file(cfg, name)
+        if cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':  # needs a GPU
+            cfg.optim_wrapper.type = 'AutoAmpOptimWrapper'
         return cfg
 
     def _data(self, cfg):
@@ -108,7 +155,7 @@ class Workplace:
         holder = backbone if 'init_cfg' in backbone else stock
         if 'init_cfg' not in holder:
             # only these are said to be trained from scratch
-            scratch = 'shapes', 'mmpretrain/', 'unet/', 'mobilenetv2'
+            scratch = 'shapes', 'mmpretrain::', 'unet/', 'mobilenetv2'
             assert any(word in name for word in scratch), name
             if 'mobilenetv2' not in name:
                 return

@@ -1,6 +1,7 @@
 """Cropland experiments: the papers' counts, recipes, and a step of each."""
 
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from mmfdconv.analysis.cost.fadconv_tables import (
     rivals_table,
     stock_row,
 )
-from mmfdconv.convert import build_dynamic
+from mmfdconv.convert import build_dynamic, with_dynamic_convolutions
 from mmfdconv.layers import DynamicConv2d
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs/mmseg/cropland'
@@ -40,38 +41,45 @@ LAYERS = {
     'unet_mobilenetv2': 51,
     'deeplabv3plus_r18': 25,
 }
-METHODS = (
-    'dyconv',
-    'odconv',
-    'kw1x',
-    'fadconv-p16',
-    'fadconv-p32',
-    'fodconv',
-    'fkw1x',
-)
-QUARTER = 'unet_r18-quarter-fadconv-p16'
-# Millions of parameters and of multiply-adds that FADConv adds, the paper's
-# (arXiv:2504.03510, Tables 1 to 5).
-PAPER = {
-    'unet_r18-fadconv-p16': (26.1, 58.87),
-    'unet_r34-fadconv-p16': (56.54, 129.81),
-    f'{QUARTER}-e2': (0.62, 8.02),
-    QUARTER: (1.78, 9.18),
-    f'{QUARTER}-e6': (2.95, 10.35),
-    f'{QUARTER}-e8': (4.12, 11.52),
-    'deeplabv3plus_r18-fadconv-p16': (45.8, 119.71),
-    'deeplabv3plus_r18-fadconv-p32': (45.8, 530.92),
-    'unet_mobilenetv2-fadconv-p16': (7.28, 138.7),
-}
+# FADConv by encoder and options: millions of parameters and of multiply-adds
+# that it adds, the paper's (arXiv:2504.03510, Tables 1 to 5).
+PAPER = [
+    ('unet_r18', '', 26.1, 58.87),
+    ('unet_r34', '', 56.54, 129.81),
+    ('unet_r18-quarter', 'num_experts=2', 0.62, 8.02),
+    ('unet_r18-quarter', '', 1.78, 9.18),
+    ('unet_r18-quarter', 'num_experts=6', 2.95, 10.35),
+    ('unet_r18-quarter', 'num_experts=8', 4.12, 11.52),
+    ('unet_r18-quarter', 'pool_size=8', 1.78, 3.22),
+    ('deeplabv3plus_r18', '', 45.8, 119.71),
+    ('deeplabv3plus_r18', 'pool_size=32', 45.8, 530.92),
+    ('unet_mobilenetv2', '', 7.28, 138.7),
+]
+README = (FOLDER / 'README.md').read_text(encoding='utf-8')
+# The words of the README's tables, as typed.
+WORDS = sorted(set(re.findall(r'`--conv ([^`]*)`', README)))
 SIDE = 64
 
 
-def _read(name):
+def _read(name, word=''):
+    """An experiment, with what a command line adds to it."""
     init_default_scope('mmseg')
     cfg = Config.fromfile(FOLDER / name)
     assert cfg.default_scope == 'mmseg'
     import_modules_from_strings(**cfg.custom_imports)
-    return cfg
+    if not word:
+        return cfg
+    method, *options = word.replace(' --conv-options', '').split()
+    pairs = (option.split('=') for option in options)
+    values = {k: int(v) if v.isdigit() else v for k, v in pairs}
+    return with_dynamic_convolutions(cfg, method, values)
+
+
+def _converted(name, word):
+    """The backbone with the word's layers, on the meta device, and report."""
+    cfg = _read(name, word).model.backbone
+    with torch.device('meta'):
+        return build_dynamic(cfg.backbone, cfg.conv_cfg, cfg.get('rule'))
 
 
 def _encoder(name):
@@ -84,17 +92,17 @@ def _encoder(name):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('model', PAPER)
-def test_added_parameters_and_multiply_adds_are_the_papers(model):
-    cfg = _read(GID.format(model)).model.backbone
-    with torch.device('meta'):
-        backbone, report = build_dynamic(cfg.backbone, cfg.conv_cfg, cfg.rule)
+@pytest.mark.parametrize(('encoder', 'option', 'params', 'madds'), PAPER)
+def test_added_parameters_and_multiply_adds_are_the_papers(
+    encoder, option, params, madds
+):
+    word = f'fadconv --conv-options {option}' if option else 'fadconv'
+    backbone, report = _converted(GID.format(encoder), word)
     counted = sum(
         fadconv_multiply_adds(layer)
         for layer in backbone.modules()
         if isinstance(layer, DynamicConv2d)
     )
-    params, madds = PAPER[model]
     # differences of figures to 0.01 M; ResNet-34 is 0.012 M from them
     assert report.added_params / 1e6 == pytest.approx(params, abs=0.013)
     assert counted / 1e6 == pytest.approx(madds, abs=0.01)
@@ -108,23 +116,36 @@ def test_rivals_add_what_the_table_says():
         'DeepLabV3+ ResNet-18': 'deeplabv3plus_r18',
         'MobileNetV2': 'unet_mobilenetv2',
     }
-    methods = {
+    words = {
         'DY-Conv 4x': 'dyconv',
         'ODConv 4x': 'odconv',
         'FODConv 4x': 'fodconv',
-        'KW 4x': 'kw1x',
-        'FKW 4x': 'fkw1x',
+        'KW 4x': 'kw4x',
+        'FKW 4x': 'fkw1x --conv-options cell_num_ratio=4',
     }
     for row in rivals_table():
-        name = GID.format(f'{encoders[row.model]}-{methods[row.method]}')
-        cfg = _read(name).model.backbone
-        if 'cell_num_ratio' in cfg.conv_cfg:
-            cfg.conv_cfg.cell_num_ratio = 4
-        with torch.device('meta'):
-            _, report = build_dynamic(cfg.backbone, cfg.conv_cfg, cfg.rule)
+        assert words[row.method] in WORDS
+        name = GID.format(encoders[row.model])
+        _, report = _converted(name, words[row.method])
         assert row.params == report.added_params / 1e6, row
         # Kernels are mixed out of more than is added, and routers run.
         assert row.madds > row.params
+
+
+@pytest.mark.parametrize('encoder', LAYERS)
+def test_readme_counts_what_a_word_adds(encoder):
+    (table,) = re.findall(r'^\| method \| word \|.*?\n\n', README, re.M | re.S)
+    head, _, *rows = (
+        [cell.strip() for cell in line.split('|')]
+        for line in table.strip().splitlines()
+    )
+    for row in rows:
+        word = row[2].strip('`').partition('--conv ')[2]
+        if word:  # the last row is the paper's
+            _, report = _converted(GID.format(encoder), word)
+            added = f'{report.added_params / 1e6:+.3f}'
+            assert row[head.index(f'`{encoder}`')] == added, word
+            assert len(report.converted) == LAYERS[encoder]
 
 
 # Millions of parameters and of multiply-adds at 512x512 of the stock models,
@@ -150,37 +171,9 @@ def test_stock_models_are_as_large_as_the_papers(name):
 # ----------------------------------------------------------------- recipes
 
 
-def test_every_encoder_has_every_method():
-    found = set(EXPERIMENTS)
-    for encoder in LAYERS:
-        for method in ('', *(f'-{method}' for method in METHODS)):
-            assert GID.format(f'{encoder}{method}') in found
-            assert HI_CNA.format(f'{encoder}{method}') in found
-
-
-@pytest.mark.parametrize(
-    ('suffix', 'option', 'value'),
-    [
-        ('p8', 'pool_size', 8),
-        ('p16', 'pool_size', 16),
-        ('p32', 'pool_size', 32),
-        ('p16-e2', 'num_experts', 2),
-        ('p16', 'num_experts', 4),
-        ('p16-e6', 'num_experts', 6),
-        ('p16-e8', 'num_experts', 8),
-        ('p16-fca', 'fusion', 'fca'),
-        ('p16-add', 'fusion', 'add'),
-        ('p16-add-abs', 'fusion', 'add_abs'),
-        ('p16', 'fusion', 'net'),
-    ],
-)
-def test_ablations_change_one_option(suffix, option, value):
-    name = GID.format(f'unet_r18-quarter-fadconv-{suffix}')
-    ours = _read(name).to_dict()
-    base = _read(GID.format(QUARTER)).to_dict()
-    assert ours['model']['backbone']['conv_cfg'][option] == value
-    base['model']['backbone']['conv_cfg'][option] = value
-    assert ours == base
+def test_every_encoder_has_its_files():
+    files = [form.format(e) for form in (GID, HI_CNA) for e in LAYERS]
+    assert sorted(files) == EXPERIMENTS
 
 
 @pytest.mark.parametrize('name', EXPERIMENTS)
@@ -274,27 +267,34 @@ def _samples(loader, number):
     return dataset, pseudo_collate([dataset[i] for i in range(number)])
 
 
+QUARTER = HI_CNA.format('unet_r18-quarter')
+STEPS = [
+    *((name, '') for name in EXPERIMENTS),
+    *((GID.format(encoder), 'fadconv') for encoder in LAYERS),
+    *((QUARTER, word) for word in WORDS),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('name', EXPERIMENTS)
-def test_experiment(name, data):
+@pytest.mark.parametrize(('name', 'word'), STEPS)
+def test_experiment(name, word, data):
     import mmseg.datasets  # noqa: F401
     from mmseg.registry import METRICS, MODELS
 
     torch.manual_seed(0)
-    cfg = _read(name)
+    cfg = _read(name, word)
     _shrink(cfg, name, data)
     model = MODELS.build(cfg.model)
     model.init_weights()
     layers = [
         m for m in model.backbone.modules() if isinstance(m, DynamicConv2d)
     ]
-    is_dynamic = cfg.model.backbone.type == 'DynamicBackbone'
-    assert len(layers) == (LAYERS[_encoder(name)] if is_dynamic else 0)
+    assert len(layers) == (LAYERS[_encoder(name)] if word else 0)
 
     # one step, in the middle of KernelWarehouse's first epochs: its routers
     # have no part in the first step of all
     for key, temperature in model.named_buffers():
-        if key.endswith('attention.temperature') and 'kw' in name:
+        if key.endswith('attention.temperature') and 'kw' in word:
             assert temperature == 1
             temperature.fill_(0.5)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -1,7 +1,6 @@
 """Every experiment: build, load, train a step, predict."""
 
 import math
-import re
 
 import pytest
 import torch
@@ -13,27 +12,31 @@ from mmengine.optim import build_optim_wrapper
 
 from mmfdconv.layers import DynamicConv2d, FDConv, KWConv
 
-from .experiments import EXPERIMENTS, build, read, registry_of, samples
+from .experiments import (
+    EXPERIMENTS,
+    IMAGENET,
+    SWIN,
+    build,
+    read,
+    registry_of,
+    samples,
+    scope_of,
+)
 from .small import SEG_SIZE, stock_backbone
 
 FASTER = 'mmdet/faster_rcnn/faster-rcnn_r50-fdconv_fpn_1x_coco.py'
 MASK = 'mmdet/mask_rcnn/mask-rcnn_r50-fdconv_fpn_amp-ms-crop-adamw-1x_coco.py'
 UPERNET = 'mmseg/upernet/upernet_r50-fdconv_4xb4-160k_ade20k-512x512.py'
-IMAGENET = 'mmpretrain/resnet/resnet50-fdconv_8xb32_in1k.py'
+CLASSIFIER = IMAGENET.format('resnet18', 'fdconv')
 # One per toolbox runs on the second stack, too.
-CORE = {
-    'mmdet/swin/mask-rcnn_swin-t-p4-w7-fdconv_fpn_1x_coco.py',
-    'mmpretrain/resnet/resnet18-fdconv_8xb32_in1k.py',
-    UPERNET,
-}
+CORE = {SWIN, CLASSIFIER, UPERNET}
 # Relative to the largest value; float32 through 50 layers, and through an
 # FFT and its inverse in each converted one.
 SAME = 1e-4
 
 
 def test_there_are_experiments():
-    assert {FASTER, MASK, UPERNET, IMAGENET} <= set(EXPERIMENTS)
-    assert set(EXPERIMENTS) >= CORE
+    assert set(EXPERIMENTS) >= {FASTER, MASK, *CORE}
 
 
 @pytest.mark.slow
@@ -136,11 +139,14 @@ CHECK_PREDICTION = dict(
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('name', [FASTER, MASK, UPERNET, IMAGENET])
+@pytest.mark.parametrize(
+    'name',
+    [FASTER, MASK, UPERNET, IMAGENET.format('resnet50', 'fdconv')],
+)
 def test_the_delta_is_the_published_one(name):
     """ResNet-50 with every conv of every block dynamic: +3.647 M."""
     cfg = read(name).model.backbone
-    models = registry_of(name.split('/')[0]).MODELS
+    models = registry_of(scope_of(name)).MODELS
     dynamic = models.build(cfg)
     stock = models.build(cfg.backbone)
     assert _millions(dynamic) - _millions(stock) == pytest.approx(
@@ -155,13 +161,9 @@ def _millions(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    'name',
-    [n for n in EXPERIMENTS if re.search('upernet_r50|convnext-tiny', n)],
-)
-def test_multi_scale_segmentation(name, workplace):
+def test_multi_scale_segmentation(workplace):
     """What ``--tta`` sets up: six sizes, each also flipped."""
-    cfg = workplace.load(name)
+    cfg = workplace.load(UPERNET)
     cfg.test_dataloader = dict(
         dataset=dict(cfg.val_dataloader.dataset, pipeline=cfg.tta_pipeline)
     )
@@ -175,8 +177,8 @@ def test_multi_scale_segmentation(name, workplace):
 
 @pytest.mark.core
 def test_a_classifier_trained_here_is_a_backbone_there(tmp_path):
-    """What the README of the ImageNet configs says to do."""
-    classifier = read('mmpretrain/resnet/resnet18-fdconv_8xb32_in1k.py')
+    """What ``configs/README.md`` says to do."""
+    classifier = read(CLASSIFIER)
     trained = registry_of('mmpretrain').MODELS.build(classifier.model)
     with torch.no_grad():
         for p in trained.parameters():

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,18 @@ import torch
 pytest.importorskip('mmengine')
 pytest.importorskip('mmcv')
 
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mmfdconv.layers import DynamicConv2d
 
-from .experiments import CONFIGS, EXPERIMENTS, build, read, registry_of
+from .experiments import (
+    CONFIGS,
+    CONVNEXT,
+    EXPERIMENTS,
+    build,
+    read,
+    registry_of,
+)
 
 MASK = 'mmdet/mask_rcnn/mask-rcnn_r50-fdconv_fpn_amp-ms-crop-adamw-1x_coco.py'
 UPERNET = 'mmseg/upernet/upernet_r50-fdconv_4xb4-160k_ade20k-512x512.py'
@@ -107,8 +112,7 @@ def test_norms_of_gates_do_not_decay(name, workplace):
     [
         'mmdet/convnext/mask-rcnn_convnext-t-p4-w7-fdconv_'
         'fpn_amp-ms-crop-1x_coco.py',
-        'mmseg/upernet/convnext-tiny-fdconv_upernet_'
-        '8xb2-amp-160k_ade20k-512x512.py',
+        CONVNEXT,
     ],
 )
 def test_gates_of_a_convnext_learn_at_their_stages_rate(name, workplace):
@@ -164,55 +168,6 @@ def test_mask_rcnn_augments_as_detr():
     ratios = [w / h for h, w in seen]
     assert any(abs(r - 4 / 3) < 0.01 for r in ratios)
     assert any(abs(r - 4 / 3) > 0.05 for r in ratios)
-
-
-def _plain(node):
-    """Without the marks that MMEngine leaves on what a base gave."""
-    if isinstance(node, dict):
-        return {k: _plain(v) for k, v in node.items() if k != '_scope_'}
-    if isinstance(node, (list, tuple)):
-        return [_plain(item) for item in node]
-    return node
-
-
-@pytest.mark.parametrize('name', [n for n in EXPERIMENTS if 'mmdet' not in n])
-def test_only_the_backbone_and_its_temperature_differ(name):
-    """Data, schedule and optimizer are the stock config's."""
-    cfg = read(name)
-    # the base beside the method's file and, in mmseg, the import
-    text = (CONFIGS / name).read_text()
-    (base,) = (
-        line.strip(" ',")
-        for line in text.splitlines()
-        if line.strip(" '").startswith(('mmseg::', 'mmpretrain::'))
-    )
-    scope, path = base.split('::')
-    (root,) = find_spec(scope).submodule_search_locations
-    stock = Config.fromfile(Path(root) / '.mim/configs' / path)
-    ours, theirs = _plain(cfg.to_dict()), _plain(stock.to_dict())
-    assert ours.pop('gate_norm', None) is None or 'mask2former' in name
-    for key in (
-        *('custom_imports', 'custom_hooks', 'dynamic_conv_cfg'),
-        *('dynamic_temperature', 'pretraining_temperature'),
-    ):
-        ours.pop(key, None)
-        theirs.pop(key, None)
-    for key in ('optim_wrapper', 'model'):
-        one, other = ours.pop(key), theirs.pop(key)
-        if key == 'model':
-            del one['backbone'], other['backbone']
-        else:
-            kinds = one.pop('type', None), other.pop('type', None)
-            assert kinds[0] == kinds[1] or kinds == (
-                'AutoAmpOptimWrapper',
-                'AmpOptimWrapper',
-            )
-            for wrapper in (one, other):
-                keys = wrapper.get('paramwise_cfg', {}).get('custom_keys', {})
-                for gate in ('KSM_Global.bn', 'KSM_Local.norm'):
-                    keys.pop(gate, None)
-        assert one == other
-    assert ours == theirs
 
 
 @pytest.mark.core

@@ -1,7 +1,7 @@
-"""A word gives the config that an experiment's file writes down."""
+"""An experiment's file and its word on the stock config say the same."""
 
 import ast
-import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -9,15 +9,9 @@ from mmengine.config import Config
 
 from mmfdconv.convert import config_path, with_dynamic_convolutions
 
-from .experiments import CONFIGS, TOOLBOXES, read, scope_of
+from .experiments import CONFIGS, FILES, WORDS, read, scope_of
 
-EXPERIMENTS = sorted(
-    path.relative_to(CONFIGS).as_posix()
-    for toolbox in TOOLBOXES
-    for path in (CONFIGS / toolbox).rglob('*.py')
-)
-
-#: What files need to write a config down, and the experiment does not.
+#: Names that a file needs to write a config down, and nothing reads later.
 HELPERS = (
     'dynamic_conv_cfg',
     'dynamic_temperature',
@@ -26,93 +20,63 @@ HELPERS = (
 )
 
 
-def values_of(path):
-    """The literals that a config assigns, by name; None for other code."""
-    values = {}
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign):
-            try:
-                code = compile(ast.Expression(node.value), '', 'eval')
-                value = eval(code, {'dict': dict})
-            except (NameError, TypeError):
-                value = None
-            values[node.targets[0].id] = value
-    return values
+def bases_of(name):
+    text = (CONFIGS / name).read_text()
+    bases = ast.literal_eval(
+        re.search(r'^_base_ = (\[.*?\])', text, re.M | re.S)[1]
+    )
+    return [base for base in bases if not base.endswith('import_mmfdconv.py')]
 
 
-def word_of(path):
-    """Base, method and options that stand for a file; None if none do."""
-    values = values_of(path)
-    bases = [
-        base
-        for base in values.get('_base_') or []
-        if not base.endswith('import_mmfdconv.py')
-    ]
-    methods = [base for base in bases if '/dynamic/' in base]
-    others = [base for base in bases if base not in methods]
-    if len(others) != 1:
-        return None
-    (base,) = others
-    if methods:
-        return where(base, path), Path(methods[0]).stem, {}
-    if '::' in base:
-        return None
-    found = word_of((path.parent / base).resolve())
-    if found is None:
-        return None
-    options = values['model']['backbone']['conv_cfg']
-    return found[0], found[1], {**found[2], **options}
+def is_dynamic(name):
+    # The demo's backbone is its own, and no stock config's.
+    return '/shapes/' not in name and 'Dynamic' in (CONFIGS / name).read_text()
 
 
-def where(base, path):
-    return config_path(base) if '::' in base else path.parent / base
+DYNAMIC = [name for name in FILES if is_dynamic(name)]
 
 
-def has_a_word(name):
-    # The demo's backbone is its own.
-    return '/shapes/' not in name and word_of(CONFIGS / name) is not None
+def stock_of(name):
+    """What an experiment makes dynamic."""
+    if name in WORDS:
+        return Config.fromfile(config_path(name.split(' --conv ')[0]))
+    base = bases_of(name)[0]
+    path = (CONFIGS / name).parent / base
+    return Config.fromfile(config_path(base) if '::' in base else path)
 
 
-def plain(node):
-    """Without the marks that MMEngine leaves on what a base gave."""
-    if isinstance(node, dict):
-        return {k: plain(v) for k, v in node.items() if k != '_scope_'}
-    if isinstance(node, (list, tuple)):
-        return [plain(item) for item in node]
-    return node
+def plain(cfg):
+    """A config as plain values, without marks that MMEngine leaves."""
+
+    def plain_node(node):
+        if isinstance(node, dict):
+            return {
+                k: plain_node(v) for k, v in node.items() if k != '_scope_'
+            }
+        if isinstance(node, (list, tuple)):
+            return [plain_node(item) for item in node]
+        return node
+
+    values = plain_node(cfg.to_dict())
+    return {k: v for k, v in values.items() if k not in HELPERS}
 
 
-def comparable(cfg):
-    """A config as plain values, without what only its file needs."""
-    values = plain(cfg.to_dict())
-    for name in HELPERS:
-        values.pop(name, None)
-    wrapper = values['optim_wrapper']
-    # The same on an accelerator; some files say it so that a CPU does, too.
-    if wrapper.get('type') == 'AutoAmpOptimWrapper':
-        wrapper['type'] = 'AmpOptimWrapper'
-    return values
-
-
-@functools.lru_cache(maxsize=None)
-def load(path):
-    return Config.fromfile(path)
-
-
-WORDS = [name for name in EXPERIMENTS if has_a_word(name)]
-
-
-def test_every_dynamic_experiment_but_the_demo_is_a_word():
-    others = set(EXPERIMENTS) - set(WORDS)
-    for name in others:
-        if '/shapes/' not in name:
-            text = (CONFIGS / name).read_text()
-            assert 'DynamicBackbone' not in text, name
-
-
-@pytest.mark.parametrize('name', WORDS)
+@pytest.mark.core
+@pytest.mark.parametrize('name', DYNAMIC)
 def test_the_word_gives_the_same_config(name):
     scope_of(name)
-    base, method, options = word_of(CONFIGS / name)
-    cfg = with_dynamic_convolutions(load(base), method, options)
-    assert comparable(cfg) == comparable(read(name))
+    _, method = bases_of(name)
+    cfg = with_dynamic_convolutions(stock_of(name), Path(method).stem)
+    assert plain(cfg) == plain(read(name))
+
+
+@pytest.mark.parametrize('name', [*DYNAMIC, *WORDS])
+def test_all_but_the_backbone_is_the_stock_config(name):
+    """Data, schedule and optimizer: what a method brings can be taken out."""
+    cfg = read(name)
+    assert cfg.model.backbone.type == 'DynamicBackbone'
+    found = plain(with_dynamic_convolutions(cfg, 'stock'))
+    stock = plain(stock_of(name))
+    for values in (found, stock):
+        values.pop('custom_imports', None)
+    assert found == stock

@@ -318,8 +318,8 @@ def test_nearest():
         ('mmdex::a.py', ['mmdex::', 'mmdet::']),
         ('mmfdconv::none.py', ['no', "'none.py'"]),
         (
-            'mmfdconv::mmdet/swin/mask-rcnn_swin-t_fdconv_fpn_1x_coco.py',
-            ['did you mean mmdet/swin/mask-rcnn_swin-t-p4-w7-fdconv_fpn'],
+            'mmfdconv::mmdet/faster_rcnn/faster-rcnn_r50_fdconv_fpn.py',
+            ['did you mean', 'mmdet/faster_rcnn/faster-rcnn_r50-fdconv_fpn'],
         ),
     ],
 )
