@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip('mmpretrain')
 pytest.importorskip('matplotlib')
 
+from mmfdconv.commands import main
+
 from .experiments import write_mmpretrain
 
 
@@ -58,8 +60,9 @@ def test_two_methods(tool, tmp_path, config):
         ),
     ],
 )
-def test_wrong_words(tool, tmp_path, config, words, message):
-    done = tool('compare.py', config, *words)
-    assert done.returncode == 1
-    assert f'compare.py: error: {message}' in done.stdout
+def test_wrong_words(monkeypatch, tmp_path, config, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main('compare', [str(config), *words], 'compare.py')
+    assert str(stopped.value.code).startswith(f'compare.py: error: {message}')
     assert not (tmp_path / 'work_dirs').exists()
