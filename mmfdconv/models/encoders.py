@@ -26,8 +26,10 @@ class UNetResNet(ResNet):
     """ResNet with a second convolution up front, whose map is an output too.
 
     Between the stem's pooling and the stages stands a 3x3 convolution
-    (``stem_conv2``) with a norm and ReLU. All other names are the stock ones,
-    so that checkpoints of stock ResNets load.
+    (``pooled_conv``) with a norm and ReLU. All other names are the stock ones,
+    so that checkpoints of stock ResNets load. It once stood before the
+    pooling, as ``stem_conv2``; checkpoints of that time do not fit, rather
+    than compute something else.
 
     The arguments are those of mmseg's ``ResNet``; ``stem_channels`` is the
     width of both first convolutions, whatever ``base_channels``.
@@ -47,7 +49,7 @@ class UNetResNet(ResNet):
                 'the 7x7 stem'
             )
         super()._make_stem_layer(in_channels, stem_channels)
-        self.stem_conv2 = build_conv_layer(
+        self.pooled_conv = build_conv_layer(
             self.conv_cfg,
             stem_channels,
             stem_channels,
@@ -55,13 +57,13 @@ class UNetResNet(ResNet):
             padding=1,
             bias=False,
         )
-        self.stem_norm2 = build_norm_layer(self.norm_cfg, stem_channels)[1]
+        self.pooled_norm = build_norm_layer(self.norm_cfg, stem_channels)[1]
 
     def _freeze_stages(self) -> None:
         super()._freeze_stages()
         if self.frozen_stages >= 0:
-            self.stem_norm2.eval()
-            for module in (self.stem_conv2, self.stem_norm2):
+            self.pooled_norm.eval()
+            for module in (self.pooled_conv, self.pooled_norm):
                 for parameter in module.parameters():
                     parameter.requires_grad = False
 
@@ -70,7 +72,7 @@ class UNetResNet(ResNet):
         x = self.relu(self.norm1(self.conv1(x)))
         outs = [x]
         x = self.maxpool(x)
-        x = self.relu(self.stem_norm2(self.stem_conv2(x)))
+        x = self.relu(self.pooled_norm(self.pooled_conv(x)))
         for index, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
             if index in self.out_indices:

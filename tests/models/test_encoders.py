@@ -38,11 +38,11 @@ def test_unet_resnet_is_the_stock_one_around_the_second_convolution():
     )
     assert unexpected == []
     assert {name.split('.')[0] for name in missing} == {
-        'stem_conv2',
-        'stem_norm2',
+        'pooled_conv',
+        'pooled_norm',
     }
     # made the identity, it leaves the stages what they are
-    torch.nn.init.dirac_(model.stem_conv2.weight)
+    torch.nn.init.dirac_(model.pooled_conv.weight)
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         stem, *maps = model(x)
@@ -54,12 +54,22 @@ def test_unet_resnet_is_the_stock_one_around_the_second_convolution():
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
+def test_a_checkpoint_of_another_place_does_not_fit():
+    model = _build('UNetResNet')
+    before = {
+        name.replace('pooled_conv', 'stem_conv2'): value
+        for name, value in model.state_dict().items()
+    }
+    with pytest.raises(RuntimeError, match='(?s)pooled_conv.*stem_conv2'):
+        model.load_state_dict(before)
+
+
 def test_the_second_convolution_counts():
     model = _build('UNetResNet')
     x = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         before = model(x)
-        model.stem_conv2.weight.mul_(2)
+        model.pooled_conv.weight.mul_(2)
         after = model(x)
     assert before[0].equal(after[0])  # it stands behind the stem's pooling
     for one, other in zip(before[1:], after[1:]):
@@ -72,7 +82,7 @@ def test_quarter_width_keeps_its_stem():
         maps = model(torch.randn(1, 3, 64, 64))
     assert [m.shape[1] for m in maps] == [64, 16, 32, 64, 128]
     assert [m.shape[2] for m in maps] == [32, 16, 8, 4, 2]
-    assert model.stem_conv2.weight.shape == (64, 64, 3, 3)
+    assert model.pooled_conv.weight.shape == (64, 64, 3, 3)
 
 
 @pytest.mark.parametrize('bands', [1, 4, 8])
@@ -92,8 +102,8 @@ def test_frozen_stem_includes_the_second_convolution():
         for name, p in model.named_parameters()
         if not p.requires_grad
     }
-    assert frozen == {'conv1', 'bn1', 'stem_conv2', 'stem_norm2', 'layer1'}
-    assert not model.stem_norm2.training
+    assert frozen == {'conv1', 'bn1', 'pooled_conv', 'pooled_norm', 'layer1'}
+    assert not model.pooled_norm.training
 
 
 def test_no_deep_stem():

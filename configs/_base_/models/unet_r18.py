@@ -39,14 +39,14 @@ model = dict(
 dynamic_rule = dict(
     patterns={
         r'layer4\.1\.conv2': False,
-        r'stem_conv2|layer\d+\.\d+\.conv\d+': True,
+        r'pooled_conv|layer\d+\.\d+\.conv\d+': True,
     },
     otherwise=False,
 )
 # KernelWarehouse: a warehouse per stage; what sees the width of the stage
 # before belongs to that one's, as in its authors' ResNets.
 warehouse_names = {
-    r'stem_conv2': 'stage0_layerstem_conv0',
+    r'pooled_conv': 'stage0_layerstem_conv0',
     r'layer1\.0\.conv1': 'stage0_layernext_conv0',
     r'layer2\.0\.conv1': 'stage1_layernext_conv0',
     r'layer3\.0\.conv1': 'stage2_layernext_conv0',

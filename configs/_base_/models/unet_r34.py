@@ -4,7 +4,7 @@ dynamic_rule = dict(
     _delete_=True,
     patterns={
         r'layer4\.2\.conv2': False,
-        r'stem_conv2|layer\d+\.\d+\.conv\d+': True,
+        r'pooled_conv|layer\d+\.\d+\.conv\d+': True,
     },
     otherwise=False,
 )
