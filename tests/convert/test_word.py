@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 
 from mmfdconv.convert import (
     METHODS,
@@ -386,5 +386,6 @@ def test_pure_python_configs_build_dump_and_load(tmp_path, text, layer):
         (loaded, 'DYConv'),
         (plain, 'Conv2d'),
     ):
-        model = MODELS.build(ConfigDict(found.model))
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(ConfigDict(found.model))
         assert type(model.backbone.layer1[0].conv1).__name__ == kind

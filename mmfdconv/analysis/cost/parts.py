@@ -6,7 +6,7 @@ from torch import nn
 
 from ...layers import DCDConv, DynamicConv2d, Warehouse
 from ...layers.band_modulation import FrequencyBandModulation
-from ...layers.descriptors import FrequencyAttention
+from ...layers.descriptors import Descriptor, FrequencyAttention
 from .formulas import FFT_OPS, POOLING_OPS
 
 __all__ = [
@@ -51,11 +51,11 @@ def part_of_operation(layer: DynamicConv2d, path: str, op: str) -> str:
     child = path.partition('.')[0]
     if child == 'FBM':
         return 'band FFT' if op in FFT_OPS else 'bands'
-    if isinstance(layer.get_submodule(path), FrequencyAttention):
-        return 'DCT'
+    module = layer.get_submodule(path)
+    if isinstance(module, Descriptor):
+        return 'DCT' if isinstance(module, FrequencyAttention) else 'router'
     if isinstance(layer, DCDConv):
-        routes = child.startswith('fc') or (not child and op in POOLING_OPS)
-        return 'router' if routes else 'convolution'
+        return 'router' if child.startswith('fc') else 'convolution'
     if child in layer.router_names or op in POOLING_OPS:
         return 'router'
     return 'kernel FFT' if op in FFT_OPS else 'kernel assembly'
