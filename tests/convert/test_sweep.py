@@ -25,6 +25,23 @@ from .backbones_tokens import TOKENS
 TABLES = dict(mmdet=MMDET, mmseg=MMSEG, mmpretrain={**MMPRETRAIN, **TOKENS})
 FDCONV = dict(type='FDConv', kernel_num=4)
 FADCONV = dict(type='FADConv')
+#: Of each family, the backbone on which every layer is tried.
+FAMILIES = (
+    'mmdet-ResNet',
+    'mmdet-HRNet',
+    'mmdet-SwinTransformer',
+    'mmpretrain-ConvNeXt',
+    'mmpretrain-MobileNetV3',
+    'mmpretrain-VisionTransformer',
+    'mmseg-MixVisionTransformer',
+    'mmseg-UNet',
+)
+LAYERS = (
+    FADCONV,
+    dict(type='ODConv'),
+    dict(type='DYConv'),
+    dict(type='CondConv', num_experts=2),
+)
 #: Of outputs, relative to the largest value: float32 through up to a hundred
 #: layers, whose kernels go through an FFT and back.
 TOLERANCE = 1e-4
@@ -302,9 +319,23 @@ def test_by_preset_or_the_rule_of_the_table(toolbox, name, case):
             sweep(name, case, FDCONV, case.rule)
 
 
+@pytest.mark.parametrize('conv_cfg', LAYERS, ids=lambda c: c['type'])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_every_layer_on_one_of_a_family(family, conv_cfg):
+    toolbox, name = family.split('-')
+    case = TABLES[toolbox][name]
+    with default_scope(toolbox, name, case):
+        sweep(name, case, conv_cfg, EVERYTHING)
+
+
 @pytest.mark.parametrize('toolbox, name, case', cases())
-def test_with_everything_dynamic(toolbox, name, case):
+def test_with_everything_dynamic_it_starts_as_stock(toolbox, name, case):
     if case.refused or case.costly:
         pytest.skip(case.refused or case.costly)
     with default_scope(toolbox, name, case):
-        sweep(name, case, FADCONV, EVERYTHING)
+        stock = build_stock(name, case)
+        model = build_dynamic(name, case, FADCONV, EVERYTHING)
+        load_report(model, stock.state_dict())
+        images = case.images()
+        start = distance(evaluate(model, images), evaluate(stock, images))
+        assert start < TOLERANCE
