@@ -75,11 +75,17 @@ def pytest_report_header(config):
 
 
 @pytest.fixture(autouse=True)
-def _no_logger_is_left():
-    """Forget MMEngine's loggers: a Runner's last one has its file closed."""
+def _nothing_is_left_of_a_run():
+    """Forget MMEngine's loggers and scopes; so tests pass in any order.
+
+    A Runner's last logger has its file closed, and in the scope of one
+    toolbox the types of another are not found.
+    """
     yield
     if 'mmengine.logging' in sys.modules:
         sys.modules['mmengine.logging'].MMLogger._instance_dict.clear()
+    if 'mmengine.registry' in sys.modules:
+        sys.modules['mmengine.registry'].DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
