@@ -8,11 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
 from ..datasets.bands import Band
 from ..engine import launch
+from ..engine.models import load_weights
 from .heads import decode_head, probabilities_of
 from .pipeline import BYTE, WindowPipeline, transform_name
 from .scene import Rows
@@ -241,17 +241,7 @@ def load_predictor(
             f'config: {config!r} has a {type(model).__name__}, which has no '
             'decode head; use an EncoderDecoder'
         )
-    try:
-        loaded = load_checkpoint(model, checkpoint, 'cpu', strict=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f'checkpoint: {checkpoint!r} does not fit the model of '
-            f'{config!r}: {str(error)[:1000]}'
-        ) from error
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise ValueError(
-            f'checkpoint: {checkpoint!r} cannot be read: {error}'
-        ) from error
+    loaded = load_weights(model, checkpoint)
     count = max(2, model.out_channels)
     classes, palette = _names(cfg, loaded.get('meta', {}), count)
     return Predictor(

@@ -7,8 +7,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import cv2
 import numpy as np
+from mmcv.transforms import Compose as Wrapped
 from mmengine.dataset import Compose
 from mmseg.datasets import transforms as stock
+from PIL import Image, UnidentifiedImageError
 
 __all__ = ['CheckedPipeline', 'LabelCheck']
 
@@ -52,6 +54,7 @@ class LabelCheck:
                 'have the number of its class; colours become numbers with '
                 'tools/dataset_converters'
             )
+        _check_depth(path)
         counts = np.bincount(labels.ravel())
         unknown = {*np.flatnonzero(counts).tolist()} - self._known
         if unknown:
@@ -68,9 +71,10 @@ class LabelCheck:
 class CheckedPipeline(Compose):
     """Transforms as in MMEngine's ``Compose``, watched.
 
-    Labels are checked when they have been loaded. Transforms of 8-bit images
-    get no others, which they would cut to 0..255 in silence; what OpenCV
-    cannot do with more than four bands is told in a sentence.
+    Labels are checked when they have been loaded, also inside TestTimeAug and
+    other transforms of transforms. Transforms of 8-bit images get no others,
+    which they would cut to 0..255 in silence; what OpenCV cannot do with more
+    than four bands is told in a sentence.
 
     Args:
         transforms: Built ones.
@@ -88,6 +92,18 @@ class CheckedPipeline(Compose):
     ) -> None:
         super().__init__(transforms)
         self._check = check
+        for transform in transforms:
+            for name in ('transforms', 'subroutines'):
+                inner = getattr(transform, name, None)
+                if isinstance(inner, Wrapped):
+                    setattr(transform, name, self._within(inner))
+                elif isinstance(inner, list):
+                    setattr(transform, name, [*map(self._within, inner)])
+
+    def _within(self, inner: Any) -> Any:
+        if isinstance(inner, Wrapped):
+            return CheckedPipeline(inner.transforms, self._check)
+        return inner
 
     def __call__(self, data: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         """Apply the transforms in turn."""
@@ -109,6 +125,24 @@ class CheckedPipeline(Compose):
             if not labelled and 'gt_seg_map' in data:
                 self._check(data)
         return data
+
+
+def _check_depth(path: str) -> None:
+    """Refuse values above 255, of which mmseg keeps the lower 8 bits."""
+    try:
+        image = Image.open(path)
+    except (OSError, UnidentifiedImageError):
+        return  # not a local file, or of a kind that only others read
+    with image:
+        if image.mode in ('1', 'L', 'P'):
+            return
+        highest = np.asarray(image).max()
+    if highest > _IGNORED:
+        raise ValueError(
+            f'{path}: has the value {highest}, and labels are 8-bit: mmseg '
+            f'would read {int(highest) % 256}. Masks of other values become '
+            'ids with tools/dataset_converters'
+        )
 
 
 def _check_eight_bit(transform: Any, data: Mapping[str, Any]) -> None:

@@ -100,10 +100,10 @@ def test_ids_are_not_shifted_apart_from_their_names(tmp_path, kind):
     assert data.label_map[1] == 0
 
 
-def masks(folder, *values):
+def masks(folder, *values, dtype=np.uint8):
     gid_folder(folder)
     for path in (folder / 'ann_dir/train').iterdir():
-        cv2.imwrite(str(path), np.array([values], np.uint8).repeat(4, 0))
+        cv2.imwrite(str(path), np.array([values], dtype).repeat(4, 0))
     return folder
 
 
@@ -134,6 +134,44 @@ def test_labels_of_no_class_are_named(tmp_path, kind, values, options, wrong):
         data[0]
     assert data.metainfo['classes'][-1] in str(error.value)
     assert 'ignore_index=' in str(error.value)
+
+
+def test_labels_of_sixteen_bits_are_not_cut_to_eight(tmp_path):
+    # mmseg would read 256 as 0.
+    for highest in (5, 256):
+        masks(tmp_path, 0, highest, dtype=np.uint16)
+        data = build('GIDDataset', tmp_path)
+        if highest == 5:
+            assert ids(data[0])[0, 0].tolist() == [0, 5]
+    with pytest.raises(ValueError, match='value 256, .* would read 0'):
+        data[0]
+
+
+@pytest.mark.parametrize('wrapper', ['TestTimeAug', 'RandomApply'])
+def test_transforms_of_transforms_are_watched_too(tmp_path, wrapper):
+    masks(tmp_path, 0, 6)
+    load, pack = dict(type='LoadAnnotations'), dict(type='PackSegInputs')
+    options = dict(transforms=[load], prob=1.0)
+    last = [pack]
+    if wrapper == 'TestTimeAug':
+        flips = [dict(type='RandomFlip', prob=p) for p in (0.0, 1.0)]
+        options, last = dict(transforms=[flips, [load], [pack]]), []
+    data = DATASETS.build(
+        dict(
+            type='GIDDataset',
+            data_root=str(tmp_path),
+            data_prefix=PREFIX,
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type=wrapper, **options),
+                *last,
+            ],
+        )
+    )
+    with pytest.raises(ValueError, match='4 pixels have the value 6'):
+        data[0]
+    masks(tmp_path, 0, 5)
+    assert 'data_samples' in data[0]
 
 
 def test_labels_that_are_colours_are_named(tmp_path):
