@@ -1,6 +1,6 @@
-"""Models that the toolboxes lack: a U-Net decoder and encoders for it.
+"""Models that the toolboxes lack: Mask DINO, a U-Net decoder, its encoders.
 
-They extend classes of mmsegmentation and mmpretrain. So that importing
+They extend classes of mmdet, mmsegmentation and mmpretrain. So that importing
 mmfdconv loads no toolbox, the registry holds builders, which import the
 classes on first use.
 """
@@ -13,6 +13,10 @@ from torch import nn
 
 __all__ = [
     'DeepLabResNet',
+    'MaskDINO',
+    'MaskDINOFusionHead',
+    'MaskDINOHead',
+    'MaskDINOSegHead',
     'MultibandMobileNetV2',
     'UNetHead',
     'UNetResNet',
@@ -20,6 +24,10 @@ __all__ = [
 
 _MODULES = {
     'DeepLabResNet': '.encoders',
+    'MaskDINO': '.maskdino.detector',
+    'MaskDINOFusionHead': '.maskdino.detector',
+    'MaskDINOHead': '.maskdino.head',
+    'MaskDINOSegHead': '.maskdino.seg_head',
     'MultibandMobileNetV2': '.mobilenet',
     'UNetHead': '.unet_head',
     'UNetResNet': '.encoders',
