@@ -5,8 +5,9 @@
 STACK ?= onedl
 VENV ?= $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 PYTEST_ARGS ?=
-# A file's tests stay together: they share what it took long to make.
-PYTEST = '$(ENV_PYTHON)' -m pytest --numprocesses 2 --dist loadfile
+# Idle processes take over tests; neighbours, which share what it took long to
+# make, mostly stay together.
+PYTEST = '$(ENV_PYTHON)' -m pytest --numprocesses 2 --dist worksteal
 
 SHELL := bash
 # The environment's interpreter, absolute: the demo changes directories.

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from mmengine.config import Config
 
@@ -13,7 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     options.add_config_options(parser, 'test_dataloader.batch_size=4')
     parser.add_argument('checkpoint', help='checkpoint file or address')
-    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument(
+        '--work-dir',
+        help="folder for logs and metrics; default: 'test' in the training's",
+    )
     parser.add_argument(
         '--out',
         help='write the predictions: mmdet, mmpretrain to this pickle file; '
@@ -45,6 +49,9 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
     suffix = options.method_suffix(args)
     launch.set_work_dir(cfg, args.config, args.work_dir, suffix)
+    if args.work_dir is None:
+        # MMEngine writes the config into it: not over that of the training.
+        cfg.work_dir = str(Path(cfg.work_dir, 'test'))
     if args.show or args.show_dir is not None:
         testing.draw_predictions(cfg, args.show, args.show_dir, args.wait_time)
     if args.tta:

@@ -4,8 +4,8 @@ It stands in for COCO wherever a full run must fit into minutes: the files
 have COCO's layout, so that the stock ``CocoDataset`` and ``CocoMetric`` read
 them and only the paths, the classes and the sizes in a config differ.
 
-What the images show is in :mod:`.shapes_drawing`, how masks are written in
-:mod:`.coco_format`.
+What the images show is in :mod:`.shapes_drawing`. Masks are run lengths, as
+pycocotools writes them.
 """
 
 import hashlib
@@ -18,12 +18,11 @@ from typing import Any, Dict, List, Union
 import numpy as np
 from mmengine.logging import print_log
 
-from .coco_format import bounding_box, mask_to_segmentation
 from .shapes_drawing import CLASSES, draw_image
 
 # Raised whenever the same settings would give other pictures, so that a
 # dataset of an older version is not taken for a current one.
-_VERSION = 1
+_VERSION = 2
 _RECORD = 'shapes.json'
 _SPLITS = ('train', 'val')
 
@@ -163,6 +162,7 @@ def _write_split(
 ) -> str:
     """Write one split; return the SHA-256 of its annotation file."""
     import cv2
+    from pycocotools import mask as coco
 
     (out / split).mkdir(parents=True)
     images: List[Dict[str, Any]] = []
@@ -186,14 +186,17 @@ def _write_split(
             )
         )
         for label, mask in shapes:
+            runs = coco.encode(np.asfortranarray(mask, np.uint8))
+            box = coco.toBbox(runs).tolist()
+            runs['counts'] = runs['counts'].decode()  # JSON has no bytes
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
                     image_id=index + 1,
                     category_id=label + 1,
-                    segmentation=mask_to_segmentation(mask),
+                    segmentation=runs,
                     area=int(mask.sum()),
-                    bbox=bounding_box(mask),
+                    bbox=box,
                     iscrowd=0,
                 )
             )

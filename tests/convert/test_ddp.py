@@ -11,7 +11,7 @@ pytest.importorskip('mmdet')
 
 from mmfdconv.engine.launch import close_process_group
 
-from ..ports import free_port
+from ..processes import START, free_port
 
 BACKBONE = dict(
     type='mmdet.ResNet',
@@ -66,7 +66,7 @@ def _step(rank, port, out_dir):
 
 @pytest.mark.slow
 def test_every_rank_holds_the_same_parameters(tmp_path):
-    mp.spawn(_step, (free_port(), str(tmp_path)), nprocs=2)
+    mp.start_processes(_step, (free_port(), str(tmp_path)), nprocs=2, **START)
     a, b = (torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1))
     for name, value in a['end'].items():
         assert value.equal(b['end'][name]), name

@@ -13,7 +13,7 @@ pytest.importorskip('mmdet')
 
 from mmfdconv.engine.launch import close_process_group
 
-from ..ports import free_port
+from ..processes import START, free_port
 
 pytestmark = pytest.mark.core
 
@@ -90,7 +90,7 @@ def _step(rank, port, out_dir):
 
 @pytest.mark.slow
 def test_two_processes(tmp_path):
-    mp.spawn(_step, (free_port(), str(tmp_path)), nprocs=2)
+    mp.start_processes(_step, (free_port(), str(tmp_path)), nprocs=2, **START)
     a, b = (torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1))
     expected = [gradients(build(with_cp=False), r['x']) for r in (a, b)]
     for name, grad in a['grads'].items():

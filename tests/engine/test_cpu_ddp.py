@@ -13,7 +13,7 @@ from mmfdconv.engine.cpu_ddp import CpuSyncBatchNorm
 from mmfdconv.engine.launch import close_process_group
 
 from ..layers.helpers import relative_error
-from ..ports import free_port
+from ..processes import START, free_port
 
 SIZES = (3, 1)  # images of the two processes
 #: Mean and deviation of features far from 0.
@@ -99,7 +99,9 @@ def _process(rank, port, out_dir):
 
 @pytest.mark.slow
 def test_two_processes_compute_as_one(tmp_path):
-    mp.spawn(_process, (free_port(), str(tmp_path)), nprocs=len(SIZES))
+    mp.start_processes(
+        _process, (free_port(), str(tmp_path)), nprocs=len(SIZES), **START
+    )
     one = build(sync=False)
     train(one, images())
     test = one.eval()(images())

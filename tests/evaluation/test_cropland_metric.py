@@ -1,17 +1,23 @@
 """The cropland scores: against scikit-learn's, by hand, in MMEngine."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import METRICS
 
 from mmfdconv.datasets import GID_CLASSES
+from mmfdconv.engine.launch import close_process_group
 from mmfdconv.evaluation import CroplandMetric, cropland_scores
 from mmfdconv.evaluation.cropland_metric import confusion_matrix
+
+from ..processes import START
 
 pytestmark = pytest.mark.core
 
@@ -196,54 +202,26 @@ def test_wrong_masks_are_named():
         confusion_matrix(label * 0, prediction * 0 - 1, 6)
 
 
-DISTRIBUTED = """
-import sys
-import torch.distributed as dist
-from mmengine.dist import collect_results
-from mmfdconv.engine.launch import close_process_group
-from mmfdconv.evaluation import CroplandMetric
-from tests.evaluation.test_cropland_metric import random_masks, sample
-from mmfdconv.datasets import GID_CLASSES
-
-rank = int(sys.argv[1])
-dist.init_process_group(
-    'gloo', init_method='file://' + sys.argv[2], rank=rank, world_size=2)
-metric = CroplandMetric('farmland', ignore_classes='background')
-metric.dataset_meta = dict(classes=GID_CLASSES)
-# As DistributedSampler deals 3 images to 2 processes: the first twice.
-for index in ([0, 2], [1, 0])[rank]:
-    metric.process(None, [sample(*random_masks(index))])
-print(list(metric.evaluate(3).values()))
-close_process_group()
-"""
+def evaluate_as_rank(rank, folder):
+    dist.init_process_group(
+        'gloo', init_method=f'file://{folder}/met', rank=rank, world_size=2
+    )
+    metric = CroplandMetric('farmland', ignore_classes='background')
+    metric.dataset_meta = dict(classes=GID_CLASSES)
+    # As DistributedSampler deals 3 images to 2 processes: the first twice.
+    for index in ([0, 2], [1, 0])[rank]:
+        metric.process(None, [sample(*random_masks(index))])
+    found = list(metric.evaluate(3).values())
+    (folder / str(rank)).write_text(json.dumps(found))
+    close_process_group()
 
 
-@pytest.mark.slow
 def test_two_processes_count_every_image_once(tmp_path):
-    import os
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    root = Path(__file__).resolve().parents[2]
-    runs = [
-        subprocess.Popen(
-            [sys.executable, '-c', DISTRIBUTED, rank, str(tmp_path / 'rdv')],
-            cwd=root,
-            env=dict(os.environ, PYTHONPATH=str(root), OMP_NUM_THREADS='1'),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in '01'
-    ]
-    outputs = [run.communicate(timeout=240) for run in runs]
-    for run, (_, error) in zip(runs, outputs):
-        assert run.returncode == 0, error[-3000:]
+    mp.start_processes(evaluate_as_rank, (tmp_path,), nprocs=2, **START)
     alone = evaluate(
         CroplandMetric('farmland', ignore_classes='background'),
         [sample(*random_masks(index)) for index in range(3)],
     )
-    for out, _ in outputs:
-        found = eval(out.strip().splitlines()[-1])
+    for rank in '01':
+        found = json.loads((tmp_path / rank).read_text())
         assert found == pytest.approx(list(alone.values()))

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmfdconv.hooks import DynamicConvLogHook, dynamic_log
 from mmfdconv.layers import DCDConv, DYConv, FDConv
 
-from ..ports import free_port
+from ..processes import free_port
 from ..training.helpers import build_runner, classifier
 
 pytestmark = pytest.mark.core

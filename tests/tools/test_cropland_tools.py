@@ -5,7 +5,6 @@ import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import time
 
@@ -181,43 +180,26 @@ def test_wrong_maps_are_told(ends_with, scenes):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_stopped(model, tmp_path, number):
+def test_stopped(start, model, tmp_path, number):
     """On Ctrl-C, and when it is terminated, it leaves no file."""
     scene = write_scene(
         tmp_path / 'scene.tif', noise(4, 3000, 1500), names=NAMES
     )
     folder = tmp_path / 'out'
-    log = tmp_path / 'log'
-    with log.open('w') as file:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                str(ROOT / 'tools/cropland/map_scene.py'),
-                *map(str, (scene, *model)),
-                *WINDOWS,
-                *('--batch', '1', '--out-dir', str(folder)),
-            ],
-            env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            # What runs in a shell's background ignores Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    try:
-        end = time.monotonic() + 120
-        # The bar says that windows are done, and the map is not.
-        while not re.search(r'\| *[1-9]\d*/\d+ \[', log.read_text()):
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
-        unfinished = [p.name for p in folder.iterdir()]
-        assert any('unfinished' in name for name in unfinished)
-        assert not any(name == 'scene_classes.tif' for name in unfinished)
-        process.send_signal(number)
-        code = process.wait(60)
-    finally:
-        process.kill()
-        process.wait()
-    assert code == (130 if number == signal.SIGINT else 1)
-    assert 'unfinished files are deleted' in log.read_text()
-    assert 'Traceback' not in log.read_text()
+    run = start(
+        'cropland/map_scene.py',
+        *(scene, *model, *WINDOWS, '--batch', '1', '--out-dir', folder),
+    )
+    end = time.monotonic() + 120
+    # The bar says that windows are done, and the map is not.
+    while not re.search(r'\| *[1-9]\d*/\d+ \[', run.stdout):
+        assert run.returncode is None and time.monotonic() < end, run.stdout
+        time.sleep(0.05)
+    unfinished = [p.name for p in folder.iterdir()]
+    assert any('unfinished' in name for name in unfinished)
+    assert not any(name == 'scene_classes.tif' for name in unfinished)
+    os.kill(run.pid, number)
+    assert run.end().returncode == (130 if number == signal.SIGINT else 1)
+    assert 'unfinished files are deleted' in run.stdout
+    assert 'Traceback' not in run.stdout
     assert [*folder.iterdir()] == []

@@ -14,15 +14,6 @@ DEMO = REPO / 'tools' / 'demo'
 STEPS = ['make_data.py', 'train.py', 'test.py', 'report.py']
 
 
-def run(tool, *args):
-    return subprocess.run(
-        [sys.executable, str(DEMO / tool), *map(str, args)],
-        env=dict(os.environ, PYTHONPATH=str(REPO)),
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture
 def finished(tmp_path):
     """What train and test leave behind."""
@@ -44,29 +35,29 @@ def finished(tmp_path):
 
 
 @pytest.mark.core
-def test_data_are_made_and_kept(tmp_path):
+def test_data_are_made_and_kept(tool, tmp_path):
     args = (
         tmp_path / 'shapes',
         *('--num-train', 1, '--num-val', 1, '--image-size', 64, '--seed', 3),
     )
     for word in ('1 images to train on', 'kept'):
-        done = run('make_data.py', *args)
-        assert done.returncode == 0, done.stderr
-        assert word in done.stdout + done.stderr
+        done = tool('demo/make_data.py', *args)
+        assert done.returncode == 0, done.stdout
+        assert word in done.stdout
 
 
 @pytest.mark.core
-def test_wrong_data_options_end_with_one_sentence(tmp_path):
-    done = run('make_data.py', tmp_path / 'shapes', '--num-train', 0)
+def test_wrong_data_options_end_with_one_sentence(tool, tmp_path):
+    done = tool('demo/make_data.py', tmp_path / 'shapes', '--num-train', 0)
     assert done.returncode == 1
-    assert done.stderr.startswith('make_data.py: error: num_train must be')
-    assert 'Traceback' not in done.stderr
+    assert done.stdout.startswith('make_data.py: error: num_train must be')
+    assert 'Traceback' not in done.stdout
 
 
 @pytest.mark.core
-def test_report(finished):
-    done = run('report.py', finished, '--seconds', 125)
-    assert done.returncode == 0, done.stderr
+def test_report(tool, finished):
+    done = tool('demo/report.py', finished, '--seconds', 125)
+    assert done.returncode == 0, done.stdout
     assert '0.300  0.625  0.250' in done.stdout
     assert 'The demo took 2 min 5 s.' in done.stdout
     assert str(finished / 'test/20250101_000100/predictions') in done.stdout
@@ -75,20 +66,20 @@ def test_report(finished):
 
 
 @pytest.mark.core
-def test_a_poor_result_is_an_error_after_the_report(finished):
-    done = run('report.py', finished, '--min-ap50', 0.7)
+def test_a_poor_result_is_an_error_after_the_report(tool, finished):
+    done = tool('demo/report.py', finished, '--min-ap50', 0.7)
     assert done.returncode == 1
     assert 'curves.png' in done.stdout
-    assert 'box AP50 is 0.625, but the demo must reach' in done.stderr
+    assert 'box AP50 is 0.625, but the demo must reach' in done.stdout
 
 
 @pytest.mark.core
-def test_a_missing_result_is_named(finished):
+def test_a_missing_result_is_named(tool, finished):
     shutil.rmtree(finished / 'test')
-    done = run('report.py', finished)
+    done = tool('demo/report.py', finished)
     assert done.returncode == 1
-    assert "exactly one 'test/*/*.json', found 0" in done.stderr
-    assert 'Traceback' not in done.stderr
+    assert "exactly one 'test/*/*.json', found 0" in done.stdout
+    assert 'Traceback' not in done.stdout
 
 
 @pytest.fixture

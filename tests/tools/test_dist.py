@@ -1,11 +1,11 @@
-"""Two processes on CPUs, through gloo, as dist_train.sh starts them."""
+"""Two processes on CPUs, through gloo."""
 
 import pytest
 import torch
 
 pytest.importorskip('mmdet')
 
-from ..ports import free_port
+from ..processes import free_port
 from .experiments import WRITERS
 
 HOOK = """
@@ -51,9 +51,37 @@ CASES = dict(
 )
 
 
+@pytest.fixture
+def both(start):
+    """Run a tool as two ranks; return what the first one says."""
+
+    def both(*args):
+        world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+        world['MASTER_PORT'] = free_port()
+        words = (*args, '--launcher', 'pytorch')
+        ranks = [
+            start(*words, RANK=rank, LOCAL_RANK=rank, **world) for rank in '01'
+        ]
+        for rank in ranks:
+            assert rank.end().returncode == 0, rank.stdout[-4000:]
+        return ranks[0].stdout
+
+    return both
+
+
+@pytest.mark.slow
+def test_the_script_starts_them(tool, tmp_path):
+    pytest.importorskip('mmpretrain')
+    config = WRITERS['mmpretrain'](tmp_path)
+    result = tool('dist_train.sh', config, '2', PORT=free_port())
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert 'gloo instead of nccl' in result.stdout
+    assert (tmp_path / 'work_dirs/mmpretrain_tiny/epoch_1.pth').is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('toolbox', CASES)
-def test_two_processes_keep_the_same_parameters(tool, tmp_path, toolbox):
+def test_two_processes_keep_the_same_parameters(both, tmp_path, toolbox):
     pytest.importorskip(toolbox)
     change, checkpoint, metric = CASES[toolbox]
     config = WRITERS[toolbox](tmp_path)
@@ -64,9 +92,7 @@ def test_two_processes_keep_the_same_parameters(tool, tmp_path, toolbox):
             "custom_imports = dict(imports=['mmfdconv', 'rank_dump'])\n"
             "custom_hooks = [dict(type='RankDump')]\n"
         )
-    result = tool('dist_train.sh', config, '2', PORT=free_port())
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert 'gloo instead of nccl' in result.stdout
+    both('train.py', config)
 
     first, second = (
         torch.load(tmp_path / f'rank{rank}.pth', weights_only=False)
@@ -90,6 +116,4 @@ def test_two_processes_keep_the_same_parameters(tool, tmp_path, toolbox):
         frozen = 'backbone.layer1.0.conv1.dft_weight'
         assert frozen in first['state'] and frozen not in first['live']
 
-    result = tool('dist_test.sh', config, saved, '2', PORT=free_port())
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert metric in result.stdout
+    assert metric in both('test.py', config, saved)

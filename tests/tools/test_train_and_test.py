@@ -62,8 +62,9 @@ def test_train_resume_test(scope, tool, tmp_path):
         'drawn',
     )
     assert result.returncode == 0, result.stdout
-    (default_work_dir,) = (tmp_path / 'work_dirs').iterdir()
-    assert default_work_dir.name == config.stem
+    # Beside what a training would write there, not over it.
+    (default_work_dir,) = (tmp_path / 'work_dirs' / config.stem).iterdir()
+    assert default_work_dir.name == 'test'
     _check_predictions(scope, tmp_path)
     drawn = {
         'mmdet': default_work_dir.glob('*/drawn/*.jpg'),

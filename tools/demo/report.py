@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 from typing import Dict
 
-from mmfdconv.analysis.compare.curves import plot_training
+from mmfdconv.analysis.compare import runs
+from mmfdconv.analysis.compare.curves import plot_runs
+
+#: What the picture of the training shows beside the loss.
+CURVES = {
+    'coco/bbox_mAP_50': 'box AP50',
+    'coco/segm_mAP_50': 'mask AP50',
+    'coco/bbox_mAP': 'box AP',
+    'coco/segm_mAP': 'mask AP',
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,11 +58,13 @@ def main() -> None:
     args = parse_args()
     try:
         metrics = json.loads(only(args.work_dir, 'test/*/*.json').read_text())
-        scalars = only(args.work_dir, 'train/*/vis_data/scalars.json')
+        log = runs.read_run(args.work_dir / 'train', 'train')
         pictures = only(args.work_dir, 'test/*/predictions')
-        curves = plot_training(
-            scalars,
+        curves = plot_runs(
+            runs.group_runs([log]),
+            [name for name in CURVES if name in log.metrics()],
             args.work_dir / 'curves.png',
+            names=CURVES,
             title='Mask R-CNN with an FDConv ResNet-18 on shapes',
         )
     except (OSError, ValueError) as error:

@@ -1,23 +1,15 @@
-"""Curves of trainings, of one or several: losses and metrics."""
+"""Curves of trainings: losses and metrics."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..figures.canvas import COLOURS, new_figure, plain_axes, save_figure
 from ..outputs import PathLike
-from .runs import Group, RunLog, read_scalars
+from .runs import Group, RunLog
 
-__all__ = ['COCO_METRICS', 'plot_runs', 'plot_training']
-
-COCO_METRICS = {
-    'coco/bbox_mAP_50': 'box AP50',
-    'coco/segm_mAP_50': 'mask AP50',
-    'coco/bbox_mAP': 'box AP',
-    'coco/segm_mAP': 'mask AP',
-}
-"""MMEngine's names of the metrics that a curve shows, with plain names."""
+__all__ = ['plot_runs']
 
 Curve = Tuple[List[float], List[float]]
 
@@ -28,87 +20,6 @@ _STYLES = ('-', '--', ':')
 _POINTS = 100  # of a loss curve that is not by epoch
 _COLUMNS = 3
 _LEGEND_COLUMNS = 4
-
-
-def plot_training(
-    scalars: PathLike,
-    out: PathLike,
-    *,
-    metrics: Mapping[str, str] = COCO_METRICS,
-    title: str = 'Training',
-) -> Path:
-    """Draw the losses of a run beside its metrics on validation data.
-
-    Args:
-        scalars: A run's ``vis_data/scalars.json``.
-        out: The picture to write; its ending names the format.
-        metrics: Which metrics to draw: MMEngine's name to plain name.
-        title: Heading of the picture.
-
-    Returns:
-        ``out`` as a path.
-    """
-    train, val = read_scalars(scalars)
-    losses = _series(train, [k for k in _keys(train) if 'loss' in k])
-    if not losses:
-        raise ValueError(
-            f'scalars={str(scalars)!r} has no line with an iteration and a '
-            'loss; it must come from a training run'
-        )
-    found = _series(val, [name for name in metrics if name in _keys(val)])
-
-    figure = new_figure(9.6, 4.0)
-    left, right = figure.subplots(1, 2)
-    figure.suptitle(title)
-    # The sum first, and above its parts.
-    for number, name in enumerate(sorted(losses, key=lambda k: k != 'loss')):
-        whole = name == 'loss'
-        left.plot(
-            *losses[name],
-            label='total' if whole else name.replace('loss_', ''),
-            color=COLOURS[-1 if whole else (number - 1) % 7],
-            linewidth=2.2 if whole else 1.3,
-            zorder=3 if whole else 2,
-        )
-    left.set(title='Loss on train', ylabel='loss', ylim=(0, None))
-
-    for number, name in enumerate(found):
-        style = dict(color=COLOURS[number % 8], marker='o')
-        right.plot(*found[name], label=metrics[name], **style)
-    right.set(title='Average precision on val', ylabel='AP', ylim=(0, 1))
-    if not found:
-        right.text(
-            *(0.5, 0.5),
-            'no validation yet',
-            ha='center',
-            va='center',
-            transform=right.transAxes,
-        )
-    for axes in (left, right):
-        end = train[-1]['iter'] * 1.02
-        plain_axes(axes, xlabel='iteration', xlim=(0, end))
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False)
-    return save_figure(figure, out)
-
-
-def _keys(lines: Sequence[Mapping[str, Any]]) -> List[str]:
-    """Give all keys in the order of their first appearance."""
-    return list(dict.fromkeys(key for line in lines for key in line))
-
-
-def _series(
-    lines: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> Dict[str, Tuple[List[int], List[float]]]:
-    """Give for each name the iterations and the values logged at them."""
-    series = {}
-    for name in names:
-        points = [(d['iter'], d[name]) for d in lines if name in d]
-        series[name] = tuple(map(list, zip(*points)))
-    return series
-
-
-# ----------------------------------------------------------- several runs
 
 
 def plot_runs(

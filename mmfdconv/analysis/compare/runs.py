@@ -18,7 +18,6 @@ __all__ = [
     'common_metrics',
     'group_runs',
     'read_run',
-    'read_scalars',
 ]
 
 Point = Dict[str, Any]

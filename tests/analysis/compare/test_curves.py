@@ -1,42 +1,13 @@
-"""Curves of one training and of several."""
-
-import json
+"""Curves of trainings."""
 
 import pytest
 
 from mmfdconv.analysis.compare import runs
-from mmfdconv.analysis.compare.curves import _loss, plot_runs, plot_training
+from mmfdconv.analysis.compare.curves import _loss, plot_runs
 
-from .logs import LINES, seeds
+from .logs import seeds
 
 pytestmark = pytest.mark.core
-
-
-def picture(path):
-    cv2 = pytest.importorskip('cv2')
-    pixels = cv2.imread(str(path))
-    assert pixels is not None
-    return pixels
-
-
-def test_curves_are_drawn(scalars, tmp_path):
-    pytest.importorskip('matplotlib')
-    out = plot_training(scalars, tmp_path / 'new' / 'curves.png')
-    assert out == tmp_path / 'new' / 'curves.png'
-    assert picture(out).std() > 0
-
-
-def test_a_run_without_validation_still_has_its_losses(scalars, tmp_path):
-    pytest.importorskip('matplotlib')
-    scalars.write_text(json.dumps(LINES[0]) + '\n')
-    plot_training(scalars, tmp_path / 'curves.png')
-    assert (tmp_path / 'curves.png').is_file()
-
-
-def test_a_file_without_losses_is_refused(scalars, tmp_path):
-    scalars.write_text(json.dumps(LINES[2]) + '\n')
-    with pytest.raises(ValueError, match='scalars=.*must come from a train'):
-        plot_training(scalars, tmp_path / 'curves.png')
 
 
 def test_loss_by_epoch_and_by_iteration(resumed, by_iter):

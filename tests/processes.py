@@ -1,7 +1,15 @@
-"""A port for processes that talk to each other."""
+"""Processes beside the tests' own, and a port at which they talk."""
 
 import os
 import socket
+import sys
+
+import torch
+
+#: A fork has torch and the toolboxes at hand, which a process of its own
+#: imports for ten seconds. What has talked to a GPU cannot be forked.
+FORKS = sys.platform == 'linux' and not torch.cuda.is_available()
+START = dict(start_method='fork' if FORKS else 'spawn')
 
 
 def free_port() -> str:
