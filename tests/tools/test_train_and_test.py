@@ -27,7 +27,9 @@ def test_train_resume_test(scope, tool, tmp_path):
     config = WRITERS[scope](tmp_path)
     work_dir = tmp_path / 'work dir'
 
-    result = tool('train.py', config, '--work-dir', work_dir, '--amp')
+    anew = scope == 'mmdet'  # one that has to find everything by itself
+    words = (config, '--work-dir', work_dir)
+    result = tool('train.py', *words, '--amp', anew=anew)
     assert result.returncode == 0, result.stdout
     assert 'float32' in result.stdout  # --amp without GPU speaks up
     first = losses(work_dir)
@@ -38,13 +40,8 @@ def test_train_resume_test(scope, tool, tmp_path):
     # a second run goes on where the first one ended
     longer = 'max_iters=4' if scope == 'mmseg' else 'max_epochs=2'
     result = tool(
-        'train.py',
-        config,
-        '--work-dir',
-        work_dir,
-        '--resume',
-        '--cfg-options',
-        f'train_cfg.{longer}',
+        *('train.py', *words, '--resume'),
+        *('--cfg-options', f'train_cfg.{longer}'),
     )
     assert result.returncode == 0, result.stdout
     assert 'resumed epoch: ' in result.stdout
