@@ -71,7 +71,8 @@ def _stand_in(layer: DynamicConv2d) -> nn.Module:
             layer.out_channels,
             layer.kernel_size,
             layer.stride,
-            layer.padding,
+            # It is never called, and does not take 'same' with a stride.
+            0,
             layer.dilation,
             layer.groups,
             padding_mode=layer.padding_mode,

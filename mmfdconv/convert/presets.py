@@ -73,9 +73,7 @@ PRESETS: Dict[str, LayerRule] = {
     ),
     # KernelWarehouse's code gives the stem a warehouse too.
     'MobileNetV2:KWConv': LayerRule(),
-    # As MobileNetV2. Squeeze-and-excitation stays: it is a gate itself. Some
-    # strided convolutions pad by the input's size (Conv2dAdaptivePadding)
-    # and stay as well.
+    # As MobileNetV2. Squeeze-and-excitation stays: it is a gate itself.
     'MobileNetV3': _only(
         r'layer\d+\.(expand|depthwise|linear)_conv\.conv',
         r'layer1[1-9]\.conv',

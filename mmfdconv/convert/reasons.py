@@ -5,7 +5,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from torch import nn
 
-__all__ = ['STOCK', 'StaticReasons', 'same_padding']
+__all__ = ['STOCK', 'StaticReasons', 'pads_by_size']
 
 #: What a dynamic layer can stand in for.
 STOCK = (nn.Conv2d, nn.Linear)
@@ -109,7 +109,7 @@ def _of_the_layer(name: str, stock: nn.Module) -> Optional[str]:
     """Reasons that lie in the layer itself."""
     cls = type(stock)
     kind = 'linear layer' if isinstance(stock, nn.Linear) else 'convolution'
-    if not _is_plain(stock) and same_padding(stock) is None:
+    if not _is_plain(stock) and not pads_by_size(stock):
         return f'{cls.__name__} computes more than a {kind}'
     if cls.__name__ == 'NonDynamicallyQuantizableLinear':
         return 'nn.MultiheadAttention reads its weight and never calls it'
@@ -141,20 +141,11 @@ def _is_plain(stock: nn.Module) -> bool:
     )
 
 
-def same_padding(stock: nn.Module) -> Optional[Tuple[int, int]]:
-    """Padding of a convolution that pads by the input's size, in effect.
+def pads_by_size(stock: nn.Module) -> bool:
+    """Whether a convolution pads by the input's size, as TensorFlow does.
 
-    mmcv's ``Conv2dAdaptivePadding``, which EfficientNet and MobileNetV3 are
-    made of, keeps the size of the input, over the stride. With stride 1 this
-    is one and the same padding for every input.
-
-    Returns:
-        Pixels on each side, or None if it is no such convolution, or the
-        padding does depend on the input, or differs between the sides.
+    Such are mmcv's ``Conv2dAdaptivePadding``, which EfficientNet and
+    MobileNetV3 are made of, and timm's ``Conv2dSame``, in its models that come
+    from TensorFlow. A dynamic layer does the same with ``padding='same'``.
     """
-    if type(stock).__name__ != 'Conv2dAdaptivePadding':
-        return None
-    total = [d * (k - 1) for d, k in zip(stock.dilation, stock.kernel_size)]
-    if max(stock.stride) > 1 or any(t % 2 for t in total):
-        return None
-    return total[0] // 2, total[1] // 2
+    return type(stock).__name__ in ('Conv2dAdaptivePadding', 'Conv2dSame')

@@ -11,7 +11,7 @@ from .checkpointing import checkpoint_without_reentrance_
 from .fuse import misfolded
 from .hint import suggest_rule
 from .presets import resolve_rule
-from .reasons import STOCK, StaticReasons, same_padding
+from .reasons import STOCK, StaticReasons, pads_by_size
 from .report import ConversionReport, ReportRow, count, describe
 from .rules import LayerRule
 from .warehouse import build_warehouse_layers, warehouse_name
@@ -194,11 +194,10 @@ def _build(
 
 def _plain(stock: nn.Module) -> nn.Module:
     """Return a layer, or what computes the same and says its padding."""
-    padding = same_padding(stock)
-    if padding is None:
+    if not pads_by_size(stock):
         return stock
     plain = copy.copy(stock)
-    plain.padding = padding
+    plain.padding = 'same'
     return plain
 
 

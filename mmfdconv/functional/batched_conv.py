@@ -46,8 +46,13 @@ def pad_input(
     padding_mode: str,
     kernel_size: _Pair,
     dilation: _Pair,
+    stride: _Pair = (1, 1),
 ) -> Tuple[Tensor, Union[str, _Pair]]:
-    """Carry out a padding other than zeros, as ``nn.Conv2d`` does.
+    """Carry out a padding that ``F.conv2d`` does not know.
+
+    That is, one with other than zeros, as ``nn.Conv2d`` does, and ``'same'``
+    with a stride, as TensorFlow does: so much that the output is of the size
+    of the input over the stride, rounded up.
 
     Args:
         x: Feature map ``(B, C, H, W)``.
@@ -56,11 +61,13 @@ def pad_input(
             ``'circular'``.
         kernel_size: ``(kh, kw)``.
         dilation: ``(dh, dw)``.
+        stride: ``(sh, sw)``.
 
     Returns:
         The padded map and the padding that is left for the convolution.
     """
-    if padding_mode == 'zeros':
+    strided = padding == 'same' and any(s != 1 for s in stride)
+    if padding_mode == 'zeros' and not strided:
         return x, padding
     if padding == 'valid':
         return x, (0, 0)
@@ -68,13 +75,16 @@ def pad_input(
         sides = []
         # F.pad counts from the last dimension; an odd total puts the extra
         # pixel on the far side, as PyTorch's own 'same' does.
-        for k, d in zip(reversed(kernel_size), reversed(dilation)):
-            total = d * (k - 1)
+        for axis in (1, 0):
+            extent = dilation[axis] * (kernel_size[axis] - 1) + 1
+            step = stride[axis]
+            total = max(extent - step + -x.shape[axis - 2] % step, 0)
             sides += [total // 2, total - total // 2]
     else:
         ph, pw = padding
         sides = [pw, pw, ph, ph]
-    return F.pad(x, sides, mode=padding_mode), (0, 0)
+    mode = 'constant' if padding_mode == 'zeros' else padding_mode
+    return F.pad(x, sides, mode=mode), (0, 0)
 
 
 def per_sample_conv2d(

@@ -46,7 +46,10 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
         out_channels: ...
         kernel_size: ...
         stride: Defaults to 1.
-        padding: Pixels, ``'same'`` or ``'valid'``. Defaults to 0.
+        padding: Pixels, ``'same'`` or ``'valid'``. Defaults to 0. With a
+            stride, which ``nn.Conv2d`` refuses, ``'same'`` is TensorFlow's:
+            by the input's size, so that the output has that over the stride,
+            rounded up.
         dilation: Defaults to 1.
         groups: Defaults to 1.
         bias: Defaults to True.
@@ -104,11 +107,6 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
         check_choice('padding_mode', padding_mode, _PADDING_MODES)
         if isinstance(padding, str):
             check_choice('padding', padding, ('same', 'valid'))
-            if padding == 'same' and any(s != 1 for s in _pair(stride)):
-                raise ValueError(
-                    "padding='same' needs stride=1, as in nn.Conv2d, got "
-                    f'stride={stride!r}'
-                )
         else:
             check_int_or_pair('padding', padding, least=0)
 

@@ -114,4 +114,5 @@ class Convolving:
             self.padding_mode,
             self.kernel_size,
             self.dilation,
+            self.stride,
         )

@@ -230,25 +230,27 @@ def test_timm_is_merged_too(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize('kernel_size, dilation', [(1, 1), (3, 1), (5, 2)])
-def test_same_padding_at_stride_one_is_a_plain_one(kernel_size, dilation):
-    """mmcv's Conv2dAdaptivePadding, of which EfficientNet is made."""
-    pytest.importorskip('mmcv')
-    from mmcv.cnn.bricks import Conv2dAdaptivePadding
+@pytest.mark.parametrize(
+    'where, name',
+    [
+        ('mmcv.cnn.bricks', 'Conv2dAdaptivePadding'),
+        ('timm.layers', 'Conv2dSame'),
+    ],
+)
+def test_padding_by_the_size_of_the_input(where, name, kernel_size, dilation):
+    """Those that EfficientNets are made of."""
+    cls = getattr(pytest.importorskip(where), name)
 
     def conv(k, stride):
-        return Conv2dAdaptivePadding(8, 8, k, stride, dilation=dilation)
+        return cls(8, 8, k, stride, dilation=dilation)
 
     net = nn.Sequential(
-        conv(kernel_size, 1),
-        conv(kernel_size, 2),
-        Conv2dAdaptivePadding(8, 8, 2),
+        conv(kernel_size, 1), conv(kernel_size, 2), conv(2, 1), conv(4, (3, 2))
     )
     stock = copy.deepcopy(net)
     report = convert_dynamic_(net, CFG, EVERYTHING)
-    # With stride 2 what is padded depends on the size; with an even kernel
-    # the sides differ.
-    assert [row.name for row in report.converted] == ['0']
-    for size in ((9, 12), (10, 7)):
+    assert [row.name for row in report.converted] == ['0', '1', '2', '3']
+    for size in ((9, 12), (10, 7), (25, 26)):
         x = torch.randn(2, 8, *size)
         assert relative(net(x), stock(x)) < 1e-5
     assert list(stock.state_dict())[:2] == ['0.weight', '0.bias']

@@ -1,5 +1,7 @@
 """One kernel per sample, against loops and nn.Conv2d."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -137,6 +139,25 @@ def test_padding_against_index_arithmetic(mode):
     padded, left = pad_input(x, (2, 3), mode, (3, 3), (1, 1))
     assert left == (0, 0)
     assert torch.equal(padded, pad(x, (2, 3), (2, 3), mode))
+
+
+@pytest.mark.parametrize('mode', ['zeros', 'reflect', 'replicate', 'circular'])
+@pytest.mark.parametrize('kernel', [1, 2, 3, 4])
+@pytest.mark.parametrize('stride', [(2, 2), (3, 1)], ids=str)
+def test_same_padding_with_a_stride(stride, kernel, mode):
+    """As TensorFlow's: ceil(size / stride) windows, centred on the input."""
+    for size in ((7, 8), (9, 10)):
+        x = torch.randn(1, 2, *size)
+        padded, left = pad_input(
+            x, 'same', mode, (kernel,) * 2, (1, 1), stride
+        )
+        assert left == (0, 0)
+        before, after = [], []
+        for n, s in zip(size, stride):
+            spanned = (math.ceil(n / s) - 1) * s + kernel
+            before.append(max(spanned - n, 0) // 2)
+            after.append(max(spanned - n, 0) - before[-1])
+        assert torch.equal(padded, pad(x, before, after, mode))
 
 
 def test_zero_padding_is_left_to_the_convolution():

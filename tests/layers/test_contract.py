@@ -572,6 +572,26 @@ def test_wrong_input_is_named(method, kind, autocast):
         assert '(B, 4, H, W)' in str(info.value)
 
 
+@torch.no_grad()
+@all_methods
+def test_same_padding_with_a_stride(method):
+    """What is padded follows the input's size; gates see the input itself."""
+    layer = active(method).eval()
+    layer.stride, layer.padding = (2, 2), 'same'
+    numbers = copy.deepcopy(layer)
+    numbers.padding = (1, 1)
+    odd = example(dtype=torch.float64)[..., :9, :9]
+    torch.testing.assert_close(layer(odd), numbers(odd))
+
+    conv = stock_conv(dict(GEOMETRIES['k3'], stride=2, padding=0))
+    cls, options = METHODS[method]
+    layer = cls.from_conv(conv, **options)
+    layer.padding = 'same'
+    even = example()[..., :8, :]
+    padded = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv)
+    assert_same_function(layer, padded, even)
+
+
 @pytest.mark.core
 @all_geometries
 @all_methods

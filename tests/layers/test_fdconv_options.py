@@ -118,10 +118,6 @@ WRONG = {
     'padding=1.5': (dict(padding=1.5), ['padding', '1.5']),
     'padding=None': (dict(padding=None), ['padding', 'None']),
     'padding text': (dict(padding='full'), ['padding', "'full'", "'same'"]),
-    'same with stride': (
-        dict(padding='same', stride=2),
-        ["padding='same'", 'stride=2'],
-    ),
     'padding_mode': (
         dict(padding_mode='mirror'),
         ['padding_mode', "'mirror'", "'reflect'"],
