@@ -33,6 +33,7 @@ _BY_NAME = (
 _REPLACING = ('init_cfg', 'pretrained')
 #: Norms of FDConv's gates; some recipes name the norms that do not decay.
 _GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
+_TIMM_BLOCK = r'timm_model\.blocks[._](\d+)\.(\d+)\.conv_'
 _FFN_CONV = r'layers\.(\d)\.1\.(\d+)\.ffn\.layers\.'
 #: Names for backbones that KernelWarehouse's authors do not have, after the
 #: manner of theirs: the layers of a stage share one warehouse, depthwise ones
@@ -65,6 +66,10 @@ _WAREHOUSES = {
         r'layer(\d+)\.depthwise_conv\.conv': r'stage0_layer\1_dwconv',
         r'layer(\d+)\.(expand|linear)_conv\.conv': r'stage0_layer\1_pwconv',
         r'layer(\d+)\.conv': r'stage0_layer\1_pwconv',
+    },
+    'TIMMBackbone': {  # its EfficientNets and MobileNets
+        _TIMM_BLOCK + r'dw': r'stage\1_layer\2_dwconv',
+        _TIMM_BLOCK + r'(pwl?|exp)': r'stage\1_layer\2_pwconv',
     },
 }
 _WAREHOUSES['SwinTransformerV2'] = _WAREHOUSES['SwinTransformer']

@@ -2,7 +2,8 @@
 
 They extend classes of mmdet, mmsegmentation and mmpretrain. So that importing
 mmfdconv loads no toolbox, the registry holds builders, which import the
-classes on first use.
+classes on first use. Importing it also makes ``efficientnet-lite://`` a place
+that checkpoints come from.
 """
 
 from importlib import import_module
@@ -10,6 +11,8 @@ from typing import Any, Callable
 
 from mmengine.registry import MODELS
 from torch import nn
+
+from .efficientnet_lite import convert_efficientnet_lite
 
 __all__ = [
     'DeepLabResNet',
@@ -20,6 +23,7 @@ __all__ = [
     'MultibandMobileNetV2',
     'UNetHead',
     'UNetResNet',
+    'convert_efficientnet_lite',
 ]
 
 _MODULES = {

@@ -297,6 +297,7 @@ def test_preset(case):
         ('vit_tiny_patch16_224', r'blocks\.\d+\.mlp\.fc\d'),
         ('mobilenetv2_050', r'blocks\.\d\.\d\.conv_(dw|pw|pwl)'),
         ('efficientnet_b0', r'blocks\.\d\.\d\.conv_(dw|pw|pwl)'),
+        ('tf_efficientnet_lite0', r'blocks\.\d\.\d\.conv_(dw|pw|pwl)'),
         (
             'efficientnetv2_rw_t',
             r'blocks\.\d\.\d+\.conv(_(dw|pw|pwl|exp))?',
