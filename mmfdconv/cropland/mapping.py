@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from . import area, vector
+from .gates import GATES, SAMPLE, scene_gates
 from .outputs import Outputs
 from .predictor import Predictor
 from .quicklook import write_quicklook
@@ -35,12 +36,17 @@ Progress = Callable[[int], Any]
 
 
 class Tiling(NamedTuple):
-    """How a scene is cut into windows; see :class:`WindowPlan`."""
+    """How a scene is cut into windows; see :class:`WindowPlan`.
+
+    A dynamic model's gates are those of each ``'window'``, or of the
+    ``'scene'``; see :func:`scene_gates`.
+    """
 
     window: int = 512
     overlap: int = 128
     margin: Optional[int] = None
     batch: int = 4
+    gates: str = 'window'
 
     def plans(
         self, scene: Scene, predictor: Predictor
@@ -50,6 +56,10 @@ class Tiling(NamedTuple):
         Raises:
             ValueError: The windows do not fit the model or the scene.
         """
+        if self.gates not in GATES:
+            raise ValueError(
+                f'--gates: must be one of {GATES}, not {self.gates!r}'
+            )
         sides = (scene.height, scene.width)
         if predictor.resizes() and min(sides) < self.window < max(sides):
             raise ValueError(
@@ -170,6 +180,20 @@ def map_rows(
     """
     clock = _Clock() if clock is None else clock
     down, across = tiling.plans(scene, predictor)
+    with contextlib.ExitStack() as stack:
+        if tiling.gates == 'scene':
+            with clock.on('gates'):
+                stack.enter_context(
+                    scene_gates(scene, predictor, down, across, progress)
+                )
+        yield from _map_rows(
+            scene, predictor, down, across, tiling.batch, progress, clock
+        )
+
+
+def _map_rows(
+    scene, predictor, down, across, batch_size, progress, clock
+) -> Iterator[Any]:
     device = predictor.device
     blend = RowBlend(
         predictor.num_scores,
@@ -183,7 +207,7 @@ def map_rows(
     with contextlib.closing(_read_ahead(scene, down, clock)) as bands:
         for (top, bottom), until, rows in zip(down.spans(), tops, bands):
             weights = down.weights(top, bottom).to(device)[:, None]
-            for batch in _batches(across, rows, tiling.batch, progress):
+            for batch in _batches(across, rows, batch_size, progress):
                 with clock.on('model'):
                     windows = [
                         rows.part(slice(None), slice(*across.spans()[i]))
@@ -221,7 +245,8 @@ def _batches(plan, rows, size, progress) -> Iterator[list]:
 def count_windows(scene: Scene, predictor: Predictor, tiling: Tiling) -> int:
     """Return how many windows a scene has, for a progress bar."""
     down, across = tiling.plans(scene, predictor)
-    return len(down.starts) * len(across.starts)
+    windows = len(down.starts) * len(across.starts)
+    return windows + (min(windows, SAMPLE) if tiling.gates == 'scene' else 0)
 
 
 def map_scene(

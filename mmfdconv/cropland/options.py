@@ -11,6 +11,7 @@ from fiona.errors import FionaError
 from rasterio.errors import RasterioError
 
 from ..engine.options import add_conv_options, parse_rule
+from .gates import GATES
 from .mapping import Tiling
 
 __all__ = ['add_model_options', 'add_scene_options', 'stoppable', 'tiling']
@@ -81,6 +82,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         f'{default.batch}, on a CPU 1)',
     )
     group.add_argument(
+        '--gates',
+        choices=GATES,
+        default=default.gates,
+        help="what a dynamic model's gates are predicted from: each window, "
+        'or the scene, once for all windows (default: %(default)s)',
+    )
+    group.add_argument(
         '--device',
         help='cuda, cuda:1, cpu; by default the GPU if there is one',
     )
@@ -97,7 +105,7 @@ def tiling(args: argparse.Namespace, device: torch.device) -> Tiling:
         batch = 1 if device.type == 'cpu' else Tiling().batch
     if batch < 1:
         raise ValueError(f'--batch: must be at least 1, not {batch}')
-    return Tiling(args.window, args.overlap, args.margin, batch)
+    return Tiling(args.window, args.overlap, args.margin, batch, args.gates)
 
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:

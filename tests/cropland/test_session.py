@@ -128,7 +128,9 @@ def test_scenes_are_checked_without_a_model(tmp_path):
 
 
 def test_wrong_option(capsys):
-    args = argparse.Namespace(batch=0, window=64, overlap=32, margin=None)
+    args = argparse.Namespace(
+        batch=0, window=64, overlap=32, margin=None, gates='window'
+    )
     with pytest.raises(ValueError, match='--batch: must be at least 1'):
         options.tiling(args, torch.device('cpu'))
     args.batch = None

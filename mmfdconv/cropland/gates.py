@@ -1,0 +1,97 @@
+"""Gates of a scene: predicted once, the same for all of its windows.
+
+A dynamic layer predicts its gates from a descriptor of what it sees, and in a
+map it sees windows: where they end becomes visible. Here the descriptors of
+windows all over the scene are averaged first, and gates are predicted from
+the mean. What follows the input place by place, the maps of FDConv's FBM and
+the convolutions themselves, still does so.
+"""
+
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterator
+
+from torch import Tensor, nn
+
+from ..layers import fixed_gates, record_descriptors
+from ..layers.descriptors import Descriptor
+from .predictor import Predictor
+from .scene import Rows, Scene
+from .windows import WindowPlan
+
+__all__ = ['GATES', 'SAMPLE', 'has_gates', 'scene_gates']
+
+#: What gates are predicted from.
+GATES = ('window', 'scene')
+#: Windows, at about full resolution, that a scene's mean is taken from.
+SAMPLE = 64
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def has_gates(model: nn.Module) -> bool:
+    """Whether a model has gates that follow its input."""
+    return any(isinstance(part, Descriptor) for part in model.modules())
+
+
+@contextmanager
+def scene_gates(
+    scene: Scene,
+    predictor: Predictor,
+    down: WindowPlan,
+    across: WindowPlan,
+    progress: Callable[[int], object] = lambda windows: None,
+) -> Iterator[None]:
+    """Let a dynamic model have the same gates all over a scene.
+
+    The scene is read once, row of windows by row of windows, and the model
+    sees about :data:`SAMPLE` of the windows, or all where there are fewer.
+    They are windows as the map has them, since at another resolution or size
+    descriptors would be others. Those without any data do not count.
+
+    Args:
+        scene: The open scene.
+        predictor: The model.
+        down: Windows down the scene.
+        across: Windows across it.
+        progress: Hears of every window that the model has seen.
+
+    Raises:
+        ValueError: The model has no gates.
+    """
+    if not has_gates(predictor.model):
+        raise ValueError(
+            "--gates: the config's model has no dynamic layers, so a window "
+            'sees what the scene would; leave --gates scene out, or say '
+            'with --conv which layers the checkpoint has'
+        )
+    means = _mean_descriptors(scene, predictor, down, across, progress)
+    if not means:  # no data, and so no windows to predict
+        yield
+        return
+    with fixed_gates(predictor.model, means):
+        yield
+
+
+def _mean_descriptors(
+    scene, predictor, down, across, progress
+) -> Dict[str, Tensor]:
+    total = len(down.starts) * len(across.starts)
+    with record_descriptors(predictor.model) as means:
+        for number, window in enumerate(_windows(scene, down, across)):
+            # Multiples of the golden section spread evenly, and in no step
+            # that a row of windows could have, too.
+            if number * _GOLDEN % 1 < SAMPLE / total:
+                predictor([window])
+                progress(1)
+    return means
+
+
+def _windows(
+    scene: Scene, down: WindowPlan, across: WindowPlan
+) -> Iterator[Rows]:
+    """Windows with data, row by row."""
+    for span in down.spans():
+        rows = scene.read(*span)
+        for columns in across.spans():
+            window = rows.part(slice(None), slice(*columns))
+            if window.valid.any():
+                yield window

@@ -1,0 +1,79 @@
+"""Measure what cutting a scene into windows changes on its map.
+
+The scene is mapped at once, and then in windows of each --windows, once with
+gates of the window and once with gates of the scene. It must be small enough
+for the model to see all of it.
+"""
+
+import argparse
+
+import rasterio
+
+from mmfdconv.cropland import options
+from mmfdconv.cropland.mapping import Tiling
+from mmfdconv.cropland.predictor import load_predictor
+from mmfdconv.cropland.scene import Scene
+from mmfdconv.cropland.windows_compared import compare_windows, format_scores
+from mmfdconv.engine.options import add_conv_options
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('scene', help='any raster that GDAL reads')
+    parser.add_argument('config', help='config file, of mmseg')
+    parser.add_argument('checkpoint', help='checkpoint of that config')
+    parser.add_argument(
+        '--labels',
+        metavar='MAP',
+        help="true classes on the scene's grid, 255 where there are none",
+    )
+    parser.add_argument(
+        '--windows',
+        nargs='+',
+        default=['128-64', '256-64', '512-128'],
+        metavar='SIDE-OVERLAP',
+        help='in pixels (default: 128-64 256-64 512-128)',
+    )
+    parser.add_argument('--device', help='as of map_scene.py')
+    options.add_scene_options(parser)
+    add_conv_options(parser)
+    args = parser.parse_args()
+    args.amp = False
+    return args
+
+
+def main() -> None:
+    """Measure, or say what is wrong."""
+    args = parse_args()
+    with options.stoppable('windows.py'):
+        tilings = []
+        for word in args.windows:
+            try:
+                side, overlap = map(int, word.split('-'))
+            except ValueError:
+                raise ValueError(
+                    f'--windows: must be like 512-128, not {word!r}'
+                ) from None
+            tilings.append(Tiling(side, overlap, batch=1))
+        predictor = load_predictor(
+            args.config, args.checkpoint, **options.predictor_options(args)
+        )
+        labels = None
+        given = dict(options.scene_options(args), trained=predictor.bands)
+        with Scene(args.scene, predictor.channels, **given) as scene:
+            if args.labels:
+                with rasterio.open(args.labels) as file:
+                    labels = file.read(1)
+                if labels.shape != (scene.height, scene.width):
+                    raise ValueError(
+                        f'--labels: {args.labels} has {labels.shape[1]}x'
+                        f'{labels.shape[0]} pixels, the scene {scene.width}x'
+                        f'{scene.height}'
+                    )
+            scores = compare_windows(scene, predictor, tilings, labels)
+            print(format_scores([*scores]))
+
+
+if __name__ == '__main__':
+    main()
