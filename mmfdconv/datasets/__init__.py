@@ -1,8 +1,8 @@
 """Datasets that the toolboxes lack.
 
 Importing it registers the transforms ``LoadGeoTIFF``, ``NormalizeBands`` and
-``DistortBands`` and, where mmsegmentation is installed, ``GIDDataset``,
-``HiCNADataset`` and ``BandsVisualizationHook``.
+``DistortBands`` and, where mmsegmentation is installed, ``CamVidDataset``,
+``GIDDataset``, ``HiCNADataset`` and ``BandsVisualizationHook``.
 """
 
 from .geotiff import DistortBands, LoadGeoTIFF, NormalizeBands
@@ -14,7 +14,7 @@ from .landcover import (
     HI_CNA_CLASSES,
     HI_CNA_PALETTE,
 )
-from .registered import GIDDataset, HiCNADataset
+from .registered import CamVidDataset, GIDDataset, HiCNADataset
 from .shapes import make_shapes
 from .shapes_drawing import CLASSES as SHAPES_CLASSES
 
@@ -26,6 +26,7 @@ __all__ = [
     'HI_CNA_CLASSES',
     'HI_CNA_PALETTE',
     'SHAPES_CLASSES',
+    'CamVidDataset',
     'DistortBands',
     'GIDDataset',
     'HiCNADataset',

@@ -12,10 +12,22 @@ from mmengine.registry import DATASETS, HOOKS, TRANSFORMS
 
 from .geotiff import DistortBands, LoadGeoTIFF, NormalizeBands
 
-__all__ = ['BandsVisualizationHook', 'GIDDataset', 'HiCNADataset']
+__all__ = [
+    'BandsVisualizationHook',
+    'CamVidDataset',
+    'GIDDataset',
+    'HiCNADataset',
+]
 
 for _transform in (DistortBands, LoadGeoTIFF, NormalizeBands):
     TRANSFORMS.register_module(module=_transform)
+
+
+def CamVidDataset(*args: Any, **kwargs: Any) -> Any:
+    """Make a :class:`mmfdconv.datasets.segmentation.CamVidDataset`."""
+    from . import segmentation
+
+    return segmentation.CamVidDataset(*args, **kwargs)
 
 
 def GIDDataset(*args: Any, **kwargs: Any) -> Any:
@@ -40,6 +52,6 @@ def BandsVisualizationHook(*args: Any, **kwargs: Any) -> Any:
 
 
 if find_spec('mmseg') is not None:
-    for _dataset in (GIDDataset, HiCNADataset):
+    for _dataset in (CamVidDataset, GIDDataset, HiCNADataset):
         DATASETS.register_module(module=_dataset)
     HOOKS.register_module(module=BandsVisualizationHook)

@@ -1,4 +1,4 @@
-"""GID and Hi-CNA as datasets of mmsegmentation.
+"""GID, Hi-CNA and CamVid as datasets of mmsegmentation.
 
 Importing this module imports mmseg. Configs do not need to: the names are
 registered by :mod:`mmfdconv.datasets`, which comes here on first use.
@@ -17,7 +17,35 @@ from .landcover import (
     HI_CNA_PALETTE,
 )
 
-__all__ = ['GIDDataset', 'HiCNADataset']
+__all__ = ['CamVidDataset', 'GIDDataset', 'HiCNADataset']
+
+CAMVID_CLASSES = (
+    'sky',
+    'building',
+    'pole',
+    'road',
+    'pavement',
+    'tree',
+    'sign',
+    'fence',
+    'car',
+    'pedestrian',
+    'bicyclist',
+)
+#: SegNet's colours.
+CAMVID_PALETTE = [
+    [128, 128, 128],
+    [128, 0, 0],
+    [192, 192, 128],
+    [128, 64, 128],
+    [60, 40, 222],
+    [128, 128, 0],
+    [192, 128, 128],
+    [64, 64, 128],
+    [64, 0, 128],
+    [64, 64, 0],
+    [0, 128, 192],
+]
 
 # What a folder of images may hold. Sidecars such as .tfw and .aux.xml are
 # not among them.
@@ -110,6 +138,22 @@ class HiCNADataset(_TiledDataset):
     METAINFO = dict(
         classes=HI_CNA_CLASSES, palette=list(map(list, HI_CNA_PALETTE))
     )
+
+
+class CamVidDataset(_TiledDataset):
+    """CamVid, road scenes of 480x360 (Brostow et al., 2009).
+
+    The eleven classes and the split are those of SegNet (Badrinarayanan et
+    al., arXiv:1511.00561): 367 images to train on, 101 to validate. Label ids
+    are 0 sky to 10 bicyclist, and 255 stands for no class.
+    """
+
+    METAINFO = dict(classes=CAMVID_CLASSES, palette=CAMVID_PALETTE)
+
+    def __init__(
+        self, ignore_index: Optional[int] = 255, **kwargs: Any
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, **kwargs)
 
 
 def _suffix_in(folder: str) -> str:

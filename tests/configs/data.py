@@ -7,6 +7,11 @@ from PIL import Image
 
 __all__ = ['SEG_SUFFIXES', 'make_classified', 'make_segmented']
 
+_TILES = (
+    ('img_dir/train', 'ann_dir/train'),
+    ('img_dir/val', 'ann_dir/val'),
+    ('.jpg', '.png'),
+)
 #: Folders and endings of pictures and of annotations, as in the datasets.
 SEG_SUFFIXES = {
     'ADE20KDataset': (
@@ -14,6 +19,8 @@ SEG_SUFFIXES = {
         ('images/validation', 'annotations/validation'),
         ('.jpg', '.png'),
     ),
+    'CamVidDataset': _TILES,
+    'GIDDataset': _TILES,
     'CityscapesDataset': (
         ('leftImg8bit/train', 'gtFine/train'),
         ('leftImg8bit/val', 'gtFine/val'),

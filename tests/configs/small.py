@@ -71,13 +71,14 @@ def small_mmdet(cfg, name, root):
     cfg.model.train_cfg.rcnn.sampler.num = 32
     cfg.model.test_cfg.rpn.max_per_img = 50
     cfg.model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
+    classes = SHAPES_CLASSES[: cfg.model.roi_head.bbox_head.num_classes]
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.update(
             data_root=str(root),
             ann_file=f'annotations/instances_{split}.json',
             data_prefix=dict(img=f'{split}/'),
-            metainfo=dict(classes=SHAPES_CLASSES),
+            metainfo=dict(classes=classes),
         )
         _replace(
             dataset.pipeline,
@@ -94,14 +95,14 @@ def small_mmseg(cfg, name, root):
     """Shrink a segmenter; ``root`` holds pictures in its data's layout."""
     model, stock = cfg.model, stock_backbone(cfg)
     widths = _small_backbone(stock)
-    if widths is None:
+    if widths is None and 'depth' in stock:
         stock.update(depth=18, base_channels=32, stem_channels=32)
         widths = [32, 64, 128, 256]
     model.data_preprocessor.size = (64, 64)
     if model.test_cfg.mode == 'slide':
         model.test_cfg.update(crop_size=(64, 64), stride=(42, 42))
     for head in (model.decode_head, model.get('auxiliary_head')):
-        if head is None:
+        if head is None or head.type == 'UNetHead':  # small as it is
             continue
         if head.type == 'Mask2FormerHead':
             _small_mask2former(head, widths)

@@ -1,4 +1,4 @@
-"""GIDDataset and HiCNADataset, as configs of mmseg use them."""
+"""GIDDataset, HiCNADataset and CamVidDataset, as configs of mmseg use them."""
 
 import ast
 
@@ -14,7 +14,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-from mmfdconv.datasets import GID_CLASSES, GID_PALETTE, HI_CNA_CLASSES
+from mmfdconv.datasets import (
+    GID_CLASSES,
+    GID_PALETTE,
+    HI_CNA_CLASSES,
+    CamVidDataset,
+)
 
 from .raw_scenes import SIDE, write_gid, write_hi_cna, write_tif
 
@@ -325,3 +330,50 @@ def test_real_patches_are_read_as_they_are(shared_dir, split):
     for index in range(0, len(data), 8):
         seen |= set(ids(data[index]).unique().tolist())
     assert seen == set(range(6))
+
+
+@pytest.mark.parametrize(('split', 'number'), [('train', 367), ('val', 101)])
+def test_camvid_is_read_as_it_is(shared_dir, split, number):
+    folder = shared_dir / 'data' / 'camvid'
+    if not folder.is_dir():
+        pytest.skip('no folder data/camvid: its real labels are not read')
+    dataset = CamVidDataset(
+        data_root=str(folder),
+        data_prefix=dict(
+            img_path=f'img_dir/{split}', seg_map_path=f'ann_dir/{split}'
+        ),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+        ],
+    )
+    assert len(dataset) == number
+    sample = dataset[0]
+    assert sample['img'].shape == (360, 480, 3)
+    assert {*np.unique(sample['gt_seg_map'])} <= {*range(11), 255}
+
+
+def test_camvid_ignores_255_and_no_other_value(tmp_path):
+    for folder in ('img_dir', 'ann_dir'):
+        (tmp_path / folder).mkdir()
+    image = np.zeros((4, 6, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'img_dir/0.png'), image)
+    options = dict(
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='img_dir', seg_map_path='ann_dir'),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+        ],
+    )
+    for value, fits in ((255, True), (10, True), (11, False)):
+        label = np.full((4, 6), value, np.uint8)
+        cv2.imwrite(str(tmp_path / 'ann_dir/0.png'), label)
+        dataset = CamVidDataset(**options)
+        assert dataset.metainfo['classes'][10] == 'bicyclist'
+        assert len(dataset.metainfo['palette']) == 11
+        if fits:
+            assert (dataset[0]['gt_seg_map'] == value).all()
+        else:
+            with pytest.raises(ValueError, match='11'):
+                dataset[0]
