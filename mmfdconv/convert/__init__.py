@@ -1,15 +1,15 @@
 """Conversion of models: rules, the swap, the registered backbone wrapper."""
 
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
-from .bands import adapt_kernel, adapt_state_dict, load_from_bands
+from .cell_sharing import names_by_layer
 from .fuse import fuse_conv_bn
+from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
 from .layer_decay import SharedCellsConstructor
 from .presets import PRESETS, preset_for, resolve_rule
 from .report import ConversionReport, ReportRow
 from .rules import LayerRule
 from .short_config import short_config
 from .swap import convert_dynamic_
-from .warehouse import names_by_layer
 from .word import check_rule, make_stock_, with_dynamic_convolutions
 from .words import METHODS, config_path, nearest, read_method
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
+from .cell_sharing import names_by_layer
 from .initialise import stock_layers_in_place
 from .pretraining import (
     NOT_GIVEN,
@@ -24,7 +25,6 @@ from .pretraining import (
 from .report import ConversionReport
 from .rules import LayerRule
 from .swap import convert_dynamic_
-from .warehouse import names_by_layer
 
 __all__ = ['DynamicBackbone', 'build_dynamic', 'keep_routers_alive_']
 

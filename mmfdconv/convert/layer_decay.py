@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from .warehouse import names_by_layer
+from .cell_sharing import names_by_layer
 
 __all__ = ['SharedCellsConstructor', 'share_rates_', 'unshare_rates_']
 

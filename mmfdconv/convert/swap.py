@@ -7,6 +7,7 @@ from torch import nn
 
 from ..layers import DynamicConv2d, KWConv, linear_class
 from ..registry import LAYERS
+from .cell_sharing import build_warehouse_layers, warehouse_name
 from .checkpointing import checkpoint_without_reentrance_
 from .fuse import misfolded
 from .hint import suggest_rule
@@ -14,7 +15,6 @@ from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, pads_by_size
 from .report import ConversionReport, ReportRow, count, describe
 from .rules import LayerRule
-from .warehouse import build_warehouse_layers, warehouse_name
 
 __all__ = ['convert_dynamic_']
 

@@ -12,11 +12,11 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from mmengine.config import Config, ConfigDict
 
 from ..registry import LAYERS
+from .cell_sharing import WAREHOUSE_OPTIONS
 from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
 from .pretraining import strip_checkpoints
 from .rules import LayerRule
-from .warehouse import WAREHOUSE_OPTIONS
 from .words import METHODS, nearest, read_method
 
 __all__ = ['check_rule', 'make_stock_', 'with_dynamic_convolutions']

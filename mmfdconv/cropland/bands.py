@@ -6,7 +6,13 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from ..datasets.bands import ALPHA, Band, band_names, find_band, list_bands
+from ..datasets.raster_bands import (
+    ALPHA,
+    Band,
+    band_names,
+    find_band,
+    list_bands,
+)
 from .files import read_window
 
 __all__ = ['SceneBands', 'read_bands']

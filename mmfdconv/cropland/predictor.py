@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
-from ..datasets.bands import Band
+from ..datasets.raster_bands import Band
 from ..engine import launch
 from ..engine.models import load_weights
 from .heads import decode_head, probabilities_of

@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
-from ..datasets.bands import Band
+from ..datasets.raster_bands import Band
 from .bands import read_bands
 from .files import find_crs, open_raster, read_window
 

@@ -6,7 +6,7 @@ from typing import Any, Callable, Sequence, Union
 
 from tqdm import tqdm
 
-from ..datasets.bands import ALPHA
+from ..datasets.raster_bands import ALPHA
 from . import area, change, options
 from .files import crs_label
 from .mapping import Mapped, count_windows, map_scene

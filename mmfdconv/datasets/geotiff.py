@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
-from . import bands as raster_bands
-from .bands import ALPHA, Band
+from . import raster_bands
+from .raster_bands import ALPHA, Band
 
 __all__ = [
     'DistortBands',

@@ -4,9 +4,9 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from . import bands as raster_bands
-from .bands import Band
+from . import raster_bands
 from .geotiff import import_rasterio, read_bands
+from .raster_bands import Band
 
 __all__ = ['colour_picture', 'stretch']
 

@@ -9,8 +9,8 @@ from typing import Any, Optional, Sequence
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.structures import SegDataSample
 
-from .bands import Band
 from .pictures import colour_picture
+from .raster_bands import Band
 
 __all__ = ['BandsVisualizationHook']
 

@@ -14,7 +14,7 @@ class MultibandMobileNetV2(MobileNetV2):
     """mmpretrain's MobileNetV2 with a first layer that is told its bands.
 
     Names are the stock ones. A checkpoint of three bands fits through
-    :mod:`mmfdconv.convert.bands`.
+    :mod:`mmfdconv.convert.input_bands`.
 
     Args:
         in_channels: Bands of the image. Defaults to 3.

@@ -8,7 +8,7 @@ pytest.importorskip('mmpretrain')
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.models.backbones import MobileNetV2
 
-from mmfdconv.convert import bands
+from mmfdconv.convert import adapt_state_dict
 from mmfdconv.models import MultibandMobileNetV2
 
 SMALL = dict(widen_factor=0.25, out_indices=(0, 7))
@@ -39,7 +39,7 @@ def test_four_bands_start_from_a_checkpoint_of_three():
     model = _build(in_channels=4)
     state = MobileNetV2(**SMALL).state_dict()
     kernel = state['conv1.conv.weight'].clone()
-    bands.adapt_state_dict(state, ['blue', 'green', 'red', 'nir'])
+    adapt_state_dict(state, ['blue', 'green', 'red', 'nir'])
     model.load_state_dict(state)
     torch.testing.assert_close(
         model.conv1.conv.weight[:, :3], kernel.flip(1) * 0.75

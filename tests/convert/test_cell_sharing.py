@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmfdconv.convert import convert_dynamic_
-from mmfdconv.convert.warehouse import full_name, shared_name
+from mmfdconv.convert.cell_sharing import full_name, shared_name
 from mmfdconv.layers import KWConv
 
 pytestmark = pytest.mark.core
