@@ -23,6 +23,8 @@ COMMANDS = {
     'tables': "count the papers' cost columns",
     'map': 'map a satellite scene',
     'change': 'report cropland lost and gained between two maps',
+    'sample': 'draw points to label, from a map',
+    'estimate': 'estimate hectares and accuracies from labels',
     'gid': 'cut the scenes of GID into tiles',
     'hi-cna': 'sort the images of Hi-CNA into splits',
 }

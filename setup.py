@@ -18,7 +18,14 @@ MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
 # What parts need beside a toolbox; nothing here brings torch.
 EXTRAS = {
-    'cropland': ['fiona>=1.9', 'rasterio>=1.3', 'shapely>=2', 'tqdm'],
+    'cropland': [
+        'fiona>=1.9',
+        'jinja2',
+        'rasterio>=1.3',
+        'scipy',
+        'shapely>=2.1',
+        'tqdm',
+    ],
     'figures': ['matplotlib>=3.5', 'scikit-learn', 'scipy', 'tqdm'],
 }
 
@@ -94,6 +101,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={f'{PACKAGE}.cropland': ['templates/*.html']},
     py_modules=[f'{PACKAGE}_cli'],
     entry_points={'console_scripts': [f'{PACKAGE} = {PACKAGE}_cli:main']},
     python_requires='>=3.8',

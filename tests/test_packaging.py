@@ -93,7 +93,8 @@ def test_wheel_carries_modules_configs_and_tools(wheel):
     names = names_in(wheel)
     expected = {
         f'mmfdconv/{path.relative_to(REPO / "mmfdconv").as_posix()}'
-        for path in (REPO / 'mmfdconv').rglob('*.py')
+        for suffix in ('py', 'html')
+        for path in (REPO / 'mmfdconv').rglob(f'*.{suffix}')
         if '.mim' not in path.parts
     }
     expected.add('mmfdconv_cli.py')

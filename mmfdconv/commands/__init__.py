@@ -18,9 +18,11 @@ __all__ = ['main', 'plain_errors']
 _EXTRAS = dict(
     change='cropland',
     compare='figures',
+    estimate='cropland',
     figures='figures',
     map='cropland',
     runs='figures',
+    sample='cropland',
 )
 
 

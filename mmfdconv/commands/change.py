@@ -1,10 +1,13 @@
 """Report cropland lost and gained between two maps, or two scenes.
 
 Writes cropland_change.tif, .gpkg, .png and .csv on the grid of BEFORE.
-Hectares are those of the ground, in any coordinate system.
+Hectares are those of the ground, in any coordinate system. They are counts of
+pixels, with the errors of both maps in them; sample.py and estimate.py make
+areas with intervals of them.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -104,12 +107,27 @@ def run(args: argparse.Namespace, prog: str) -> None:
         print(format_change(change))
         for note in change.notes:
             print(note)
+        print(_how_to_estimate(args, prog, change.files['map']))
         print(
             f'{change.polygons.written} polygons lost or gained; '
             f'{change.polygons.left_out} smaller ones left out'
         )
         for file in change.files.values():
             print(f'wrote {file}')
+
+
+def _how_to_estimate(args: argparse.Namespace, prog: str, path: Path) -> str:
+    """Say what these hectares are not, and which command to run for it."""
+    scenes = [args.before, args.after] if args.model else ['BEFORE', 'AFTER']
+    sample = shlex.join([str(path), '--scenes', *map(str, scenes)])
+    return (
+        "these hectares count pixels, with the maps' errors in them. For "
+        'areas with 95 % intervals, draw points and label them, then '
+        'estimate:\n'
+        f'  {prog.replace("change", "sample")} {sample}\n'
+        f'  {prog.replace("change", "estimate")} {shlex.quote(str(path))} '
+        'LABELS.csv'
+    )
 
 
 def _classes(args: argparse.Namespace, name: str) -> Optional[Dict[int, str]]:

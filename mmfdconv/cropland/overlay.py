@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from typing import Iterator, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 from affine import Affine
@@ -15,7 +15,7 @@ from .legend import number_classes
 from .raster import NODATA, MapReader
 from .scene import read_window
 
-__all__ = ['Overlay']
+__all__ = ['Overlay', 'number_pixels']
 
 POINTS = 33  # along either side, to see where a map lies on the other
 MAX_PARTS = 16
@@ -92,8 +92,8 @@ class Overlay:
                 gaps = after == self._after.nodata
                 after[gaps] = values[gaps]
         return (
-            _number(before, before.read(start, stop), self._old),
-            _number(self._after, after, self._new),
+            number_pixels(before, before.read(start, stop), self._old),
+            number_pixels(self._after, after, self._new),
         )
 
     def describe(self) -> Optional[str]:
@@ -203,7 +203,9 @@ def _longitudes(grid: MapReader, unit: float = 1.0) -> Tuple[float, float]:
     return east.min(), east.max()
 
 
-def _number(source: MapReader, values: np.ndarray, numbers) -> np.ndarray:
+def number_pixels(
+    source: MapReader, values: np.ndarray, numbers: Dict[int, int]
+) -> np.ndarray:
     """Class numbers for a map's values, 255 for no data.
 
     Raises:

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
+from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from .files import find_crs, open_raster, read_window
@@ -24,7 +27,11 @@ def environment() -> rasterio.Env:
 
 
 class RowWriter:
-    """Writes an 8-bit GeoTIFF from top to bottom.
+    """Writes an 8-bit cloud-optimised GeoTIFF from top to bottom.
+
+    It has overviews, of the most frequent class or the mean, once it is
+    closed. A map's names lie where GDAL and QGIS look for them, in
+    ``<path>.aux.xml``, and in a tag, which no copy of the file alone loses.
 
     Args:
         path: File to write.
@@ -40,8 +47,11 @@ class RowWriter:
         names: Sequence[str],
         palette: Optional[Sequence[Sequence[int]]] = None,
     ) -> None:
+        self._path, self._names = path, [*names]
+        self._palette = palette
+        self._rows = f'{path}.rows'  # a COG is made of a whole raster
         self._file = rasterio.open(
-            path,
+            self._rows,
             'w',
             driver='GTiff',
             width=grid.width,
@@ -64,7 +74,6 @@ class RowWriter:
         if palette is not None:
             colours = {i: (*c, 255) for i, c in enumerate(palette)}
             self._file.write_colormap(1, {**colours, NODATA: (0, 0, 0, 0)})
-            # GDAL knows no list of names in a GeoTIFF, so it is a tag.
             self._file.update_tags(**{CLASSES_TAG: json.dumps([*names])})
         else:
             self._file.descriptions = tuple(names)
@@ -77,18 +86,35 @@ class RowWriter:
         self._file.write(values, window=Window(0, top, width, rows))
 
     def close(self) -> None:
-        """Close the file and make sure that all of it was written.
+        """Finish the file and make sure that all of it was written.
 
         Raises:
             OSError: It was not, as on a full disk, of which GDAL does not
                 tell while it closes a file.
         """
-        name = self._file.name
         self._file.close()
         try:
-            open_raster(name).close()
-        except ValueError as error:
+            open_raster(self._rows).close()
+            copy(
+                self._rows,
+                self._path,
+                driver='COG',
+                blocksize=512,
+                compress='deflate',
+                level=1,
+                num_threads='all_cpus',
+                overview_resampling='average'
+                if self._palette is None
+                else 'mode',
+                bigtiff='if_safer',
+            )
+            open_raster(self._path).close()
+        except (ValueError, RasterioError) as error:
             raise OSError(f'the map was not written whole: {error}') from error
+        finally:
+            Path(self._rows).unlink(missing_ok=True)
+        if self._palette is not None:
+            _write_categories(self._path, self._names)
 
     def __enter__(self) -> 'RowWriter':
         return self
@@ -98,6 +124,19 @@ class RowWriter:
             self.close()
         else:
             self._file.close()
+            Path(self._rows).unlink(missing_ok=True)
+
+
+def _write_categories(path: str, names: Sequence[str]) -> None:
+    """Name the values for GDAL, which reads them from beside the file."""
+    root = ElementTree.Element('PAMDataset')
+    band = ElementTree.SubElement(root, 'PAMRasterBand', band='1')
+    categories = ElementTree.SubElement(band, 'CategoryNames')
+    for name in names:
+        ElementTree.SubElement(categories, 'Category').text = name
+    ElementTree.ElementTree(root).write(
+        f'{path}.aux.xml', encoding='utf-8', xml_declaration=True
+    )
 
 
 def map_classes(dataset: rasterio.DatasetReader) -> Optional[List[str]]:

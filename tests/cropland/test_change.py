@@ -1,6 +1,7 @@
 """Cropland lost and gained, against counts by hand."""
 
 import csv
+from xml.etree import ElementTree
 
 import fiona
 import numpy as np
@@ -10,7 +11,7 @@ from rasterio import warp
 from rasterio.crs import CRS
 
 from mmfdconv.commands import main
-from mmfdconv.cropland.change import compare, format_change
+from mmfdconv.cropland.change import KINDS, compare, format_change
 from mmfdconv.cropland.raster import MapReader, RowWriter
 
 from .helpers import CLASSES, PALETTE, PIXEL, UTM
@@ -26,9 +27,9 @@ class Grid:
         self.transform, self.crs = transform, CRS.from_string(crs)
 
 
-def write_map(path, values, classes=CLASSES, **grid):
+def write_map(path, values, classes=CLASSES, palette=PALETTE, **grid):
     values = values.astype(np.uint8)
-    palette = PALETTE[: len(classes)]
+    palette = palette[: len(classes)]
     with RowWriter(str(path), Grid(values, **grid), classes, palette) as file:
         file.write(0, values)
     return path
@@ -79,6 +80,11 @@ def test_what_became_of_the_cropland(years, tmp_path):
         assert file.crs == CRS.from_epsg(32650)
         assert file.nodata == 255
         assert file.colormap(1)[2][:3] == (215, 40, 40)
+        assert file.tags(ns='IMAGE_STRUCTURE')['LAYOUT'] == 'COG'
+        assert file.overviews(1) == [2]
+    beside = ElementTree.parse(f'{change.files["map"]}.aux.xml')
+    names = [node.text for node in beside.iter('Category')]
+    assert names == [*KINDS]
     kinds = np.select(
         [
             ~known,
@@ -122,7 +128,7 @@ def test_what_became_of_the_cropland(years, tmp_path):
     ]
     assert lines[-1] == ['from', 'forest', '0.32', 'ha']
     assert change.files['quicklook'].read_bytes()[:4] == b'\x89PNG'
-    assert len([*(tmp_path / 'out').iterdir()]) == 4
+    assert len([*(tmp_path / 'out').iterdir()]) == 5  # with the names
 
 
 def test_classes_go_by_name(years, tmp_path):
@@ -246,7 +252,7 @@ def test_wrong_maps_are_told(years, tmp_path):
     with pytest.raises(ValueError, match='no map of classes.* --model'):
         compare(good, scene, tmp_path / 'out')
     lost = write_map(tmp_path / 'd.tif', after)
-    with rasterio.open(lost, 'r+') as file:
+    with rasterio.open(lost, 'r+', IGNORE_COG_LAYOUT_BREAK=True) as file:
         file.crs = CRS()
     with pytest.raises(ValueError, match='d.tif has no coordinate system'):
         compare(good, lost, tmp_path / 'out')
@@ -561,5 +567,9 @@ def test_the_command_line(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     for said in ('rice before', 'crops after', '1 polygons lost or gained'):
         assert any(line.startswith(said) for line in lines), said
+    assert any(line.startswith('these hectares count') for line in lines)
+    made = tmp_path / 'out' / 'cropland_change.tif'
+    assert f'  sample.py {made} --scenes BEFORE AFTER' in lines
+    assert f'  estimate.py {made} LABELS.csv' in lines
     with pytest.raises(SystemExit, match='b.tif: no class is called cropland'):
         main('change', argv, 'change.py')

@@ -1,0 +1,62 @@
+"""Estimate hectares and accuracies of a map from labelled points.
+
+Writes <map>_estimate.csv and <map>_report.html, a page that needs no other
+file. The labels are a table or GeoPackage of sample.py, any other points, or
+polygons; intervals are of 95 %.
+"""
+
+import argparse
+from pathlib import Path
+
+from ..cropland import options
+from ..cropland.assess import assess, format_assessment
+from ..cropland.files import result_name
+from ..cropland.legend import parse_classes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument('map', help='cropland_change.tif, or a map of classes')
+    parser.add_argument(
+        'labels',
+        help='CSV, GeoPackage or any vector file: points or polygons with '
+        'what is really there',
+    )
+    parser.add_argument(
+        '--out-dir',
+        default='.',
+        help='folder for the results (default: the current one)',
+    )
+    parser.add_argument(
+        '--label-field',
+        default='label',
+        metavar='NAME',
+        help='column of the labels (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--drop-missing',
+        action='store_true',
+        help='leave out what has no label, instead of refusing',
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='VALUE=NAME',
+        help='class names, where the map carries none, as in 10=trees',
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Estimate, or say what is wrong with map or labels."""
+    with options.stoppable(prog):
+        done = assess(
+            args.map,
+            args.labels,
+            Path(args.out_dir, result_name(args.map)),
+            args.classes and parse_classes(args.classes),
+            args.label_field,
+            args.drop_missing,
+        )
+        print(format_assessment(done))
+        for file in done.files.values():
+            print(f'wrote {file}')

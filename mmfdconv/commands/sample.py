@@ -1,0 +1,141 @@
+"""Draw a stratified sample from a map, to be labelled by eye.
+
+Writes <map>_points.csv and .gpkg, with a column for the label, and with
+--scenes the pictures and <map>_sheet.html to label them by the keyboard.
+estimate.py reads the labels.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from tqdm import tqdm
+
+from ..cropland import options
+from ..cropland.files import result_name
+from ..cropland.legend import parse_classes
+from ..cropland.sample import Design, draw_sample, format_sample
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    default = Design()
+    parser.add_argument('map', help='cropland_change.tif, or a map of classes')
+    parser.add_argument(
+        '--scenes',
+        nargs='+',
+        default=[],
+        metavar='SCENE',
+        help='what to look at: the earlier and the later scene of a map of '
+        'changes, or the one scene of a map',
+    )
+    parser.add_argument(
+        '--out-dir',
+        default='.',
+        help='folder for the results (default: the current one)',
+    )
+    parser.add_argument(
+        '--standard-error',
+        type=float,
+        default=default.error,
+        metavar='SHARE',
+        help='of the overall accuracy, from which the number of points '
+        'follows (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--expected',
+        nargs='+',
+        metavar='STRATUM=SHARE',
+        help="user's accuracies that are expected, as in 'cropland lost=0.6' "
+        '(default: 0.7 of changes, 0.8 beside them, else 0.9)',
+    )
+    parser.add_argument(
+        '--min-points',
+        type=int,
+        default=default.least,
+        metavar='N',
+        help='of each stratum (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--points',
+        nargs='+',
+        metavar='STRATUM=N',
+        help='points of single strata, whatever would follow',
+    )
+    parser.add_argument(
+        '--buffer',
+        type=int,
+        default=default.beside,
+        metavar='PIXELS',
+        help='from change up to which places are a stratum of their own; 0 '
+        'makes none (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=default.seed, help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='VALUE=NAME',
+        help='class names, where the map carries none, as in 10=trees',
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Draw the sample, or say what is wrong."""
+    with options.stoppable(prog):
+        if len(args.scenes) > 2:
+            raise ValueError(
+                f'--scenes: one or two, not {len(args.scenes)}: '
+                f'{", ".join(args.scenes)}'
+            )
+        design = Design(
+            args.standard_error,
+            _by_stratum(args.expected, '--expected', float),
+            _by_stratum(args.points, '--points', int),
+            args.min_points,
+            args.buffer,
+            args.seed,
+        )
+        with tqdm(unit='picture', disable=not args.scenes) as bar:
+
+            def progress(kind: str, total: int) -> None:
+                bar.total = total
+                bar.update()
+
+            sample = draw_sample(
+                args.map,
+                Path(args.out_dir, result_name(args.map)),
+                args.scenes,
+                design,
+                args.classes and parse_classes(args.classes),
+                progress,
+            )
+        print(format_sample(sample))
+        for file in sample.files.values():
+            print(f'wrote {file}')
+
+
+def _by_stratum(
+    words: Optional[Sequence[str]],
+    option: str,
+    kind: Callable[[str], Any],
+) -> Dict[str, Any]:
+    """Read NAME=NUMBER.
+
+    Raises:
+        ValueError: A word is no such pair.
+    """
+    found = {}
+    for word in words or ():
+        name, _, number = word.rpartition('=')
+        try:
+            found[name] = kind(number)
+        except ValueError:
+            name = ''
+        if not name:
+            raise ValueError(
+                f"{option}: {word!r} is not like 'cropland lost=100', a "
+                'stratum and a number'
+            )
+    return found

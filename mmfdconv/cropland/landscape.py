@@ -1,0 +1,237 @@
+"""A made-up landscape at two dates whose truth is known.
+
+Fields between roads, woods, towns and a river, in GID's classes, as a
+satellite sees them: crops differ from field to field and from date to date,
+and meadows look much like some of them. Some fields change between the dates.
+To try the whole way from scenes to hectares on, where the answer is known.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any, Dict, Iterator, NamedTuple, Tuple
+
+import cv2
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from ..datasets.landcover import GID_CLASSES, GID_PALETTE
+from .outputs import Outputs
+from .raster import MapReader, RowWriter
+
+__all__ = ['label_points', 'make_landscape']
+
+BUILT, FARM, FOREST, MEADOW, WATER = (
+    GID_CLASSES.index(name)
+    for name in ('built-up', 'farmland', 'forest', 'meadow', 'water')
+)
+# Red, green and blue by class, and how much they differ between fields.
+COLOURS = np.array(
+    [
+        (0, 0, 0),
+        (150, 140, 135),
+        (120, 125, 75),
+        (55, 80, 50),
+        (105, 130, 80),
+        (50, 70, 90),
+    ],
+    np.float32,
+)
+SPREAD = np.array([0, 18, 20, 6, 10, 5], np.float32)
+# Height of what stands, lies or grows there, in grey values, by class.
+ROUGH = np.array([0, 28, 5, 14, 5, 1], np.float32)
+FURROWS = 9.0  # grey values
+STRIP = 512  # rows drawn at once
+DATES = ('2016', '2020')
+
+
+class _Grid(NamedTuple):
+    """Where the landscape lies."""
+
+    height: int
+    width: int
+    crs: CRS = CRS.from_epsg(32650)
+    transform: Affine = Affine(4, 0, 500000, 0, -4, 3400000)
+
+
+def make_landscape(
+    folder: Path, size: int, seed: int = 0, changed: float = 0.01
+) -> Dict[str, Path]:
+    """Write both dates' scenes and labels.
+
+    The files are ``<date>.tif`` (red, green, blue, 8 bit) and
+    ``<date>_label.tif`` (the true classes, a map that ``change`` reads).
+
+    Args:
+        folder: Where to write.
+        size: Pixels of 4 m along either side.
+        seed: Of the random numbers.
+        changed: Share of the fields of farmland that are lost; of the meadows
+            as large a share becomes farmland.
+
+    Raises:
+        ValueError: ``size`` or ``changed`` makes no landscape.
+    """
+    if size < STRIP:
+        raise ValueError(f'--size: must be at least {STRIP}, but is {size}')
+    if not 0 <= changed <= 1:
+        raise ValueError(
+            f'--changed: must lie between 0 and 1, but is {changed}'
+        )
+    rng = np.random.default_rng(seed)
+    grid = _Grid(size, size)
+    fields, fixed = _lay_out(rng, size)
+    uses = list(_land_use(rng, int(fields.max()) + 1, changed))
+    files = {}
+    with Outputs() as outputs:
+        for date, use in zip(DATES, uses):
+            truth = use[fields]
+            truth[fixed > 0] = fixed[fixed > 0]
+            files[date] = folder / f'{date}.tif'
+            files[f'{date}_label'] = folder / f'{date}_label.tif'
+            path = outputs.add(files[f'{date}_label'])
+            with RowWriter(path, grid, GID_CLASSES, GID_PALETTE) as file:
+                file.write(0, truth)
+            path = outputs.add(files[date])
+            _write_scene(path, grid, rng, fields, truth)
+    return files
+
+
+def _smooth(rng: Any, size: int, step: int) -> np.ndarray:
+    """Noise without anything smaller than ``step``, (size, size), float32."""
+    coarse = rng.standard_normal((size // step + 4,) * 2).astype(np.float32)
+    side = len(coarse) * step
+    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)[
+        step : step + size, step : step + size
+    ]
+
+
+def _cuts(rng: Any, length: int, low: int, high: int) -> np.ndarray:
+    """Places between 0 and ``length``, ``low`` to ``high`` apart."""
+    return np.cumsum(rng.integers(low, high, length // low + 1))
+
+
+def _lay_out(rng: Any, size: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Number the fields; tell what is never a field, 0 where it may be.
+
+    Returns:
+        int32 and uint8, both (size, size).
+    """
+    bend = 200  # pixels that lines are bent by, at most
+    warp = [
+        np.clip(30 * _smooth(rng, size, 400), -bend, bend) for _ in range(2)
+    ]
+    across = np.arange(size, dtype=np.float32)
+    down = (across[:, None] + warp[0] + bend).astype(np.int32)
+    across = (across + warp[1] + bend).astype(np.int32)
+    reach = size + 2 * bend
+    rows = _cuts(rng, reach, 70, 180)
+    row = np.searchsorted(rows, np.arange(reach), 'right').astype(np.int32)
+    table = np.stack(
+        [
+            np.searchsorted(
+                _cuts(rng, reach, 40, 220), np.arange(reach), 'right'
+            )
+            for _ in range(row[-1] + 1)
+        ]
+    )
+    table += np.cumsum([0, *table[:-1].max(1) + 1])[:, None]
+    fields = table.astype(np.int32)[row[down], across]
+    fixed = np.zeros((size, size), np.uint8)
+    woods = _smooth(rng, size, 300) + 0.4 * _smooth(rng, size, 50)
+    fixed[woods > 1.1] = FOREST
+    towns = _smooth(rng, size, 500) + 0.3 * _smooth(rng, size, 40)
+    fixed[towns > 1.5] = BUILT
+    road = np.zeros(reach, bool)
+    for edge in rows[::4]:
+        road[max(0, edge - 3) : edge + 3] = True
+    fixed[road[down]] = BUILT
+    road[:] = False
+    road[bend :: size // 3] = True
+    fixed[np.convolve(road, np.ones(7), 'same')[across] > 0] = BUILT
+    fixed[np.abs(_smooth(rng, size, max(64, size // 8))) < 0.015] = WATER
+    return fields, fixed
+
+
+def _land_use(rng: Any, count: int, changed: float) -> Iterator[np.ndarray]:
+    """Yield the class of each field, uint8, at either date."""
+    kinds = [FARM, MEADOW, FOREST, BUILT, WATER]
+    use = rng.choice(kinds, count, p=[0.66, 0.17, 0.11, 0.04, 0.02])
+    use = use.astype(np.uint8)
+    yield use
+    later = use.copy()
+    moves = rng.random(count) < changed
+    lost = moves & (use == FARM)
+    became = rng.choice([BUILT, MEADOW, FOREST], count, p=[0.6, 0.3, 0.1])
+    later[lost] = became[lost]
+    later[moves & (use == MEADOW)] = FARM
+    yield later
+
+
+def _write_scene(path, grid, rng, fields, truth) -> None:
+    count = int(fields.max()) + 1
+    hue = rng.standard_normal((count, 3)).astype(np.float32)
+    hue = 0.4 * hue + rng.standard_normal((count, 1)).astype(np.float32)
+    angle = rng.uniform(0, np.pi, count)
+    # Furrows are 3 to 7 pixels apart; in a third of the fields none are seen.
+    pitch = 2 * np.pi / rng.uniform(3, 7, count)
+    slope = np.stack([np.cos(angle), np.sin(angle)]) * pitch
+    slope[:, rng.random(count) < 0.33] = 0
+    slope = slope.astype(np.float32)
+    shade = _smooth(rng, grid.height, 150) * 4
+    column = np.arange(grid.width, dtype=np.float32)
+    with rasterio.open(
+        path,
+        'w',
+        driver='GTiff',
+        height=grid.height,
+        width=grid.width,
+        count=3,
+        dtype='uint8',
+        crs=grid.crs,
+        transform=grid.transform,
+        tiled=True,
+        compress='deflate',
+        zlevel=1,
+        photometric='rgb',
+    ) as file:
+        for top in range(0, grid.height, STRIP):
+            field = fields[top : top + STRIP]
+            kind = truth[top : top + STRIP]
+            rough = rng.standard_normal(field.shape).astype(np.float32)
+            rough = cv2.GaussianBlur(rough, (0, 0), 1.2) * 4
+            rough *= ROUGH[kind]
+            row = np.arange(top, top + len(field), dtype=np.float32)
+            waves = slope[0][field] * column + slope[1][field] * row[:, None]
+            rough += np.where(kind == FARM, FURROWS * np.sin(waves), 0)
+            rough += shade[top : top + STRIP]
+            picture = COLOURS[kind] + SPREAD[kind][..., None] * hue[field]
+            picture += rough[..., None]
+            picture += 3 * rng.standard_normal(picture.shape, np.float32)
+            window = Window(0, top, grid.width, len(field))
+            values = picture.clip(1, 255).astype(np.uint8)
+            file.write(np.moveaxis(values, -1, 0), window=window)
+
+
+def label_points(points: str, truth: str, path: Path) -> None:
+    """Label points of a sample with what a map says, as an eye would.
+
+    Args:
+        points: Table that ``sample`` wrote.
+        truth: The map, in the coordinate system of the points.
+        path: Table to write.
+    """
+    with open(points, newline='', encoding='utf-8') as file:
+        rows = [*csv.DictReader(file)]
+    with MapReader(truth) as grid:
+        places = [(float(row['x']), float(row['y'])) for row in rows]
+        for row, (value,) in zip(rows, grid.dataset.sample(places)):
+            row['label'] = grid.classes[int(value)]
+    with Outputs(inputs=[points, truth]) as outputs:
+        target = outputs.add(path)
+        with open(target, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,147 @@
+"""What is really there: points or polygons that somebody has labelled."""
+
+import csv
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+
+import fiona
+import numpy as np
+import shapely
+from rasterio.crs import CRS
+
+from .area import reproject_points
+
+__all__ = ['WGS84', 'Points', 'Polygons', 'read_reference']
+
+WGS84 = CRS.from_epsg(4326)
+
+
+class Points(NamedTuple):
+    """Labelled points.
+
+    Attributes:
+        names: What each is called in errors.
+        places: In the map's coordinate system, shape (N, 2).
+        labels: Class names as they stand in the file, empty where missing.
+        strata: Of each, and hectares of that stratum; nothing where the file
+            does not tell, and the map's classes are the strata.
+    """
+
+    names: List[str]
+    places: np.ndarray
+    labels: List[str]
+    strata: List[Tuple[str, float]]
+
+
+class Polygons(NamedTuple):
+    """Labelled polygons, in the map's coordinate system."""
+
+    names: List[str]
+    shapes: List[shapely.Geometry]
+    labels: List[str]
+
+
+def read_reference(
+    path: Union[str, Path], crs: CRS, field: str = 'label'
+) -> Union[Points, Polygons]:
+    """Read labels from CSV, or from any vector file that GDAL reads.
+
+    A table has columns ``x`` and ``y`` in the map's coordinate system, or
+    ``longitude`` and ``latitude`` in degrees (WGS 84). With ``stratum`` and
+    ``stratum_hectares``, as ``sample`` writes them, strata need not be the
+    map's classes.
+
+    Args:
+        path: The file.
+        crs: The map's coordinate system.
+        field: Column of the labels.
+
+    Raises:
+        ValueError: There is nothing in it, a column is missing, or geometries
+            are neither points nor polygons.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'{path} is not a file')
+    if path.suffix.lower() == '.csv':
+        rows = _read_table(path)
+        places = _table_places(path, rows, crs)
+        return _points(path, rows, places, field)
+    with fiona.open(path) as file:
+        found = [(dict(f.properties), f.geometry) for f in file]
+        own = CRS.from_wkt(file.crs_wkt) if file.crs_wkt else None
+    if own is None:
+        raise ValueError(f'{path} has no coordinate system; give it one')
+    rows = [row for row, _ in found]
+    shapes = [
+        shapely.transform(
+            shapely.geometry.shape(geometry),
+            lambda points: reproject_points(own, crs, points),
+        )
+        for _, geometry in found
+        if geometry is not None
+    ]
+    kinds = {shape.geom_type.replace('Multi', '') for shape in shapes}
+    if len(shapes) < len(rows) or kinds not in ({'Point'}, {'Polygon'}):
+        raise ValueError(
+            f'{path}: reference data are points or polygons, all of one kind; '
+            f'it holds {", ".join(sorted(kinds)) or "no geometry"}'
+        )
+    if kinds == {'Point'}:
+        places = np.array([shape.centroid.coords[0] for shape in shapes])
+        return _points(path, rows, places, field)
+    labels = _column(path, rows, field)
+    return Polygons(_names(rows), shapes, labels)
+
+
+def _read_table(path: Path) -> List[Dict[str, str]]:
+    text = path.read_text(encoding='utf-8-sig')
+    head = text.partition('\n')[0]
+    delimiter = max(',;\t', key=head.count)  # spreadsheets write any of them
+    return [*csv.DictReader(text.splitlines(), delimiter=delimiter)]
+
+
+def _table_places(path, rows, crs) -> np.ndarray:
+    has = rows[0].keys() if rows else ()
+    for columns, own in (
+        (('x', 'y'), crs),
+        (('longitude', 'latitude'), WGS84),
+    ):
+        if not {*columns} <= {*has}:
+            continue
+        try:
+            places = [[float(row[name]) for name in columns] for row in rows]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'{path}: {" and ".join(columns)} must be numbers: {error}'
+            ) from error
+        return reproject_points(own, crs, np.array(places))
+    raise ValueError(
+        f'{path}: columns x and y, or longitude and latitude, must tell where '
+        f'the points are; it has {", ".join(has) or "no rows"}'
+    )
+
+
+def _points(path, rows, places, field) -> Points:
+    strata = []
+    if rows and {'stratum', 'stratum_hectares'} <= rows[0].keys():
+        strata = [
+            (str(row['stratum']), float(row['stratum_hectares']))
+            for row in rows
+        ]
+    return Points(_names(rows), places, _column(path, rows, field), strata)
+
+
+def _column(path, rows: Sequence[Mapping[str, Any]], field) -> List[str]:
+    if not rows:
+        raise ValueError(f'{path} holds no rows')
+    if field not in rows[0]:
+        raise ValueError(
+            f'{path} has no column {field!r}; name that of the labels with '
+            f'--label-field. It has {", ".join(map(str, rows[0]))}'
+        )
+    return [str(row[field] or '').strip() for row in rows]
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> List[str]:
+    return [str(row.get('point') or i) for i, row in enumerate(rows, 1)]

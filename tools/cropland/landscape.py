@@ -1,0 +1,59 @@
+"""Make a landscape at two dates whose truth is known, to try the tools on.
+
+Writes 2016.tif and 2020.tif with their true classes, 2016_label.tif and
+2020_label.tif. With --label, give the points of sample.py their true labels.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmfdconv.cropland import options
+from mmfdconv.cropland.landscape import label_points, make_landscape
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('out_dir', type=Path, help='folder to write to')
+    parser.add_argument(
+        '--size', type=int, default=7000, help='pixels along either side'
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--changed',
+        type=float,
+        default=0.01,
+        metavar='SHARE',
+        help='of the fields that change between the dates',
+    )
+    parser.add_argument(
+        '--label',
+        nargs=2,
+        metavar=('POINTS', 'TRUTH'),
+        help='make no landscape: write OUT_DIR/labels.csv, the table POINTS '
+        'with the classes of the map TRUTH as labels',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make the landscape, or label, or say what is wrong."""
+    args = parse_args()
+    with options.stoppable('landscape.py'):
+        if args.label:
+            file = args.out_dir / 'labels.csv'
+            label_points(*args.label, file)
+            print(f'wrote {file}')
+            return
+        files = make_landscape(
+            args.out_dir, args.size, args.seed, args.changed
+        )
+        for file in files.values():
+            print(f'wrote {file}')
+
+
+if __name__ == '__main__':
+    main()
