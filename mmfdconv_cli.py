@@ -27,6 +27,7 @@ COMMANDS = {
     'estimate': 'estimate hectares and accuracies from labels',
     'gid': 'cut the scenes of GID into tiles',
     'hi-cna': 'sort the images of Hi-CNA into splits',
+    'maskdino': 'rename a published Mask DINO checkpoint',
 }
 
 

@@ -60,18 +60,24 @@ def _replace(node, **values):
 
 def small_mmdet(cfg, name, root):
     """Shrink a detector; ``root`` holds the shapes dataset."""
-    stock = stock_backbone(cfg)
+    model, stock = cfg.model, stock_backbone(cfg)
     widths = _small_backbone(stock)
     if stock.type == 'ResNet' and 'fdconv' not in name:
         stock.depth = 18
         widths = [64, 128, 256, 512]
-    if widths is not None:
-        cfg.model.neck.in_channels = widths
-    cfg.model.train_cfg.rpn_proposal.max_per_img = 50
-    cfg.model.train_cfg.rcnn.sampler.num = 32
-    cfg.model.test_cfg.rpn.max_per_img = 50
-    cfg.model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
-    classes = SHAPES_CLASSES[: cfg.model.roi_head.bbox_head.num_classes]
+    if model.type == 'MaskDINO':
+        model.data_preprocessor.batch_augments = None
+        _small_maskdino(model.panoptic_head, widths)
+        model.train_cfg.num_points = 128
+        classes = SHAPES_CLASSES
+    else:
+        if widths is not None:
+            model.neck.in_channels = widths
+        model.train_cfg.rpn_proposal.max_per_img = 50
+        model.train_cfg.rcnn.sampler.num = 32
+        model.test_cfg.rpn.max_per_img = 50
+        model.test_cfg.rcnn.update(max_per_img=5, score_thr=0.0)
+        classes = SHAPES_CLASSES[: model.roi_head.bbox_head.num_classes]
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.update(
@@ -80,6 +86,11 @@ def small_mmdet(cfg, name, root):
             data_prefix=dict(img=f'{split}/'),
             metainfo=dict(classes=classes),
         )
+        if dataset.type == 'CocoPanopticDataset':
+            # its pipeline needs panopticapi, which PyPI does not have
+            dataset.type = 'CocoDataset'
+            load = dataset.pipeline[2 if split == 'val' else 1]
+            load.update(type='LoadAnnotations', with_mask=True, with_seg=False)
         _replace(
             dataset.pipeline,
             scale=(128, 128),
@@ -107,6 +118,10 @@ def small_mmseg(cfg, name, root):
         if head.type == 'Mask2FormerHead':
             _small_mask2former(head, widths)
             continue
+        if head.type == 'MaskDINOSegHead':
+            _small_maskdino(head, widths)
+            head.train_cfg.num_points = 128
+            continue
         index = head.in_index
         head.in_channels = (
             widths[index]
@@ -119,7 +134,7 @@ def small_mmseg(cfg, name, root):
     for split in ('train', 'val'):
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.data_root = str(root)
-        shortest_edge = 'mask2former' in name and split == 'train'
+        shortest_edge = '/mask' in name and split == 'train'
         _replace(
             dataset.pipeline,
             scale=SEG_SIZE[::-1],
@@ -149,6 +164,12 @@ def _small_mask2former(head, widths):
             part.embed_dims = width
             if 'feedforward_channels' in part:
                 part.feedforward_channels = 2 * width
+
+
+def _small_maskdino(head, widths):
+    head.update(in_channels=widths, feat_channels=32, out_channels=32)
+    head.pixel_decoder.update(num_layers=1, feedforward_channels=64)
+    head.decoder.update(num_queries=10, num_layers=2, feedforward_channels=64)
 
 
 # ------------------------------------------------------------ mmpretrain

@@ -11,7 +11,10 @@ from typing import Dict, Mapping
 import torch
 from torch import Tensor
 
-__all__ = ['convert_maskdino', 'convert_part']
+__all__ = ['HEADS', 'convert_maskdino', 'convert_part']
+
+#: Where the head stands in a model of each toolbox.
+HEADS = dict(mmdet='panoptic_head', mmseg='decode_head')
 
 #: What stands twice (one module under several names), and the loss's buffer.
 _DROPPED = re.compile(
@@ -78,15 +81,14 @@ def convert_part(state: Mapping[str, Tensor], part: str) -> Dict[str, Tensor]:
 
 
 def convert_maskdino(
-    state: Mapping[str, Tensor], head: str = 'panoptic_head'
+    state: Mapping[str, Tensor], head: str = HEADS['mmdet']
 ) -> Dict[str, Tensor]:
     """Give a published checkpoint the names of the models here.
 
     Args:
         state: What the checkpoint has under ``'model'``: parameters (and
             buffers) of a model with a ResNet or Swin backbone.
-        head: Where the head stands: ``'panoptic_head'`` in mmdet's detectors,
-            ``'decode_head'`` in mmsegmentation's.
+        head: Where the head stands in the model, see ``HEADS``.
 
     Returns:
         The same values, whole: every name of the model is there but

@@ -172,10 +172,11 @@ class MaskDINOHead(BaseModule):
                 boxes = bbox_xyxy_to_cxcywh(objects.bboxes / scale)
                 targets.append(Target(objects.labels, boxes, masks))
                 continue
+            has_stuff = 'gt_sem_seg' in sample
             labels, masks = preprocess_panoptic_gt(
                 objects.labels,
                 masks,
-                sample.gt_sem_seg.sem_seg,
+                sample.gt_sem_seg.sem_seg if has_stuff else None,
                 self.num_things_classes,
                 self.num_stuff_classes,
             )
