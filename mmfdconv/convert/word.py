@@ -23,12 +23,6 @@ __all__ = ['check_rule', 'make_stock_', 'with_dynamic_convolutions']
 
 _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
-_CELLS = 'SharedCellsConstructor'
-#: Constructors that read from a parameter's name how deep it lies.
-_BY_NAME = (
-    'LearningRateDecayOptimizerConstructor',
-    'LayerDecayOptimizerConstructor',
-)
 #: What the wrapper says in place of the inner backbone, None included.
 _REPLACING = ('init_cfg', 'pretrained')
 #: Norms of FDConv's gates; some recipes name the norms that do not decay.
@@ -177,9 +171,6 @@ def make_stock_(cfg: Config) -> bool:
     if found and keys:
         for name in _GATE_NORMS:
             dict.pop(keys, name, None)
-    wrapper = cfg.get('optim_wrapper') or {}
-    if found and wrapper.get('constructor') == _CELLS:
-        wrapper['constructor'] = wrapper['paramwise_cfg'].pop('constructor')
     return found
 
 
@@ -370,15 +361,3 @@ def _spare_gate_norms(cfg: Config) -> None:
     elif decay is not None and 'backbone' in keys:
         for name in _GATE_NORMS:
             keys[name] = dict(keys['backbone'], decay_mult=decay)
-
-
-def _place_cells(cfg: Config) -> None:
-    """Give shared cells their layers' rate where it decays by layer."""
-    if cfg.get('default_scope') == 'mmpretrain':
-        return  # its constructor asks the backbone, not the name
-    wrapper = cfg.get('optim_wrapper') or {}
-    constructor = wrapper.get('constructor')
-    if _type_name(dict(type=constructor)) in _BY_NAME:
-        paramwise = dict(wrapper.get('paramwise_cfg') or {})
-        wrapper['paramwise_cfg'] = dict(paramwise, constructor=constructor)
-        wrapper['constructor'] = _CELLS

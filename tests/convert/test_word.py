@@ -360,7 +360,9 @@ model['backbone']['conv_cfg'] = dict(type={layer})
 BASE = """
 from mmpretrain.models import ImageClassifier, ResNet
 
-model = dict(type=ImageClassifier, backbone=dict(type=ResNet, depth=18))
+model = dict(
+    type=ImageClassifier,
+    backbone=dict(type=ResNet, depth=18, base_channels=24, stem_channels=24))
 """
 
 

@@ -127,9 +127,10 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='DynamicBackbone',
-        backbone=dict(type='ResNet', depth=18),
+        backbone=dict(
+            type='ResNet', depth=18, base_channels=24, stem_channels=24),
         conv_cfg=dict(type='FDConv', kernel_num=4)),
-    head=dict(num_classes=2, topk=(1, )))
+    head=dict(in_channels=192, num_classes=2, topk=(1, )))
 data_preprocessor = dict(num_classes=2)
 pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 train_dataloader = dict(
