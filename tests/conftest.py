@@ -88,6 +88,14 @@ def _nothing_is_left_of_a_run():
         sys.modules['mmengine.registry'].DefaultScope._instance_dict.clear()
 
 
+@pytest.fixture(params=['cpu', 'accelerator'])
+def path(request, monkeypatch):
+    """Let a CPU compute in its own way, and as accelerators do."""
+    if request.param == 'accelerator':
+        monkeypatch.setattr('mmfdconv.functional.modes.CPU_LIKE', set())
+    return request.param
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     random.seed(0)

@@ -1,37 +1,38 @@
 """Pure tensor functions: torch only, no state, no configuration."""
 
-from .bands import low_pass_bases, modulate_bands, weighs_by_products
-from .batched_conv import pad_input, pad_zeros, per_sample_conv2d
+from .bands import convolve_to_few, modulate_bands
+from .batched_conv import ConvOptions, pad_input, pad_zeros, per_sample_conv2d
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
-from .few_outputs import convolve_to_few
+from .fd_kernels import (
+    KernelGates,
+    KernelLayout,
+    disjoint_weight,
+    fd_kernel,
+    modulate_kernel,
+)
 from .frequency import (
-    MASK_RULES,
-    fourier_disjoint_weight,
-    frequency_bands,
     image_to_weight,
     kernel_to_spectrum,
-    low_pass_mask,
     spectrum_to_kernel,
     weight_to_image,
 )
-from .frequency_groups import (
-    group_sizes,
+from .frequency_order import (
+    FrequencyOrder,
+    frequency_order,
     half_plane_of_lowest,
-    radius_order,
-    spread_over_groups,
+)
+from .image_conv import convolve_images
+from .low_pass import (
+    MASK_RULES,
+    frequency_bands,
+    low_pass_coefficients,
+    low_pass_mask,
+    passes_by_products,
 )
 from .modes import is_traced, no_autocast
-from .modulated_input import (
-    BandOptions,
-    InputParts,
-    ModulatedInput,
-    band_maps,
-)
-from .modulated_kernel import KernelParts, ModulatedKernel
 from .precision import wide
-from .recomputed_conv import recomputed_conv2d
-from .stages import Stage, Tensors, apply_stage
+from .recomputing import recompute
 from .warehouse import (
     CellShape,
     assign_cells,
@@ -43,44 +44,40 @@ from .warehouse import (
 
 __all__ = [
     'MASK_RULES',
-    'BandOptions',
     'CellShape',
-    'InputParts',
-    'KernelParts',
-    'ModulatedInput',
-    'ModulatedKernel',
-    'Stage',
-    'Tensors',
-    'apply_stage',
+    'ConvOptions',
+    'FrequencyOrder',
+    'KernelGates',
+    'KernelLayout',
     'assign_cells',
-    'band_maps',
     'cell_shape',
     'cells_to_kernels',
+    'convolve_images',
     'convolve_to_few',
     'dct_basis',
     'dct_descriptor',
-    'fourier_disjoint_weight',
+    'disjoint_weight',
+    'fd_kernel',
     'frequency_bands',
-    'group_sizes',
+    'frequency_order',
     'half_plane_of_lowest',
     'image_to_weight',
     'is_traced',
     'kernel_to_cells',
     'kernel_to_spectrum',
-    'low_pass_bases',
+    'low_pass_coefficients',
     'low_pass_mask',
     'mix_experts',
     'modulate_bands',
+    'modulate_kernel',
     'no_autocast',
     'num_mixtures',
     'pad_input',
     'pad_zeros',
+    'passes_by_products',
     'per_sample_conv2d',
-    'radius_order',
-    'recomputed_conv2d',
+    'recompute',
     'spectrum_to_kernel',
-    'spread_over_groups',
     'weight_to_image',
-    'weighs_by_products',
     'wide',
 ]

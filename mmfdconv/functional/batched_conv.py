@@ -9,18 +9,11 @@ from typing import NamedTuple, Optional, Tuple, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from .modes import is_traced, no_autocast, plain_backward
+from .modes import is_traced, prefers_cpu_path
 
-__all__ = [
-    'ConvOptions',
-    'convolution_backward',
-    'convolve_samples',
-    'convolve_samples_backward',
-    'pad_input',
-    'pad_zeros',
-    'per_sample_conv2d',
-]
+__all__ = ['ConvOptions', 'pad_input', 'pad_zeros', 'per_sample_conv2d']
 
 _Pair = Tuple[int, int]
 
@@ -95,6 +88,7 @@ def per_sample_conv2d(
     padding: Union[str, _Pair] = (0, 0),
     dilation: _Pair = (1, 1),
     groups: int = 1,
+    want_value: bool = True,
 ) -> Tensor:
     """Convolve sample ``b`` of ``x`` with kernel ``b`` of ``weight``.
 
@@ -106,6 +100,9 @@ def per_sample_conv2d(
         padding: Zero padding ``(ph, pw)``, ``'same'`` or ``'valid'``.
         dilation: ``(dh, dw)``.
         groups: ``G``, as in ``nn.Conv2d``.
+        want_value: Whether the value is to be computed. A CPU that makes
+            kernels anew for their gradients can do without; what it gets has
+            the right shape and a graph.
 
     Returns:
         Feature maps ``(B, O, H', W')``.
@@ -119,10 +116,13 @@ def per_sample_conv2d(
         # The sum over no sample is a zero kernel of the right shape that
         # stays in the graph: every parameter still gets a (zero) gradient.
         y = F.conv2d(x, weight.sum(0), None, *options)
-    elif is_traced() or not _one_by_one(x, weight, options):
-        y = _convolve(x, weight, options)
+    elif not want_value:
+        y = _Gradients.apply(x, weight, options)
+    elif not is_traced() and _one_by_one(x, weight, options):
+        samples = zip(x.split(1), weight.unbind())
+        y = torch.cat([F.conv2d(s, w, None, *options) for s, w in samples])
     else:
-        y = _PerSampleConv.apply(x, weight, options)
+        y = _convolve(x, weight, options)
     if bias is not None:
         y = y + bias.to(y.dtype).view(-1, O, 1, 1)
     return y
@@ -176,153 +176,83 @@ def _convolve(x: Tensor, weight: Tensor, options: ConvOptions) -> Tensor:
     return y.view(B, O, *y.shape[-2:])
 
 
-def convolve_samples(
-    x: Tensor, weight: Tensor, options: ConvOptions
-) -> Tensor:
-    """:func:`per_sample_conv2d` without a graph, for functions of their own.
-
-    Args:
-        x: ``(B, C, H, W)``, ``B > 0``.
-        weight: ``(B, O, C/G, kh, kw)``.
-        options: How to convolve.
-
-    Returns:
-        ``(B, O, H', W')``.
-    """
-    if _one_by_one(x, weight, options):
-        samples = [
-            F.conv2d(x[b : b + 1], weight[b], None, *options)
-            for b in range(len(x))
-        ]
-        return torch.cat(samples)
-    return _convolve(x, weight, options)
-
-
-def convolve_samples_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, need_x: bool
-) -> Tuple[Optional[Tensor], Tensor]:
-    """Gradients of :func:`convolve_samples`.
-
-    Args:
-        grad: Of the output, ``(B, O, H', W')``.
-        x: ``(B, C, H, W)``, of the same dtype.
-        weight: ``(B, O, C/G, kh, kw)``, of the same dtype.
-        options: How was convolved.
-        need_x: Whether the gradient of ``x`` is wanted.
-
-    Returns:
-        The gradients of ``x``, None where it is not wanted, and ``weight``.
-    """
-    if _one_by_one(x, weight, options):
-        pairs = [
-            convolution_backward(
-                grad[b : b + 1], x[b : b + 1], weight[b], options, need_x
-            )
-            for b in range(len(x))
-        ]
-        grad_x = torch.cat([pair[0] for pair in pairs]) if need_x else None
-        return grad_x, torch.stack([pair[1] for pair in pairs])
-    B, C, H, W = x.shape
-    O, I, kh, kw = weight.shape[1:]  # noqa: E741
-    if _is_product(weight, options):
-        sh, sw = options.stride
-        grad = grad.reshape(B, O, -1)
-        seen = x[..., ::sh, ::sw]
-        grad_weight = grad @ seen.reshape(B, C, -1).transpose(1, 2)
-        grad_x = None
-        if need_x:
-            grad_x = weight.reshape(B, O, I).transpose(1, 2) @ grad
-            grad_x = grad_x.view(seen.shape)
-            if (sh, sw) != (1, 1):
-                whole = torch.zeros_like(x)
-                whole[..., ::sh, ::sw] = grad_x
-                grad_x = whole
-        return grad_x, grad_weight.view_as(weight)
-    grad_x, grad_weight = convolution_backward(
-        grad.reshape(1, B * O, *grad.shape[2:]),
-        x.reshape(1, B * C, H, W),
-        weight.reshape(B * O, I, kh, kw),
-        options._replace(groups=B * options.groups),
-        need_x,
-    )
-    if need_x:
-        grad_x = grad_x.view(B, C, H, W)
-    return grad_x, grad_weight.view_as(weight)
-
-
 def _one_by_one(x: Tensor, weight: Tensor, options: ConvOptions) -> bool:
     """Whether samples had better be convolved one after the other.
 
-    CPUs are slow where the groups of a convolution are large; with a graph of
-    its own for every sample the advantage would be gone.
+    CPUs are slow where the groups of a convolution are large.
     """
     several = len(x) > 1 and not _is_product(weight, options)
     small = x.numel() <= _MAX_FEATURES and weight[0].numel() <= _MAX_KERNEL
-    return several and not small and x.device.type == 'cpu'
+    return several and not small and prefers_cpu_path(x)
 
 
-def convolution_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, need_x: bool
-) -> Tuple[Optional[Tensor], Tensor]:
-    """Gradients of ``F.conv2d`` of all samples at once, without bias.
-
-    Args:
-        grad: Of the output.
-        x: The input, of the same dtype.
-        weight: ``(O, C/G, kh, kw)``, of the same dtype.
-        options: How was convolved.
-        need_x: Whether the gradient of ``x`` is wanted.
-
-    Returns:
-        The gradients of ``x``, None where it is not wanted, and ``weight``.
-    """
-    stride, padding, dilation, groups = options
-    return torch.ops.aten.convolution_backward(
-        grad,
-        x,
-        weight,
-        None,
-        stride,
-        padding,
-        dilation,
-        False,
-        (0, 0),
-        groups,
-        (need_x, True, False),
-    )[:2]
-
-
-class _PerSampleConv(torch.autograd.Function):
-    """Convolution of one sample after the other, where that is faster."""
+class _Gradients(torch.autograd.Function):
+    """The convolution without its value."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, options: ConvOptions):
         ctx.options = options
         ctx.save_for_backward(x, weight)
-        return convolve_samples(x, weight, options)
+        stride, padding, dilation, _ = options
+        size = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                x.shape[2:], weight.shape[3:], stride, padding, dilation
+            )
+        )
+        return x.new_empty(len(x), weight.shape[1], *size)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        x, weight = ctx.saved_tensors
-        with no_autocast(grad):
-            if torch.is_grad_enabled():  # gradients of gradients are wanted
-                grads = plain_backward(
-                    lambda x, w: _convolve(
-                        x.to(grad.dtype), w.to(grad.dtype), ctx.options
-                    ),
-                    (x, weight),
-                    ctx.needs_input_grad,
-                    grad,
-                )
-                return (*grads, None)
-            grad_x, grad_weight = convolve_samples_backward(
-                grad,
-                # As autocast had cast them, if it did.
-                x.to(grad.dtype),
-                weight.to(grad.dtype),
-                ctx.options,
-                ctx.needs_input_grad[0],
+        (x, weight), options = ctx.saved_tensors, ctx.options
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        B, C, H, W = x.shape
+        O, I, kh, kw = weight.shape[1:]  # noqa: E741
+        if _is_product(weight, options):
+            sh, sw = options.stride
+            grad, seen = grad.reshape(B, O, -1), x[..., ::sh, ::sw]
+            grad_weight = grad @ seen.reshape(B, C, -1).mT
+            grad_x = None
+            if need_x:
+                grad_x = (weight.reshape(B, O, I).mT @ grad).view(seen.shape)
+                if (sh, sw) != (1, 1):
+                    whole = torch.zeros_like(x)
+                    whole[..., ::sh, ::sw] = grad_x
+                    grad_x = whole
+        elif _one_by_one(x, weight, options):
+            pairs = [
+                _convolution_backward(*one, options, (need_x, need_weight))
+                for one in zip(grad.split(1), x.split(1), weight.unbind())
+            ]
+            grad_x = torch.cat([pair[0] for pair in pairs]) if need_x else None
+            grad_weight = None
+            if need_weight:
+                grad_weight = torch.stack([pair[1] for pair in pairs])
+        else:
+            grad_x, grad_weight = _convolution_backward(
+                grad.reshape(1, B * O, *grad.shape[2:]),
+                x.reshape(1, B * C, H, W),
+                weight.reshape(B * O, I, kh, kw),
+                options._replace(groups=B * options.groups),
+                (need_x, need_weight),
             )
-        if grad_x is not None:
-            grad_x = grad_x.to(x.dtype)
-        return grad_x, grad_weight.to(weight.dtype), None
+            grad_x = grad_x.view(x.shape) if need_x else None
+        if need_weight:
+            grad_weight = grad_weight.view(weight.shape)
+        return grad_x, grad_weight, None
+
+
+def _convolution_backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    options: ConvOptions,
+    needed: Tuple[bool, bool],
+) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    """Gradients of ``F.conv2d``, without bias."""
+    stride, padding, dilation, groups = options
+    where = stride, padding, dilation, False, (0, 0), groups
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, *where, (*needed, False)
+    )[:2]

@@ -5,7 +5,6 @@ lowest DCT-II coefficients of its ``P x P`` average-pooled map.
 """
 
 import math
-from functools import lru_cache
 from typing import Optional, Tuple
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .modes import is_traced
+from .tables import constant_table
 
 __all__ = ['dct_basis', 'dct_descriptor']
 
@@ -84,19 +84,13 @@ def _is_one_product(x: Tensor, num_coefficients: int) -> bool:
     return not is_traced() and 0 < size <= _MAX_ELEMENTS
 
 
-@lru_cache(maxsize=64)
+@constant_table
 def _pooling(
     length: int, size: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Adaptive average pooling along one axis, ``(length, size)``.
-
-    It is cached and shared: do not write to it.
-    """
-    # The cache may be filled by a model that is built for inference and read
-    # by one that trains.
-    with torch.inference_mode(False):
-        means = torch.zeros(length, size, dtype=torch.double, device='cpu')
-        for i in range(size):
-            window = slice(i * length // size, -(-(i + 1) * length // size))
-            means[window, i] = 1 / (window.stop - window.start)
-        return means.to(device, dtype)
+    """Adaptive average pooling along one axis, ``(length, size)``."""
+    means = torch.zeros(length, size, dtype=torch.double, device='cpu')
+    for i in range(size):
+        window = slice(i * length // size, -(-(i + 1) * length // size))
+        means[window, i] = 1 / (window.stop - window.start)
+    return means.to(device, dtype)

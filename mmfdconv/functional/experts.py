@@ -2,10 +2,9 @@
 
 from typing import Optional, Tuple
 
-import torch
 from torch import Tensor
 
-from .modes import is_traced, no_autocast, plain_backward
+from .recomputing import recompute
 
 __all__ = ['mix_experts']
 
@@ -28,9 +27,8 @@ def mix_experts(
     """
     if spatial is None:
         return _mix(routing, experts)
-    if is_traced():
-        return _mix_with_positions(routing, experts, spatial)
-    return _MixWithPositions.apply(routing, experts, spatial)
+    size = experts[0].numel()
+    return recompute(_mix_with_positions, (routing, spatial), (experts,), size)
 
 
 def _mix(routing: Tensor, experts: Tensor) -> Tensor:
@@ -39,41 +37,9 @@ def _mix(routing: Tensor, experts: Tensor) -> Tensor:
 
 
 def _mix_with_positions(
-    routing: Tensor, experts: Tensor, spatial: Tensor
+    per_sample: Tuple[Tensor, Tensor], shared: Tuple[Tensor], _: bool = True
 ) -> Tensor:
-    """As the equation stands."""
-    return _mix(routing, experts) * _on_kernel(spatial, experts)
-
-
-def _on_kernel(spatial: Tensor, experts: Tensor) -> Tensor:
-    """``(B, kh * kw) -> (B, 1, 1, kh, kw)``."""
-    return spatial.view(-1, 1, 1, *experts.shape[3:])
-
-
-class _MixWithPositions(torch.autograd.Function):
-    """The sum of experts is computed anew in the backward pass."""
-
-    @staticmethod
-    def forward(
-        ctx, routing: Tensor, experts: Tensor, spatial: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(routing, experts, spatial)
-        with no_autocast(routing):
-            return _mix(routing, experts).mul_(_on_kernel(spatial, experts))
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        saved = ctx.saved_tensors
-        with no_autocast(grad):
-            if torch.is_grad_enabled():  # gradients of gradients are wanted
-                return plain_backward(
-                    _mix_with_positions, saved, ctx.needs_input_grad, grad
-                )
-            routing, experts, spatial = saved
-            product = _mix(routing, experts).mul_(grad)
-            of_spatial = product.sum(dim=(1, 2)).flatten(1)
-            torch.mul(grad, _on_kernel(spatial, experts), out=product)
-            of_mixed = product.flatten(1)
-            of_routing = of_mixed @ experts.flatten(1).mT
-            of_experts = (routing.mT @ of_mixed).view(experts.shape)
-            return of_routing, of_experts, of_spatial
+    (routing, spatial), (experts,) = per_sample, shared
+    # (B, kh * kw) -> (B, 1, 1, kh, kw)
+    gates = spatial.view(-1, 1, 1, *experts.shape[3:])
+    return _mix(routing, experts) * gates

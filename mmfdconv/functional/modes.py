@@ -1,34 +1,71 @@
-"""What depends on who is running the code: autocast, a tracer, autograd."""
+"""What depends on who is running the code: a device, autocast, a tracer."""
 
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Callable, ContextManager, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 try:
     from torch.compiler import is_compiling
 except ImportError:  # torch < 2.3
     from torch._dynamo.external_utils import is_compiling
 
-__all__ = ['is_traced', 'no_autocast', 'plain_backward']
+__all__ = [
+    'CPU_LIKE',
+    'is_compiling',
+    'is_traced',
+    'no_autocast',
+    'plain_backward',
+    'prefers_cpu_path',
+]
+
+#: Types of devices that want few values in hand at once, and on which calls
+#: are cheap beside memory. Without an entry every device takes an
+#: accelerator's branches, a CPU too: so tests run them.
+CPU_LIKE = {'cpu'}
+
+
+def prefers_cpu_path(x: Tensor) -> bool:
+    """Whether to compute in the way that is faster on CPUs."""
+    return x.device.type in CPU_LIKE
 
 
 def no_autocast(x: Tensor) -> ContextManager:
     """Context for what is cheap, and better at the precision it comes in."""
-    if x.is_meta:  # autocast does not know the meta device
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
+    if is_compiling() or _has_autocast(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
+
+
+@lru_cache(maxsize=None)
+def _has_autocast(device_type: str) -> bool:
+    try:
+        torch.autocast(device_type, enabled=False)
+    except RuntimeError:  # such as of the meta device, or an older torch's MPS
+        return False
+    return True
 
 
 def is_traced() -> bool:
-    """Whether a tracer records: it wants plain operations, of any size."""
-    return is_compiling() or torch.jit.is_tracing()
+    """Whether plain operations, of any size, are wanted.
+
+    By a compiler, ``torch.jit.trace``, a transform of ``torch.func`` or
+    forward-mode differentiation.
+    """
+    return (
+        is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
 
 
 def plain_backward(
     function: Callable[..., Tensor],
-    inputs: Sequence[Tensor],
+    inputs: Sequence[Optional[Tensor]],
     needed: Sequence[bool],
     grad: Tensor,
 ) -> Tuple[Optional[Tensor], ...]:

@@ -3,16 +3,18 @@
 Parameters bear the published names.
 """
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..functional import (
     MASK_RULES,
-    BandOptions,
-    band_maps,
+    convolve_to_few,
+    low_pass_coefficients,
     modulate_bands,
+    no_autocast,
+    passes_by_products,
     wide,
 )
 from .checks import check_choice, check_numbers, check_positive_int
@@ -102,41 +104,64 @@ class FrequencyBandModulation(nn.Module):
             else:
                 conv.reset_parameters()
 
-    def maps(self, x: Tensor) -> Tensor:
-        """Spatial maps of all bands, ``(B, C, H, W) -> (B, S, bands, H, W)``.
-
-        ``S`` is ``spatial_group``; float32 at least.
-        """
-        return band_maps(
-            x, *self.weight_and_bias(), self.act, self.spatial_group
-        )
-
-    def weight_and_bias(self) -> Tuple[Tensor, Tensor]:
-        """Of one convolution that predicts the maps of all bands.
+    def logits(self, x: Tensor) -> Tensor:
+        """What :meth:`modulate` makes the maps of all bands of.
 
         Returns:
-            ``(S * bands, C/S, k, k)`` and ``(S * bands,)``.
+            ``(B, S * bands, H, W)`` for ``S = spatial_group``, in the input's
+            dtype.
         """
         convs = self.freq_weight_conv_list
         # (S, bands, C/S, k, k) -> (S * bands, C/S, k, k), grouped by S
         weight = torch.stack([c.weight for c in convs], dim=1).flatten(0, 1)
         bias = torch.stack([c.bias for c in convs], dim=1).flatten()
-        return weight, bias
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        return convolve_to_few(x, weight, bias, self.spatial_group)
 
-    @property
-    def bands(self) -> BandOptions:
-        """What the functions of the bands need to know."""
-        return BandOptions(tuple(self.k_list), self.act, self.spatial_group)
+    def coefficients(self, x: Tensor) -> Optional[Tensor]:
+        """What spares :meth:`modulate` some work, a quarter of the input."""
+        if not passes_by_products(x, self.mask):
+            return None
+        return low_pass_coefficients(x.to(wide(x.dtype)), self.k_list)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Modulate, ``(B, C, H, W) -> (B, C, H, W)``, in the input's dtype.
+    def modulate(
+        self, x: Tensor, logits: Tensor, coefficients: Optional[Tensor] = None
+    ) -> Tensor:
+        """Weigh the bands by the maps, ``(B, C, H, W)``, in the input's dtype.
 
         The bands are computed in float32 at least: cuFFT's half precision
         knows powers of two only.
         """
-        signal = x.to(wide(x.dtype))
-        y = modulate_bands(signal, self.maps(x), self.k_list, self.mask)
+        y = modulate_bands(
+            x.to(wide(x.dtype)),
+            self.activate(logits),
+            self.k_list,
+            self.mask,
+            coefficients,
+        )
         return y.to(x.dtype)
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Turn :meth:`logits` into maps, ``(B, S, bands, H, W)``."""
+        groups, bands = self.spatial_group, len(self.freq_weight_conv_list)
+        logits = logits.to(wide(logits.dtype)).unflatten(1, (groups, bands))
+        if self.act == 'softmax':
+            return logits.softmax(dim=1) * groups
+        if self.act == 'tanh':
+            return 1 + logits.tanh()
+        return logits.sigmoid() * 2
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Spatial maps of all bands, ``(B, C, H, W) -> (B, S, bands, H, W)``.
+
+        ``S`` is ``spatial_group``; float32 at least.
+        """
+        return self.activate(self.logits(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Modulate, ``(B, C, H, W) -> (B, C, H, W)``, in the input's dtype."""
+        with no_autocast(x):
+            return self.modulate(x, self.logits(x))
 
     def extra_repr(self) -> str:
         """What the bands are."""

@@ -6,15 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..functional import (
-    InputParts,
-    ModulatedInput,
-    Stage,
-    Tensors,
-    apply_stage,
+    ConvOptions,
+    convolve_images,
     pad_input,
     pad_zeros,
     per_sample_conv2d,
-    recomputed_conv2d,
 )
 
 __all__ = ['Convolving']
@@ -52,44 +48,26 @@ class Convolving:
             self.groups,
         )
 
-    def convolve_recomputed(
-        self,
-        input: ModulatedInput,
-        input_parts: InputParts,
-        kernel: Stage,
-        kernel_parts: Tensors,
+    def convolve_images(
+        self, x: Tensor, images: Tensor, want_value: bool = True
     ) -> Tensor:
-        """Convolve each sample with its kernel, neither kept for backward.
+        """Convolve each sample with a kernel that lies as an image.
 
         Args:
-            input: Makes what is convolved.
-            input_parts: Of what.
-            kernel: Makes the kernels; see
-                :func:`~mmfdconv.functional.recomputed_conv2d`.
-            kernel_parts: Of what.
+            x: ``(B, C, H, W)``.
+            images: ``(B, O*kh, C/G*kw)``.
+            want_value: See :func:`~mmfdconv.functional.per_sample_conv2d`.
 
         Returns:
-            ``(B, O, H', W')``, without bias.
+            ``(B, O, H', W')``.
         """
-        padding = self.padding
-        if self.padding_mode != 'zeros' or isinstance(padding, str):
-            # It stands between the two, and is not among the stages.
-            x, padding = self._pad(apply_stage(input, *input_parts))
-            if isinstance(padding, str):
-                x, padding = pad_zeros(
-                    x, padding, self.kernel_size, self.dilation
-                )
-            input, input_parts = ModulatedInput(None), InputParts(x)
-        return recomputed_conv2d(
-            input,
-            kernel,
-            input_parts,
-            kernel_parts,
-            self.weight_shape,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
+        x, padding = self._pad(x)
+        if isinstance(padding, str):
+            x, padding = pad_zeros(x, padding, self.kernel_size, self.dilation)
+        options = ConvOptions(self.stride, padding, self.dilation, self.groups)
+        images = images.to(x.dtype)
+        return convolve_images(
+            x, images, self.weight_shape, options, want_value
         )
 
     def convolve_static(

@@ -26,15 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import (
-    InputParts,
-    KernelParts,
-    ModulatedInput,
-    ModulatedKernel,
-    apply_stage,
+    KernelGates,
+    disjoint_weight,
+    fd_kernel,
     image_to_weight,
     is_traced,
+    modulate_kernel,
     no_autocast,
-    weighs_by_products,
+    recompute,
 )
 from .band_modulation import FrequencyBandModulation
 from .base import IntOrPair
@@ -287,9 +286,10 @@ class FDConv(FourierWeightConv2d):
         Returns:
             ``(B, O, C/G, kh, kw)``, float32 at least.
         """
-        gates, neighbours = self._predict(x)
-        stage, parts = self._kernel_stage(gates, neighbours)
-        images = apply_stage(stage, *parts)
+        with no_autocast(x):
+            spectra = self.spectra()
+            gates = self._kernel_gates(*self._predict(x), spectra.dtype)
+            images = fd_kernel(spectra, gates, self.layout)
         return image_to_weight(images, self.kernel_size)
 
     def _predict(self, x: Tensor) -> Tuple[GlobalGates, Optional[Tensor]]:
@@ -302,82 +302,83 @@ class FDConv(FourierWeightConv2d):
             descriptor = self.local_descriptor(x)
         return gates, self.KSM_Local.neighbours(descriptor)
 
-    def _kernel_stage(
-        self, gates: GlobalGates, neighbours: Optional[Tensor]
-    ) -> Tuple[ModulatedKernel, KernelParts]:
-        """How the kernels come about, and of what."""
-        local, spectra = self.KSM_Local, self.spectra()
-        # Small gates multiply each other first.
-        row = gates.rows(self.weight_shape, self.groups)
-        filter = gates.filter
+    def _kernel_gates(
+        self,
+        gates: GlobalGates,
+        neighbours: Optional[Tensor],
+        dtype: torch.dtype,
+    ) -> KernelGates:
+        """What is predicted, laid out as the kernels are."""
+        scale, filter, taps = 1.0, gates.filter, None
+        if self.KSM_Local is not None:
+            scale, taps = self.KSM_Local.scale, self.KSM_Local.taps(dtype)
         if filter is not None:
-            O = self.out_channels  # noqa: E741
-            filter = filter.view(-1, self.groups, O // self.groups, 1, 1)
-        taps = None if local is None else local.taps(spectra.dtype)
-        scale = 1.0 if local is None else local.scale
-        gate = self.group_gates(gates.kernel, scale)
-        parts = KernelParts(gate, row, filter, neighbours, spectra, taps)
-        stage = ModulatedKernel(
-            self._image_size,
-            self.kernel_size[0],
-            self.groups,
-            self.order,
-            self.rank,
-            self._num_kept,
+            filter = filter.view(-1, *self.layout.grid[:2], 1, 1)
+        found = (
+            self.group_gates(gates.kernel, scale),
+            gates.rows(self.weight_shape, self.groups),
+            filter,
+            neighbours,
+            taps,
         )
-        return stage, KernelParts(
-            *(t if t is None else t.to(spectra.dtype) for t in parts)
-        )
-
-    def _input_stage(
-        self, x: Tensor, channel: Optional[Tensor]
-    ) -> Tuple[ModulatedInput, InputParts]:
-        """How the convolution's input comes about, and of what."""
-        if channel is not None:
-            channel = channel[..., None, None]
-        if self.FBM is None:
-            return ModulatedInput(None), InputParts(x, channel)
-        if not weighs_by_products(x, self.FBM.mask):
-            return ModulatedInput(None), InputParts(self.FBM(x), channel)
-        parts = InputParts(x, channel, *self.FBM.weight_and_bias())
-        return ModulatedInput(self.FBM.bands), parts
+        return KernelGates(*(t if t is None else t.to(dtype) for t in found))
 
     def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
         if self.static:
             return self.convolve_static(x, self.weight, self.bias)
+        channel = filter = image = logits = coefficients = None
         # The router costs next to nothing, and no FFT knows bfloat16.
         with no_autocast(x):
             gates, neighbours = self._predict(x)
-            channel = filter = None
-            # A gate of whole channels may as well act on the features.
             elements, features = self._sizes(x)
             if features < elements:
+                # A gate of whole channels may as well act on the features.
                 channel, filter = gates.channel, gates.filter
                 gates = gates._replace(channel=None, filter=None)
-            kernel, kernel_parts = self._kernel_stage(gates, neighbours)
-            # Autograd keeps the features anyway; some more is worth it.
-            kernel = kernel._replace(remembers=elements <= 3 * features)
-        if self.keeps_kernels:
-            with no_autocast(x):
-                images = apply_stage(kernel, *kernel_parts, keep=True)
-            if self.FBM is not None:
+            spectra = self.spectra()
+            kernel = self._kernel_gates(gates, neighbours, spectra.dtype)
+            if elements <= 3 * features < math.inf:
+                # Autograd keeps the features anyway; some more is worth it.
+                image = disjoint_weight(spectra, kernel.group, self.layout)
+            if self.FBM is not None and self.keeps_kernels:
                 x = self.FBM(x)
-            if channel is not None:
-                x = x * channel.to(x.dtype)[..., None, None]
-            weight = image_to_weight(images, self.kernel_size)
-            y = self.convolve(x, weight, None)
-        else:
-            with no_autocast(x):
-                input, input_parts = self._input_stage(x, channel)
-            y = self.convolve_recomputed(
-                input, input_parts, kernel, kernel_parts
-            )
+            elif self.FBM is not None:
+                logits = self.FBM.logits(x)
+                coefficients = self.FBM.coefficients(x)
+                elements = max(elements, x.shape[1:].numel())
+        y = recompute(
+            self._assemble_and_convolve,
+            (x, channel, logits, coefficients, image, *kernel[:-1]),
+            (spectra, kernel.taps),
+            size=elements,
+            keep=self.keeps_kernels,
+        )
         if filter is not None:
             y = y * filter.to(y.dtype)[..., None, None]
         if self.bias is not None:
             y = y + self.bias.to(y.dtype).view(-1, 1, 1)
         return y
+
+    def _assemble_and_convolve(
+        self,
+        per_sample: Sequence[Optional[Tensor]],
+        shared: Sequence[Optional[Tensor]],
+        want_value: bool = True,
+    ) -> Tensor:
+        """The kernel; the input; the convolution."""
+        x, channel, logits, coefficients, image, *gates = per_sample
+        spectra, taps = shared
+        gates = KernelGates(*gates, taps)
+        with no_autocast(x):
+            if image is None:
+                image = disjoint_weight(spectra, gates.group, self.layout)
+            kernel = modulate_kernel(image, gates, self.layout)
+            if logits is not None:
+                x = self.FBM.modulate(x, logits, coefficients)
+            if channel is not None:
+                x = x * channel.to(x.dtype)[..., None, None]
+        return self.convolve_images(x, kernel, want_value)
 
     def _sizes(self, x: Tensor) -> Tuple[int, float]:
         """How many elements a kernel has, how many features it connects."""

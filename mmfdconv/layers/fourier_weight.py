@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..functional import (
-    fourier_disjoint_weight,
+    FrequencyOrder,
+    KernelLayout,
+    disjoint_weight,
+    frequency_order,
     half_plane_of_lowest,
     kernel_to_spectrum,
-    radius_order,
     spectrum_to_kernel,
     wide,
 )
@@ -79,23 +81,33 @@ class FourierWeightConv2d(DynamicConv2d):
             # half precision does not round it.
             version = torch.tensor(2, device=device)
             self.register_buffer('unit_version', version)
-        self._place_order()
+        # Not a buffer: it follows from the size, and layers share it.
+        self._order = frequency_order(*self._image_size, self._device)
 
-    def _place_order(self) -> None:
-        """Put the order of the frequencies beside the parameter."""
-        device = getattr(self, self._own_key).device
-        order, rank = radius_order(*self._image_size)
-        self.register_buffer('order', order.to(device), persistent=False)
-        self.register_buffer('rank', rank.to(device), persistent=False)
+    @property
+    def _device(self) -> torch.device:
+        return getattr(self, self._own_key).device
+
+    @property
+    def order(self) -> FrequencyOrder:
+        """Of the frequencies, where the parameter is."""
+        if self._order.device != self._device:
+            # Assigned, unpickled or replicated since.
+            self._order = frequency_order(*self._image_size, self._device)
+        return self._order
+
+    @property
+    def layout(self) -> KernelLayout:
+        """How the kernels lie in their images."""
+        return KernelLayout(
+            self.weight_shape, self.groups, self.order, self._num_kept
+        )
 
     def _apply(self, *args: Any, **kwargs: Any) -> 'FourierWeightConv2d':
-        """Move or cast; the order is constant and put there anew.
-
-        ``to_empty()`` leaves any values in it, and no checkpoint holds it.
-        """
+        """Move or cast; the order is ready before a compiler asks for it."""
         super()._apply(*args, **kwargs)
         if not self.static:
-            self._place_order()
+            _ = self.order
         return self
 
     @property
@@ -136,13 +148,8 @@ class FourierWeightConv2d(DynamicConv2d):
             Kernels laid out as images, ``(B, O*kh, C/G*kw)``, float32 at
             least.
         """
-        return fourier_disjoint_weight(
-            self.spectra(),
-            self.group_gates(gate),
-            self.order,
-            self.rank,
-            self._image_size,
-            self._num_kept,
+        return disjoint_weight(
+            self.spectra(), self.group_gates(gate), self.layout
         )
 
     def group_gates(self, gate: Tensor, scale: float = 1.0) -> Tensor:
@@ -171,7 +178,7 @@ class FourierWeightConv2d(DynamicConv2d):
             spectra = self._to_spectrum(spectra)
             spectra = spectra.expand(self.param_ratio, *spectra.shape)
         if not self._all_kept:
-            spectra = half_plane_of_lowest(spectra, self.order, self.rank)
+            spectra = half_plane_of_lowest(spectra, self.order)
         rows, cols = self._image_size
         return spectra.view(self.param_ratio, rows, cols // 2 + 1, 2)
 
@@ -188,7 +195,7 @@ class FourierWeightConv2d(DynamicConv2d):
         """A kernel as one of the ``R`` stored spectra."""
         spectrum = kernel_to_spectrum(kernel.reshape(self.weight_shape))
         if not self._all_kept:
-            kept = self.order[: self._num_kept]
+            kept = self.order.order[: self._num_kept]
             spectrum = spectrum.reshape(-1, 2).index_select(0, kept)
         return spectrum / self._unit
 
@@ -216,11 +223,6 @@ class FourierWeightConv2d(DynamicConv2d):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, *messages
         )
-        # Assigning a checkpoint takes a layer off the meta device.
-        if not self.static and (
-            self.order.device != getattr(self, self._own_key).device
-        ):
-            self._place_order()
 
     def _accept_other_unit(
         self, state_dict: Dict[str, Any], prefix: str

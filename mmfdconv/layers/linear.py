@@ -134,6 +134,12 @@ class OnTokens:
             y = y + bias.to(y.dtype).view(-1, 1, self.out_features)
         return y.transpose(1, 2).unflatten(2, x.shape[2:])
 
+    def convolve_images(
+        self, x: Tensor, images: Tensor, want_value: bool = True
+    ) -> Tensor:
+        """See the base class."""
+        return self.convolve(x, images[..., None, None], None)
+
     def convolve_static(
         self, x: Tensor, weight: Tensor, bias: Optional[Tensor]
     ) -> Tensor:

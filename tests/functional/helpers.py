@@ -5,7 +5,7 @@ from typing import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mmfdconv.functional import frequency
+from mmfdconv.functional import modes
 
 
 def assert_same_with_gradients(
@@ -43,4 +43,4 @@ def believe_one_half(monkeypatch):
         return irfft2(torch.cat(whole, dim=-1), s=s)
 
     monkeypatch.setattr(torch.fft, 'irfft2', believe)
-    monkeypatch.setattr(frequency, '_ignores_contradictions', lambda _: False)
+    monkeypatch.setattr(modes, 'CPU_LIKE', set())

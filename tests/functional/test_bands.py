@@ -1,17 +1,21 @@
-"""FBM by matrix products: the FFT's bands, their gradients, little kept."""
+"""FBM, by either path, against the sum of the bands; and its maps."""
 
 import functools
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from mmfdconv.analysis.speed import saved_bytes
 from mmfdconv.functional import (
-    frequency_bands,
-    low_pass_bases,
+    convolve_to_few,
+    low_pass_coefficients,
     low_pass_mask,
     modulate_bands,
 )
+from mmfdconv.functional.low_pass import low_pass_bases
+
+from ..reference.fdconv import low_pass
+from .helpers import assert_same_with_gradients
 
 pytestmark = pytest.mark.core
 
@@ -21,9 +25,15 @@ OCTAVES = [2, 4, 8]
 
 def by_definition(x, maps, k_list, rule='exact'):
     """The sum of the bands, each times its map, band by band."""
+    size, spectrum = x.shape[2:], torch.fft.rfft2(x)
+    lows = [
+        torch.fft.irfft2(spectrum * low_pass(*size, k, rule), s=size)
+        for k in k_list
+    ]
     y = torch.zeros_like(x)
     S = maps.shape[1]
-    for i, band in enumerate(frequency_bands(x, k_list, rule)):
+    for i, (high, low) in enumerate(zip([x, *lows], [*lows, 0])):
+        band = high - low
         if i < maps.shape[2]:
             weight = maps[:, :, i].repeat_interleave(x.shape[1] // S, dim=1)
             band = band * weight
@@ -55,31 +65,21 @@ def test_bases_span_what_the_masks_keep(length):
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
 @pytest.mark.parametrize('bands, groups', [(3, 1), (4, 2), (1, 4)])
-def test_it_is_the_sum_of_weighted_bands(size, bands, groups):
+def test_it_is_the_sum_of_weighted_bands(size, bands, groups, path):
     k_list = [2] if bands == 1 else OCTAVES
     x, maps = inputs(size, bands, groups)
-    results = []
-    for function in (modulate_bands, by_definition):
-        y = function(x, maps, k_list)
-        grads = torch.autograd.grad(y.sin().sum(), (x, maps))
-        results.append((y, *grads))
-    for ours, theirs in zip(*results):
-        torch.testing.assert_close(ours, theirs)
+    assert_same_with_gradients(
+        functools.partial(modulate_bands, k_list=k_list),
+        functools.partial(by_definition, k_list=k_list),
+        (x, maps),
+    )
 
 
 def test_gradients():
-    x, maps = inputs((6, 9), bands=4, groups=2)
-    assert torch.autograd.gradcheck(
-        lambda x, maps: modulate_bands(x, maps, OCTAVES), (x, maps)
-    )
-    for wanted in ('x', 'maps'):
-        fixed = dict(x=x.detach(), maps=maps.detach(), k_list=OCTAVES)
-        tensor = fixed.pop(wanted).requires_grad_()
-        run = functools.partial(
-            lambda t, w, f: modulate_bands(**{w: t}, **f), w=wanted, f=fixed
-        )
-        assert torch.autograd.gradcheck(run, (tensor,))
-        assert torch.autograd.gradgradcheck(run, (tensor,))
+    tensors = inputs((6, 9), bands=4, groups=2)
+    run = functools.partial(modulate_bands, k_list=OCTAVES)
+    assert torch.autograd.gradcheck(run, tensors)
+    assert torch.autograd.gradgradcheck(run, tensors)
 
 
 @pytest.mark.parametrize('size', [(300, 8), (12, 9)], ids=str)
@@ -90,23 +90,35 @@ def test_large_maps_and_published_masks(size, rule):
     torch.testing.assert_close(y, by_definition(x, maps, OCTAVES, rule))
 
 
-def test_single_precision_is_kept_under_autocast():
-    x, maps = inputs((20, 24), dtype=torch.float32)
-    expected = torch.autograd.grad(
-        modulate_bands(x, maps, OCTAVES).sum(), (x, maps)
+def test_coefficients_spare_work_and_change_nothing(monkeypatch):
+    x, maps = inputs((20, 24), groups=2)
+    expected = modulate_bands(x, maps, OCTAVES)
+    known = low_pass_coefficients(x, OCTAVES)
+    assert known.numel() < 0.4 * x.numel()
+    monkeypatch.setattr(
+        'mmfdconv.functional.low_pass.low_pass_coefficients', None
     )
-    with torch.autocast('cpu', torch.bfloat16):
-        y = modulate_bands(x, maps, OCTAVES)
-        grads = torch.autograd.grad(y.sum(), (x, maps))
-    assert y.dtype == torch.float32
-    torch.testing.assert_close(y, modulate_bands(x, maps, OCTAVES))
-    torch.testing.assert_close(grads, expected)
+    y = modulate_bands(x, maps, OCTAVES, coefficients=known)
+    torch.testing.assert_close(y, expected)
 
 
-def test_bands_are_not_kept_for_backward():
-    x, maps = inputs((32, 32), dtype=torch.float32)
-    kept = saved_bytes(lambda: modulate_bands(x, maps, OCTAVES))
-    assert kept == 4 * (x.numel() + maps.numel())
+def test_transforms_of_functions():
+    x, maps = inputs((6, 9))
+
+    def run(x):
+        return modulate_bands(x, maps, OCTAVES)
+
+    def energy(x):
+        return run(x).square().sum()
+
+    (expected,) = torch.autograd.grad(energy(x), x)
+    torch.testing.assert_close(torch.func.grad(energy)(x), expected)
+    tangent = torch.randn_like(x)
+    _, along = torch.func.jvp(run, (x,), (tangent,))
+    torch.testing.assert_close(along, run(tangent))
+    both = torch.stack([x, tangent])
+    expected = torch.stack([run(x), run(tangent)])
+    torch.testing.assert_close(torch.func.vmap(run)(both), expected)
 
 
 def test_empty_and_strided_maps():
@@ -117,4 +129,36 @@ def test_empty_and_strided_maps():
     torch.testing.assert_close(
         modulate_bands(strided, maps, OCTAVES),
         modulate_bands(x, maps, OCTAVES),
+    )
+
+
+# ---------------------------------------------------- a few output channels
+
+
+@pytest.mark.parametrize('size', [(7, 9), (1, 4), (2, 1)], ids=str)
+@pytest.mark.parametrize('k, groups', [(1, 1), (3, 1), (3, 2), (5, 1)])
+def test_few_outputs_are_the_same_convolution(size, k, groups):
+    few, channels = 2 * groups, 2 * groups * k * k  # as many as products
+    tensors = [
+        torch.randn(shape, dtype=torch.double).requires_grad_()
+        for shape in (
+            (2, channels, *size),
+            (few, channels // groups, k, k),
+            (few,),
+        )
+    ]
+    assert_same_with_gradients(
+        functools.partial(convolve_to_few, groups=groups),
+        functools.partial(F.conv2d, padding=k // 2, groups=groups),
+        tensors,
+    )
+
+
+@pytest.mark.parametrize('batch, channels', [(2, 26), (0, 27)])
+def test_many_outputs_or_no_sample(batch, channels):
+    x = torch.randn(batch, channels, 5, 6)
+    weight, bias = torch.randn(3, channels, 3, 3), torch.randn(3)
+    torch.testing.assert_close(
+        convolve_to_few(x, weight, bias),
+        F.conv2d(x, weight, bias, padding=1),
     )

@@ -33,9 +33,10 @@ PARTS = (
 def parts_of_methods(module: nn.Module) -> Dict[str, str]:
     """Methods of a module that compute one part each, all that they do."""
     if isinstance(module, DynamicConv2d):
-        return dict(convolve='convolution', convolve_static='convolution')
+        names = 'convolve', 'convolve_images', 'convolve_static'
+        return dict.fromkeys(names, 'convolution')
     if isinstance(module, FrequencyBandModulation):
-        return dict(maps='band maps')
+        return dict(logits='band maps', activate='band maps')
     return {}
 
 

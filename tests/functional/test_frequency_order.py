@@ -1,26 +1,25 @@
-"""The order of frequencies, their groups, and the gates of these."""
+"""The order of frequencies, and their groups."""
 
-import functools
+import copy
+import gc
 import hashlib
+import pickle
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from mmfdconv.functional import (
+from mmfdconv.functional import frequency_order, half_plane_of_lowest
+from mmfdconv.functional.frequency_order import (
     group_sizes,
     radius_order,
     spread_over_groups,
 )
-from mmfdconv.functional.frequency_groups import (
-    gate_groups,
-    groups_of_frequencies,
-    half_plane_of_lowest,
-    sum_groups,
-)
 
 from ..reference import fdw as slow_fdw
-from .helpers import assert_same_with_gradients
+
+CPU = torch.device('cpu')
 
 IMAGES = [(1, 1), (1, 6), (7, 1), (6, 4), (9, 5), (12, 11), (48, 48)]
 
@@ -73,8 +72,7 @@ def test_the_order_of_published_checkpoints(size):
 
 
 def test_radius_order_is_the_same_wherever_it_is_asked_for():
-    expected = radius_order(10, 14)[0].clone()
-    radius_order.cache_clear()
+    expected, _ = radius_order(10, 14)
     torch.set_default_dtype(torch.float64)
     try:
         with torch.device('meta'):
@@ -83,6 +81,31 @@ def test_radius_order_is_the_same_wherever_it_is_asked_for():
         torch.set_default_dtype(torch.float32)
     assert order.device.type == rank.device.type == 'cpu'
     assert torch.equal(order, expected)
+
+
+@pytest.mark.core
+def test_one_order_for_all_who_hold_it():
+    order = frequency_order(10, 14, CPU)
+    assert frequency_order(10, 14, CPU) is order
+    assert copy.deepcopy(order) is order
+    assert pickle.loads(pickle.dumps(order)) is order
+    assert len(pickle.dumps(order)) < 500  # no table in a file
+    meta = frequency_order(10, 14, torch.device('meta'))
+    assert meta is not order
+    assert meta.rank.shape == order.rank.shape
+    assert meta.order.is_meta
+    gone = weakref.ref(order)
+    del order
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_for_inference_may_ask_first():
+    with torch.inference_mode():
+        order = frequency_order(9, 16, CPU)
+        groups = order.groups(3, 40)
+    for tensor in (order.order, order.rank, groups):
+        assert not tensor.is_inference()
 
 
 @pytest.mark.core
@@ -103,48 +126,13 @@ def test_groups_are_those_of_tensor_split(number, groups):
     assert torch.equal(spread, torch.tensor(expected))
 
 
-def gated_by_definition(spectrum, gate, size):
-    """Every frequency times the gate of its group, one after the other."""
-    order, _ = radius_order(*size)
-    parts = order.tensor_split(gate.shape[2])
-    gated = torch.zeros(len(gate), order.numel(), 2, dtype=gate.dtype)
-    for g, part in enumerate(parts):
-        pairs = spectrum.flatten(1, 2)[:, part.long()]  # (R, n, 2)
-        terms = gate[:, :, g, None, None] * pairs
-        gated = gated.index_add(1, part, terms.sum(1))
-    return gated.view(-1, *spectrum.shape[1:])
-
-
-@pytest.mark.core
-@pytest.mark.parametrize('num_groups', [1, 4])
-@pytest.mark.parametrize('num_spectra', [1, 2])
-@pytest.mark.parametrize('batch', [0, 1, 3])
-def test_gates_of_groups(batch, num_spectra, num_groups):
-    size = (6, 7)
-    spectrum = torch.randn(num_spectra, 6, 4, 2, dtype=torch.double)
-    gate = torch.rand(batch, num_spectra, num_groups, dtype=torch.double)
-    order, rank = radius_order(*size)
-    tensors = [spectrum.requires_grad_(), gate.requires_grad_()]
-
-    def weigh(spectrum, gate):
-        return gate_groups(spectrum, gate, order, rank, order.numel())
-
-    assert_same_with_gradients(
-        weigh, functools.partial(gated_by_definition, size=size), tensors
-    )
-    if batch:
-        assert torch.autograd.gradgradcheck(weigh, tensors)
-
-
 @pytest.mark.core
 @pytest.mark.parametrize('num_kept', [5, 12, 24])
 @pytest.mark.parametrize('num_groups', [1, 3, 5])
 def test_table_of_groups(num_groups, num_kept):
     rows, cols = 6, 7
     order, _ = radius_order(rows, cols)
-    table = groups_of_frequencies(
-        rows, cols, num_groups, num_kept, torch.device('cpu')
-    )
+    table = frequency_order(rows, cols, CPU).groups(num_groups, num_kept)
     assert table.dtype == torch.int64
     assert table.shape == (rows, cols // 2 + 1)
     table = table.flatten()
@@ -156,23 +144,13 @@ def test_table_of_groups(num_groups, num_kept):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('number, groups', [(12, 5), (64, 64), (7, 1)])
-def test_sums_are_the_adjoint_of_the_spread(number, groups):
-    gate = torch.randn(3, groups).double().requires_grad_()
-    x = torch.randn(3, number).double()
-    spread = spread_over_groups(gate, number)
-    (expected,) = torch.autograd.grad(spread, gate, x)
-    torch.testing.assert_close(sum_groups(x, groups), expected)
-
-
-@pytest.mark.core
 def test_lowest_frequencies_find_their_places():
-    order, rank = radius_order(6, 5)
+    table = frequency_order(6, 5, CPU)
     lowest = torch.randn(2, 7, 2).double().requires_grad_()
-    whole = half_plane_of_lowest(lowest, order, rank)
+    whole = half_plane_of_lowest(lowest, table)
     assert whole.shape == (2, 18, 2)
-    assert torch.equal(whole[:, order[:7].long()], lowest)
-    assert not whole[:, order[7:].long()].any()
+    assert torch.equal(whole[:, table.order[:7].long()], lowest)
+    assert not whole[:, table.order[7:].long()].any()
     assert torch.autograd.gradcheck(
-        lambda low: half_plane_of_lowest(low, order, rank), lowest
+        lambda low: half_plane_of_lowest(low, table), lowest
     )

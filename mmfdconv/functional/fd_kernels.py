@@ -1,0 +1,312 @@
+r"""FDConv's kernels: the Fourier Disjoint Weight times its spatial gates.
+
+.. math::
+    W_b = \sigma(L_b) \odot \mathrm{row}_b \odot \mathrm{filter}_b \odot
+    \mathcal{F}^{-1}\Big(\sum_{r,g} a_{b,r,g}\, S_r \cdot [f \in P_g]\Big)
+
+arXiv:2503.18783: FDW, Sec. 3.2, and Kernel Spatial Modulation, Sec. 3.3.
+"""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .frequency import inverse_rfft2
+from .frequency_order import FrequencyOrder, spread_over_groups
+from .modes import is_traced, plain_backward, prefers_cpu_path
+from .permute import permute
+
+__all__ = [
+    'KernelGates',
+    'KernelLayout',
+    'disjoint_weight',
+    'fd_kernel',
+    'modulate_kernel',
+]
+
+
+class KernelLayout(NamedTuple):
+    """How kernels lie in images ``(rows, cols) = (O*kh, C/G*kw)``."""
+
+    shape: Tuple[int, int, int, int]  # (O, C/G, kh, kw)
+    groups: int  # G, of channels
+    order: FrequencyOrder  # of the images' frequencies
+    #: How many frequencies, the lowest, are cut into groups; in those above
+    #: spectra are 0.
+    num_kept: int
+
+    @property
+    def grid(self) -> Tuple[int, int, int, int]:
+        """An image's ``(G, O/G, kh, C/G*kw)``."""
+        O, I, kh, kw = self.shape  # noqa: E741
+        return self.groups, O // self.groups, kh, I * kw
+
+
+class KernelGates(NamedTuple):
+    """What kernels are multiplied with; None where there is no such gate."""
+
+    #: Of the frequency groups, ``a``, ``(B, R, K)``.
+    group: Optional[Tensor]
+    #: Of input channels and of positions, as rows of the kernel,
+    #: ``(B, G or 1, 1, kh or 1, cols)``.
+    row: Optional[Tensor]
+    #: Of output channels, ``(B, G, O/G, 1, 1)``.
+    filter: Optional[Tensor]
+    #: Of every element, ``L = taps @ neighbours``: ``(B, G, depth, cols)``,
+    neighbours: Optional[Tensor]
+    #: and ``(G, O/G*kh, depth)``, which the samples share.
+    taps: Optional[Tensor]
+
+
+def fd_kernel(
+    spectra: Tensor, gates: KernelGates, layout: KernelLayout
+) -> Tensor:
+    """The kernel of every sample.
+
+    Args:
+        spectra: ``S``, half planes of (real, imaginary) pairs, float32 or
+            float64, ``(R, rows, cols//2 + 1, 2)``.
+        gates: In the same dtype.
+        layout: Of the kernels.
+
+    Returns:
+        ``W`` as images, ``(B, rows, cols)``.
+    """
+    image = disjoint_weight(spectra, gates.group, layout)
+    return modulate_kernel(image, gates, layout)
+
+
+def disjoint_weight(
+    spectra: Tensor, gate: Tensor, layout: KernelLayout
+) -> Tensor:
+    r"""Weigh the disjoint frequency groups and go back to space.
+
+    .. math::
+        \mathcal{F}^{-1}\Big(\sum_{r,g} a_{b,r,g}\, S_r \cdot [f \in P_g]\Big)
+
+    The groups are disjoint, so one inverse FFT serves all of them. Several
+    spectra, each with gates of its own, add up.
+
+    Args:
+        spectra: As for :func:`fd_kernel`.
+        gate: ``(B, R, K)``.
+        layout: Of the kernels.
+
+    Returns:
+        Images ``(B, rows, cols)``.
+    """
+    if is_traced() or not prefers_cpu_path(gate) or len(gate) == 0:
+        return _disjoint_weight(spectra, gate, layout)
+    return _DisjointWeight.apply(spectra, gate, layout)
+
+
+def modulate_kernel(
+    image: Tensor, gates: KernelGates, layout: KernelLayout
+) -> Tensor:
+    """Multiply kernels with their spatial gates.
+
+    Args:
+        image: From :func:`disjoint_weight`.
+        gates: All but ``group`` count.
+        layout: Of the kernels.
+
+    Returns:
+        Images ``(B, rows, cols)``.
+    """
+    size, tensors = image.shape, gates[1:]
+    image = image.view(-1, *layout.grid)
+    if is_traced() or not prefers_cpu_path(image) or len(image) == 0:
+        kernel = _modulate(image, *tensors)
+    elif torch.is_grad_enabled():
+        kernel = _Modulate.apply(image, *tensors)
+    else:
+        kernel, _ = _modulate_in_place(image, *tensors)
+    return kernel.view(size)
+
+
+# ------------------------------------------------------ in plain operations
+
+
+def _disjoint_weight(
+    spectra: Tensor, gate: Tensor, layout: KernelLayout
+) -> Tensor:
+    """:func:`disjoint_weight` as the equation stands."""
+    order, num_kept, gated = layout.order, layout.num_kept, 0
+    above = spectra[0].numel() // 2 - num_kept
+    for pairs, own in zip(spectra, gate.unbind(1)):
+        # The gates in order of rank, then where the frequencies are.
+        weights = spread_over_groups(own, num_kept)
+        if above:
+            weights = F.pad(weights, (0, above))
+        weights = permute(weights, order.rank, order.order)
+        gated = gated + weights.view(-1, *pairs.shape[:2], 1) * pairs
+    if len(gate) == 0:
+        # FFT libraries refuse an empty batch; stay in the graph without one.
+        return gated.new_zeros(0, *order.size) + gated.sum()
+    return inverse_rfft2(torch.view_as_complex(gated), order.size)
+
+
+def _modulate(
+    image: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+) -> Tensor:
+    """:func:`modulate_kernel` as the equation stands."""
+    if taps is not None:
+        image = image * (taps @ neighbours).sigmoid().view(image.shape)
+    for gate in (row, filter):
+        if gate is not None:
+            image = image * gate
+    return image
+
+
+# ------------------------------------------------------------ passes on CPUs
+#
+# By hand they take a third of the time: gates are looked up in a small table,
+# no complex numbers are multiplied, and what is overwritten is in the caches.
+
+
+class _DisjointWeight(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx, spectra: Tensor, gate: Tensor, layout: KernelLayout
+    ) -> Tensor:
+        ctx.layout = layout
+        ctx.save_for_backward(spectra, gate)
+        groups = layout.order.groups(gate.shape[2], layout.num_kept)
+        gated = None
+        for pairs, own in zip(spectra, gate.unbind(1)):
+            weights = _look_up(own, groups)
+            if gated is None:
+                gated = weights.mul_(pairs)
+            else:
+                gated.addcmul_(weights, pairs)
+        return inverse_rfft2(torch.view_as_complex(gated), layout.order.size)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        (spectra, gate), layout = ctx.saved_tensors, ctx.layout
+        needed = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # gradients of gradients are wanted
+            return plain_backward(
+                lambda *tensors: _disjoint_weight(*tensors, layout),
+                (spectra, gate),
+                needed,
+                grad,
+            ) + (None,)
+        groups = layout.order.groups(gate.shape[2], layout.num_kept)
+        # The adjoint of irfft2; a column that stands for two counts twice.
+        # The others come out symmetric by themselves.
+        grad = torch.view_as_real(torch.fft.rfft2(grad, norm='forward'))
+        grad[:, :, 1 : (layout.order.size[1] + 1) // 2].mul_(2)
+        of_spectra: List[Tensor] = []
+        of_gates: List[Tensor] = []
+        for pairs, own in zip(spectra, gate.unbind(1)):
+            if needed[0]:
+                term = _look_up(own, groups).mul_(grad)
+                term = term if len(term) == 1 else term.sum(0, keepdim=True)
+                of_spectra.append(term)
+            term = grad * pairs
+            term = term[..., 0] + term[..., 1]  # (B, rows, cols//2 + 1)
+            bins = term.new_zeros(*term.shape[:2], gate.shape[2])
+            index = groups.expand(len(term), -1, -1)
+            of_gates.append(bins.scatter_add_(2, index, term).sum(1))
+        return (
+            _cat(of_spectra) if needed[0] else None,
+            torch.stack(of_gates, dim=1),
+            None,
+        )
+
+
+def _cat(parts: List[Tensor]) -> Tensor:
+    """For nothing where there is one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _look_up(gate: Tensor, groups: Tensor) -> Tensor:
+    """Gates of every frequency, for its real and imaginary part.
+
+    Args:
+        gate: ``(B, K)``.
+        groups: ``(rows, cols//2 + 1)``.
+
+    Returns:
+        ``(B, rows, cols//2 + 1, 2)``, memory of its own.
+    """
+    pairs = torch.complex(gate, gate)
+    found = pairs.new_empty(len(gate), *groups.shape)
+    # One sample after the other: CPUs are slow where there are rows.
+    for one, out in zip(pairs, found.flatten(1)):
+        torch.index_select(one, 0, groups.view(-1), out=out)
+    return torch.view_as_real(found)
+
+
+def _modulate_in_place(
+    image: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+    keep: bool = False,
+) -> Tuple[Tensor, Optional[Tensor]]:
+    """:func:`_modulate`, and the local gates if they are to be kept."""
+    local = None
+    if taps is not None:
+        local = torch.matmul(taps, neighbours).sigmoid_().view(image.shape)
+        kernel = local * image if keep else local.mul_(image)
+    else:
+        kernel = image.clone()
+    for gate in (row, filter):
+        if gate is not None:
+            kernel.mul_(gate)
+    return kernel, local if keep else None
+
+
+class _Modulate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *tensors: Optional[Tensor]) -> Tensor:
+        kernel, local = _modulate_in_place(*tensors, keep=True)
+        ctx.save_for_backward(*tensors, local)
+        return kernel
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        *tensors, local = ctx.saved_tensors
+        if torch.is_grad_enabled():  # gradients of gradients are wanted
+            return plain_backward(
+                _modulate, tensors, ctx.needs_input_grad, grad
+            )
+        image, row, filter, neighbours, taps = tensors
+        # W = l r f I for the gates l, r, f, and D = dW:
+        # dr = sum D l f I, df = sum D l r I, dL = D l r f I (1 - l),
+        # dI = D l r f.
+        grad = grad.clone() if local is None else grad * local
+        product = grad * image
+        of_row = of_filter = of_neighbours = of_taps = None
+        if row is not None:
+            other = product if filter is None else product * filter
+            of_row = _sum_like(other, row)
+            product.mul_(row)
+            grad.mul_(row)
+        if filter is not None:
+            of_filter = _sum_like(product, filter)
+            product.mul_(filter)
+            grad.mul_(filter)
+        if local is not None:
+            product.addcmul_(product, local, value=-1)
+            logit = product.view(len(image), len(taps), -1, image.shape[-1])
+            of_neighbours = taps.mT @ logit
+            # In this order CPUs need half the time for few columns.
+            of_taps = (neighbours @ logit.mT).sum(0).mT
+        return grad, of_row, of_filter, of_neighbours, of_taps
+
+
+def _sum_like(x: Tensor, other: Tensor) -> Tensor:
+    """Sum to the shape of what was expanded, into memory of its own."""
+    if x.shape == other.shape:
+        return x.clone()
+    return x.sum_to_size(other.shape)

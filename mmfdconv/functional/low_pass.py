@@ -1,0 +1,245 @@
+"""Frequency bands of feature maps, by ideal low-passes.
+
+Frequency Band Modulation (FBM) of FDConv, arXiv:2503.18783, Sec. 3.4. An ideal
+low-pass is a projection onto the lowest cosines and sines of either axis, so
+one set of coefficients and a few matrix products give all of them.
+"""
+
+import math
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .frequency import inverse_rfft2
+from .modes import is_traced, prefers_cpu_path
+from .tables import constant_table
+
+__all__ = [
+    'MASK_RULES',
+    'frequency_bands',
+    'low_pass_bases',
+    'low_pass_coefficients',
+    'low_pass_mask',
+    'low_passes',
+    'passes_by_products',
+]
+
+#: ``'exact'``: the paper's definition, at the size of the feature map.
+#: ``'nearest64'``: the published code's masks, made at 64x64 and resized.
+MASK_RULES = ('exact', 'nearest64')
+
+#: Above this side FFTs are used, whose cost grows with the logarithm only. On
+#: a CPU they are as fast from about 200 on, but keep all bands; a GPU has
+#: more products to spare for each byte that it moves.
+_MAX_SIDE = 256
+_MAX_SIDE_OF_GPUS = 512
+
+#: A product with 27 columns takes longer than one with 32.
+_LANES = 8
+
+
+def low_pass_mask(
+    size: Tuple[int, int],
+    divisor: int,
+    rule: str = 'exact',
+    device: torch.device = None,
+) -> Tensor:
+    r"""Ideal low-pass :math:`\max(|f_y|, |f_x|) < 1 / (2 k)`.
+
+    Args:
+        size: ``(H, W)`` of the feature map.
+        divisor: ``k``, the factor below the Nyquist frequency.
+        rule: One of :data:`MASK_RULES`.
+        device: Where to put the mask.
+
+    Returns:
+        Boolean half-plane mask ``(H, W//2 + 1)``.
+    """
+    H, W = size
+    rows, cols = (H, W) if rule == 'exact' else (64, 64)
+    # float32 for every input: the bound of the published code, 0.5/k + 1e-8,
+    # is a float32 number there, and which frequencies lie on it depends on
+    # its rounding.
+    bound = 0.5 / divisor + 1e-8
+    keep_y = _frequencies(rows, rows, device) < bound
+    keep_x = _frequencies(cols, cols // 2 + 1, device) < bound
+    if rule == 'nearest64':
+        # max() < bound is a box, so each axis is resized on its own.
+        keep_y = _resize_nearest(keep_y, H)
+        keep_x = _resize_nearest(keep_x, W // 2 + 1)
+    return keep_y[:, None] & keep_x
+
+
+def _frequencies(
+    length: int, number: int, device: Optional[torch.device]
+) -> Tensor:
+    """Magnitudes of the first of ``torch.fft.fftfreq(length)``.
+
+    The same numbers; but that function makes a compiler take the length for
+    a constant, and compile anew for every other.
+    """
+    steps = torch.arange(number, device=device, dtype=torch.float32)
+    return torch.minimum(steps, length - steps) * (1 / length)
+
+
+def _resize_nearest(mask: Tensor, length: int) -> Tensor:
+    resized = F.interpolate(mask.float()[None, None], length, mode='nearest')
+    return resized[0, 0].bool()
+
+
+def low_passes(
+    x: Tensor,
+    k_list: Sequence[float],
+    rule: str = 'exact',
+    coefficients: Optional[Tensor] = None,
+) -> Iterator[Tensor]:
+    """What each low-pass leaves of a feature map.
+
+    Args:
+        x: ``(..., H, W)``, float32 or float64.
+        k_list: Divisors of the Nyquist frequency, growing, e.g. ``(2, 4, 8)``
+            for octaves.
+        rule: One of :data:`MASK_RULES`.
+        coefficients: From :func:`low_pass_coefficients`, if there are any.
+
+    Yields:
+        For every divisor a map like ``x``.
+    """
+    if x.numel() == 0:  # FFT libraries refuse an empty batch
+        yield from [x] * len(k_list)
+    elif passes_by_products(x, rule):
+        if coefficients is None:
+            coefficients = low_pass_coefficients(x, k_list)
+        rows, cols = _axes(x, k_list)
+        for Qy, Qx in zip(rows.bases, cols.padded):
+            own = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
+            yield Qy @ (own @ Qx.T)
+    else:
+        size = x.shape[-2:]
+        spectrum = torch.fft.rfft2(x)
+        for k in k_list:
+            mask = low_pass_mask(size, k, rule, x.device)
+            yield inverse_rfft2(spectrum * mask, size)
+
+
+def frequency_bands(
+    x: Tensor, k_list: Sequence[float], rule: str = 'exact'
+) -> List[Tensor]:
+    """Split a feature map into bands that add up to it again.
+
+    Args:
+        x: ``(B, C, H, W)``, float32 or float64.
+        k_list: As for :func:`low_passes`.
+        rule: One of :data:`MASK_RULES`.
+
+    Returns:
+        ``len(k_list) + 1`` maps like ``x``, highest frequencies first.
+    """
+    lows = [x, *low_passes(x, k_list, rule)]
+    return [*(high - low for high, low in zip(lows, lows[1:])), lows[-1]]
+
+
+# --------------------------------------------------------------- by products
+
+
+def passes_by_products(x: Tensor, rule: str) -> bool:
+    """Whether :func:`low_passes` of a map ``(..., H, W)`` takes no FFT."""
+    # First of all: a compiler guards what it is asked about sizes.
+    if is_traced() or rule != 'exact':
+        return False
+    most = _MAX_SIDE if prefers_cpu_path(x) else _MAX_SIDE_OF_GPUS
+    return x.numel() > 0 and max(x.shape[-2:]) <= most
+
+
+def low_pass_coefficients(x: Tensor, k_list: Sequence[float]) -> Tensor:
+    """Of the lowest cosines and sines of either axis.
+
+    Args:
+        x: ``(..., H, W)``, float32 or float64.
+        k_list: Divisors of the Nyquist frequency, growing; the first says how
+            many.
+
+    Returns:
+        ``(..., h, w)``, about ``H / k`` by ``W / k``.
+    """
+    rows, cols = _axes(x, k_list)
+    return rows.transposed[0] @ (x @ cols.padded[0])
+
+
+def low_pass_bases(
+    length: int,
+    divisors: Tuple[float, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> List[Tensor]:
+    """Orthonormal bases of what the low-passes keep along one axis.
+
+    Args:
+        length: ``n``, side of the feature map.
+        divisors: ``k`` of every low-pass, growing, so that each basis is the
+            first columns of the one before.
+        device: Where to put them.
+        dtype: Of the bases.
+
+    Returns:
+        ``(n, r_k)`` for every ``k``: the constant, then the cosine and the
+        sine of each harmonic.
+    """
+    # The masks know which harmonics lie below the bounds.
+    kept = [
+        int(low_pass_mask((1, length), k, device='cpu').sum())
+        for k in divisors
+    ]
+    pixels = torch.arange(length, device=device)
+    harmonics = torch.arange(1, kept[0], device=device)
+    # Whole turns are left out in integers: no device needs float64 for this.
+    steps = pixels[:, None] * harmonics % length
+    angle = steps.to(dtype) * (2 * math.pi / length)
+    waves = torch.stack([angle.cos(), angle.sin()], dim=2).flatten(1)
+    if length == 2 * (kept[0] - 1):
+        # Nyquist's sine is 0, and its cosine twice as long.
+        waves = waves[:, :-1]
+        waves[:, -1] *= 0.5**0.5
+    constant = torch.full((length, 1), 0.5**0.5, device=device, dtype=dtype)
+    basis = torch.cat([constant, waves], dim=1) * (2 / length) ** 0.5
+    return [basis[:, : 2 * n - 1].contiguous() for n in kept]
+
+
+class _Axis(NamedTuple):
+    """Bases of the low-passes along one axis, as products want them.
+
+    That is, contiguous, and many columns a multiple of what a CPU takes at
+    once: more of them are zeros.
+    """
+
+    bases: List[Tensor]
+    transposed: List[Tensor]
+    padded: List[Tensor]
+
+
+@constant_table
+def _axis(
+    length: int,
+    divisors: Tuple[float, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> _Axis:
+    """From :func:`low_pass_bases`."""
+    bases = low_pass_bases(length, divisors, device, dtype)
+    transposed = [basis.T.contiguous() for basis in bases]
+    padded = [
+        F.pad(basis, (0, -basis.shape[1] % _LANES))
+        if basis.shape[1] > _LANES
+        else basis
+        for basis in bases
+    ]
+    return _Axis(bases, transposed, padded)
+
+
+def _axes(x: Tensor, k_list: Sequence[float]) -> Tuple[_Axis, _Axis]:
+    """The rows' and the columns'."""
+    key = (tuple(k_list), x.device, x.dtype)
+    H, W = x.shape[-2:]
+    return _axis(H, *key), _axis(W, *key)
