@@ -1,56 +1,58 @@
 """What FADConv and its rivals add to the encoders of FADConv's paper.
 
-Paper: arXiv:2504.03510. Models are built on the meta device.
+Paper: arXiv:2504.03510. The encoders are those of ``configs/mmseg/cropland``,
+which need mmseg and mmpretrain; they are built on the meta device.
 """
 
 from functools import partial
 from importlib.util import find_spec
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
+from mmengine.registry import DefaultScope
 from torch import nn
 
-from ...convert import LayerRule
+from ...convert import build_dynamic
+from ...engine.launch import load_config
 from ...layers import DynamicConv2d, FADConv
 from .counter import count_flops
 from .formulas import POOLING_OPS
-from .tables import Row, Table, convert, count_config
+from .tables import Row, Table, count_config
 
 __all__ = [
     'fadconv_multiply_adds',
     'fadconv_table',
     'fadconv_tables',
     'rivals_table',
-    'stock_row',
     'stock_table',
 ]
 
-#: KernelWarehouse: a warehouse per stage; what sees the width of the stage
-#: before belongs to that one's, as in its authors' ResNets.
-_WAREHOUSES = {
-    r'stem': 'stage0_layerstem_conv0',
-    r'encoder\.layer1\.0\.conv1': 'stage0_layernext_conv0',
-    r'encoder\.layer2\.0\.conv1': 'stage1_layernext_conv0',
-    r'encoder\.layer3\.0\.conv1': 'stage2_layernext_conv0',
-    r'encoder\.layer4\.0\.conv1': 'stage3_layernext_conv0',
-    r'encoder\.layer(\d)\.(\d+)\.conv(\d)': r'stage\1_layer\2_conv\3',
+#: The experiment that has each of the paper's encoders.
+_EXPERIMENTS = {
+    'ResNet-18': 'gid/unet_r18_1xb24-50e_gid-512x512.py',
+    'ResNet-34': 'gid/unet_r34_1xb24-50e_gid-512x512.py',
+    'ResNet-18, quarter width': (
+        'hi_cna/unet_r18-quarter_1xb16-50e_hi-cna-512x512.py'
+    ),
+    'DeepLabV3+ ResNet-18': 'gid/deeplabv3plus_r18_1xb24-50e_gid-512x512.py',
+    'MobileNetV2': 'gid/unet_mobilenetv2_1xb24-50e_gid-512x512.py',
 }
-_KW = dict(type='KWConv', cell_num_ratio=4, warehouse_names=_WAREHOUSES)
-_RIVALS = {
-    'DY-Conv 4x': dict(type='DYConv', num_experts=4),
-    'ODConv 4x': dict(type='ODConv', num_experts=4),
-    'FODConv 4x': dict(type='ODConv', num_experts=4, descriptor='fat'),
-    'KW 4x': _KW,
-    'FKW 4x': dict(_KW, descriptor='fat'),
+#: The rivals' words and options.
+_RIVALS: Dict[str, Tuple[str, Dict[str, Any]]] = {
+    'DY-Conv 4x': ('dyconv', {}),
+    'ODConv 4x': ('odconv', {}),
+    'FODConv 4x': ('fodconv', {}),
+    'KW 4x': ('kw4x', {}),
+    'FKW 4x': ('fkw1x', dict(cell_num_ratio=4)),
 }
 #: The paper's stock models, Tables 3 to 5: millions of parameters and of
-#: multiply-adds at 512x512, by experiment. Quarter width sees four bands.
+#: multiply-adds at 512x512, by encoder. Quarter width sees four bands.
 _STOCK = {
-    'gid/unet_mobilenetv2_1xb24-50e_gid-512x512.py': (3.67, 3230.0),
-    'gid/deeplabv3plus_r18_1xb24-50e_gid-512x512.py': (16.53, 31560.0),
-    'gid/unet_r18_1xb24-50e_gid-512x512.py': (17.97, 50680.0),
-    'gid/unet_r34_1xb24-50e_gid-512x512.py': (28.08, 60350.0),
-    'hi_cna/unet_r18-quarter_1xb16-50e_hi-cna-512x512.py': (1.23, 5970.0),
+    'MobileNetV2': (3.67, 3230.0),
+    'DeepLabV3+ ResNet-18': (16.53, 31560.0),
+    'ResNet-18': (17.97, 50680.0),
+    'ResNet-34': (28.08, 60350.0),
+    'ResNet-18, quarter width': (1.23, 5970.0),
 }
 #: Parameters of ResNet-18's classifier of 1000 classes. With them, and not
 #: without, DeepLabV3+ has the paper's parameters.
@@ -115,99 +117,55 @@ def fadconv_multiply_adds(layer: FADConv) -> int:
     return dct + router + fusion + layer.experts.numel()
 
 
-def _cropland_resnet(depth: int, width: int = 64) -> nn.Module:
-    """Build the paper's U-Net encoder: ResNet with a second stem convolution.
-
-    ``width`` is that of the first stage; the stem keeps 64 channels.
-    """
-    from torchvision.models.resnet import BasicBlock, ResNet
-
-    class Encoder(ResNet):
-        def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
-            planes = planes * width // 64
-            return super()._make_layer(block, planes, blocks, stride, dilate)
-
-    blocks = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[depth]
-    encoder = Encoder(BasicBlock, blocks)
-    del encoder.fc
-    stem = nn.Conv2d(64, 64, 3, padding=1, bias=False)
-    return nn.ModuleDict(dict(stem=stem, encoder=encoder))
-
-
-def _deeplab() -> nn.Module:
-    """Build what the paper converts of DeepLabV3+."""
-    from torchvision.models import resnet18
-    from torchvision.models.segmentation.deeplabv3 import ASPP
-
-    encoder = resnet18(weights=None)
-    del encoder.fc
-    return nn.ModuleDict(dict(encoder=encoder, aspp=ASPP(512, [6, 12, 18])))
-
-
-def _mobilenet_v2() -> nn.Module:
-    from torchvision.models import mobilenet_v2
-
-    return mobilenet_v2(weights=None).features
-
-
-def stock_row(experiment: str) -> Row:
-    """Count one of the paper's stock models, of ``configs/mmseg/cropland``.
+def stock_table() -> List[Row]:
+    """The paper's stock models.
 
     Multiply-adds are those of convolutions alone: so counted, DeepLabV3+,
     whose decoder is a known one, has the paper's.
     """
-    cost = count_config(f'mmfdconv::mmseg/cropland/{experiment}', (512, 512))
-    params, note = cost.total.params, ''
-    if 'deeplab' in experiment:
-        params += _CLASSIFIER
-        note = f'with a classifier of 1000 classes, {_CLASSIFIER / 1e6:.3f} M'
-    convolutions = cost.count.by(lambda name, part, op: op)['convolution']
-    return Row(
-        experiment.partition('/')[2].partition('_1x')[0],
-        'stock',
-        params / 1e6,
-        _STOCK[experiment][0],
-        convolutions / 1e6,
-        _STOCK[experiment][1],
-        note,
-    )
+    rows = []
+    for encoder, (paper_params, paper_madds) in _STOCK.items():
+        experiment = _EXPERIMENTS[encoder]
+        cost = count_config(_config(encoder), (512, 512))
+        params, note = cost.total.params, ''
+        if 'DeepLab' in encoder:
+            params += _CLASSIFIER
+            note = f'with a classifier of 1000 classes, {_CLASSIFIER / 1e6} M'
+        convolutions = cost.count.by(lambda name, part, op: op)['convolution']
+        rows.append(
+            Row(
+                experiment.partition('/')[2].partition('_1x')[0],
+                'stock',
+                params / 1e6,
+                paper_params,
+                convolutions / 1e6,
+                paper_madds,
+                note,
+            )
+        )
+    return rows
 
 
-def stock_table() -> List[Row]:
-    """All of the paper's stock models; needs mmseg and mmpretrain."""
-    return [stock_row(experiment) for experiment in _STOCK]
+def _config(encoder: str) -> str:
+    return f'mmfdconv::mmseg/cropland/{_EXPERIMENTS[encoder]}'
 
 
-def _unet_rule(depth: int) -> LayerRule:
-    """3x3 convolutions of the stages but the very last, and the stem's."""
-    last = {18: r'encoder\.layer4\.1\.conv2', 34: r'encoder\.layer4\.2\.conv2'}
-    return LayerRule(
-        patterns={
-            last[depth]: False,
-            r'stem|encoder\.layer\d+\.\d+\.conv\d+': True,
-        },
-        otherwise=False,
-    )
+def _converted(
+    encoder: str, method: str, options: Optional[Mapping[str, Any]] = None
+) -> Tuple[nn.Module, float]:
+    """Give an encoder a method, on the meta device.
 
-
-def _encoders() -> Dict[str, Tuple[Callable[[], nn.Module], LayerRule]]:
-    """The paper's encoders: how to build each, and what is dynamic in it."""
-    return {
-        'ResNet-18': (partial(_cropland_resnet, 18), _unet_rule(18)),
-        'ResNet-34': (partial(_cropland_resnet, 34), _unet_rule(34)),
-        'ResNet-18, quarter width': (
-            partial(_cropland_resnet, 18, 16),
-            _unet_rule(18),
-        ),
-        # All but the image pooling branch, which sees one pixel.
-        'DeepLabV3+ ResNet-18': (
-            _deeplab,
-            LayerRule(patterns={r'aspp\.convs\.4\..*': False}),
-        ),
-        # Blocks, depthwise and pointwise, and the last convolution; not the
-        # stem.
-        'MobileNetV2': (_mobilenet_v2, LayerRule(patterns={r'0\.0': False})),
-    }
+    Returns:
+        The encoder, and the millions of parameters that it has beyond the
+        stock one's.
+    """
+    cfg = load_config(_config(encoder), None, method, options)
+    node = cfg.model.backbone
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        model, report = build_dynamic(
+            node.backbone, node.conv_cfg, node.get('rule')
+        )
+    return model, report.added_params / 1e6
 
 
 def fadconv_table() -> List[Row]:
@@ -215,12 +173,10 @@ def fadconv_table() -> List[Row]:
 
     The paper's columns are Tables 1 to 5 of FADConv.
     """
-    encoders = _encoders()
     rows = []
-    for name, experts, size, params, madds in _FADCONV:
-        build, rule = encoders[name]
-        options = dict(type='FADConv', num_experts=experts, pool_size=size)
-        model, added = convert(build, options, rule)
+    for encoder, experts, size, params, madds in _FADCONV:
+        options = dict(num_experts=experts, pool_size=size)
+        model, added = _converted(encoder, 'fadconv', options)
         counted = sum(
             fadconv_multiply_adds(layer)
             for layer in model.modules()
@@ -228,9 +184,9 @@ def fadconv_table() -> List[Row]:
         )
         rows.append(
             Row(
-                name,
+                encoder,
                 f'FADConv {experts}x, P={size}',
-                added / 1e6,
+                added,
                 params,
                 counted / 1e6,
                 madds,
@@ -246,22 +202,12 @@ def rivals_table() -> List[Row]:
     Multiply-adds are those of one image as they run here, averages of the
     input left out.
     """
-    encoders = _encoders()
     rows = []
     for encoder, methods in _PAPER_RIVALS.items():
-        build, rule = encoders[encoder]
         for method, (params, madds) in methods.items():
-            model, added = convert(build, _RIVALS[method], rule)
-            rows.append(
-                Row(
-                    encoder,
-                    method,
-                    added / 1e6,
-                    params,
-                    _added_as_it_runs(model),
-                    madds,
-                )
-            )
+            model, added = _converted(encoder, *_RIVALS[method])
+            counted = _added_as_it_runs(model)
+            rows.append(Row(encoder, method, added, params, counted, madds))
     return rows
 
 
@@ -298,10 +244,11 @@ _RIVALS_NOTES = (
 
 
 def fadconv_tables() -> List[Table]:
-    """FADConv's Tables 1 to 5; stock models only where their toolboxes are."""
-    tables = []
-    if all(map(find_spec, ('mmseg', 'mmpretrain'))):
-        stock = Table(
+    """FADConv's Tables 1 to 5; none without mmseg and mmpretrain."""
+    if not all(map(find_spec, ('mmseg', 'mmpretrain'))):
+        return []
+    return [
+        Table(
             "FADConv's Tables 3 to 5: stock models at 512x512",
             stock_table(),
             (
@@ -310,10 +257,7 @@ def fadconv_tables() -> List[Table]:
                 'configs/mmseg/cropland/README.md.',
             ),
             added=False,
-        )
-        tables.append(stock)
-    return [
-        *tables,
+        ),
         Table(
             "FADConv's Tables 1 to 5: what it adds to an encoder",
             fadconv_table(),

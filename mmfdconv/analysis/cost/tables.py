@@ -18,7 +18,7 @@ import torch
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from ...convert import LayerRule, convert_dynamic_
+from ...convert import convert_dynamic_
 from ...engine.launch import load_config
 from ..outputs import pretty_table
 from .report import Cost, cost_of_config
@@ -64,9 +64,7 @@ def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def convert(
-    build: Callable[[], nn.Module],
-    conv_cfg: Mapping[str, Any],
-    rule: Optional[LayerRule] = None,
+    build: Callable[[], nn.Module], conv_cfg: Mapping[str, Any]
 ) -> Tuple[nn.Module, int]:
     """Build without memory, and make the convolutions dynamic.
 
@@ -74,7 +72,7 @@ def convert(
         The model, and the parameters that it has beyond the stock one's.
     """
     model = on_meta(build)
-    return model, convert_dynamic_(model, conv_cfg, rule).added_params
+    return model, convert_dynamic_(model, conv_cfg).added_params
 
 
 def count_config(name: str, shape: Tuple[int, int]) -> Cost:
