@@ -18,6 +18,7 @@ COMMANDS = {
     'config': 'write a short config for the stock tools',
     'flops': 'count parameters and FLOPs, part by part',
     'benchmark': 'time layers or backbones against the stock ones',
+    'step': 'time a training step of detectors, beside each other',
     'figures': 'draw what a dynamic model learned',
     'runs': 'put training curves and metrics of runs beside each other',
     'tables': "count the papers' cost columns",

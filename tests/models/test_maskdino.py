@@ -28,8 +28,8 @@ from mmfdconv.models.maskdino.structures import Target
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'
-INSTANCES = 'mmdet/maskdino/eight/maskdino_r18_1xb4-300e_coco-eight.py'
-SEMANTIC = 'mmseg/maskdino/eight/maskdino_r18_1xb4-300e_ade20k-eight.py'
+INSTANCES = 'mmdet/maskdino/eight/maskdino_r18_1xb4-160e_coco-eight.py'
+SEMANTIC = 'mmseg/maskdino/eight/maskdino_r18_1xb4-65e_ade20k-eight.py'
 SIDE = 64
 
 
@@ -449,3 +449,18 @@ def test_published_checkpoint_on_the_command_line(tmp_path, capsys):
     torch.save(dict(model={'head.weight': torch.ones(1)}), source)
     with pytest.raises(SystemExit, match="'head.weight', which no published"):
         main('maskdino', [str(source), str(out)])
+
+
+# --------------------------------------------------- beside other detectors
+
+
+def test_steps_of_detectors_beside_each_other(capsys):
+    config = str(CONFIGS / INSTANCES)
+    main('step', [config, config, '--shape', '64x64', '--rounds', '2'])
+    said = capsys.readouterr().out
+    rows = [line.split('|') for line in said.splitlines() if '2x64x64' in line]
+    assert [row[2].strip() for row in rows] == ['stock', config]
+    kept = [float(row[-3]) for row in rows]
+    assert kept[0] == kept[1] > 1  # MiB
+    with pytest.raises(SystemExit, match='configs must be of mmdet, got'):
+        main('step', [str(CONFIGS / SEMANTIC)])

@@ -53,15 +53,15 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=1.0)}),
 )
 param_scheduler = [
-    dict(type='MultiStepLR', milestones=[240], gamma=0.1, by_epoch=True)
+    dict(type='MultiStepLR', milestones=[55], gamma=0.1, by_epoch=True)
 ]
 train_cfg = dict(
-    _delete_=True, type='EpochBasedTrainLoop', max_epochs=300, val_interval=50
+    _delete_=True, type='EpochBasedTrainLoop', max_epochs=65, val_interval=10
 )
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(
-        _delete_=True, type='CheckpointHook', interval=50, max_keep_ckpts=1
+        _delete_=True, type='CheckpointHook', interval=10, max_keep_ckpts=1
     ),
 )
 log_processor = dict(window_size=10, by_epoch=True)

@@ -71,17 +71,17 @@ optim_wrapper = dict(
 param_scheduler = dict(
     _delete_=True,
     type='MultiStepLR',
-    milestones=[240],
+    milestones=[140],
     gamma=0.1,
     by_epoch=True,
 )
 train_cfg = dict(
-    _delete_=True, type='EpochBasedTrainLoop', max_epochs=300, val_interval=50
+    _delete_=True, type='EpochBasedTrainLoop', max_epochs=160, val_interval=20
 )
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(
-        _delete_=True, type='CheckpointHook', interval=50, max_keep_ckpts=1
+        _delete_=True, type='CheckpointHook', interval=10, max_keep_ckpts=1
     ),
 )
 log_processor = dict(window_size=10, by_epoch=True)

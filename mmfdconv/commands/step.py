@@ -1,0 +1,124 @@
+"""Time a training step of whole detectors of mmdet, beside each other.
+
+The first config is what the others are compared with. Every model gets the
+same made images and objects; a step is all of `loss` and its backward pass,
+without data and optimizer. Memory is what autograd keeps for the backward
+pass, on CUDA what is allocated at the peak.
+"""
+
+import argparse
+from typing import Any, Dict, List, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from ..analysis import speed
+from ..analysis.outputs import check_folder, check_suffix
+from ..analysis.workloads import parse_side
+from ..convert import config_path, with_dynamic_convolutions
+from . import plain_errors
+
+
+class LossOfImages(nn.Module):
+    """A detector's summed loss as a function of the images alone.
+
+    Args:
+        model: The detector.
+        samples: What it is told about the images, mmdet's ``DetDataSample``.
+    """
+
+    def __init__(self, model: nn.Module, samples: List[Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.samples = samples
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Sum of the losses that a runner would sum."""
+        losses = self.model.loss(images, self.samples)
+        return self.model.parse_losses(losses)[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument('configs', nargs='+', help='paths or mmdet::... names')
+    parser.add_argument('--conv', help='make all backbones dynamic')
+    parser.add_argument('--shape', default='256x256', help='HxW of the images')
+    parser.add_argument('--batch', type=int, default=2)
+    parser.add_argument(
+        '--objects', type=int, default=7, help='in every image'
+    )
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument(
+        '--clock',
+        choices=speed.CLOCKS,
+        default='wall',
+        help='cpu: count what the process computes, not what it waits for',
+    )
+    parser.add_argument('--out', help='also write to this .csv or .json file')
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Measure and print."""
+    MMLogger.get_instance('step', log_level='ERROR')
+    with plain_errors(prog):
+        if args.out:
+            check_suffix(args.out, speed.SUFFIXES)
+            check_folder(args.out)
+        height, width = parse_side(args.shape)
+        init_default_scope('mmdet')
+        modules: Dict[str, nn.Module] = {}
+        images = torch.Tensor()
+        for index, name in enumerate(args.configs):
+            images, module = _load(name, args, height, width)
+            modules[name if index else speed.STOCK] = module
+        found = speed.measure(
+            f'{args.batch}x{args.shape}',
+            modules,
+            images,
+            rounds=args.rounds,
+            clock=args.clock,
+        )
+    print(f'{speed.STOCK}: {args.configs[0]}')
+    print(speed.to_text(found))
+    env = speed.environment(
+        args.device, 'float32', rounds=args.rounds, clock=args.clock
+    )
+    print('\n'.join(f'{key}: {value}' for key, value in env.items()))
+    if args.out:
+        speed.write_results(found, env, args.out)
+
+
+def _load(
+    name: str, args: argparse.Namespace, height: int, width: int
+) -> Tuple[Tensor, nn.Module]:
+    """Images, and the loss of a config's model for them."""
+    from mmdet.registry import MODELS
+    from mmdet.testing import demo_mm_inputs
+
+    cfg = Config.fromfile(config_path(name))
+    if cfg.get('default_scope') != 'mmdet':
+        raise ValueError(
+            f'configs must be of mmdet, got {name}, of '
+            f'{cfg.get("default_scope")}'
+        )
+    if args.conv:
+        cfg = with_dynamic_convolutions(cfg, args.conv)
+    cfg.model.data_preprocessor.batch_augments = None  # pads to one size
+    model = MODELS.build(cfg.model).to(args.device)
+    model.init_cfg = model.backbone.init_cfg = None  # times ask for no weights
+    model.init_weights()
+    packed = demo_mm_inputs(
+        args.batch,
+        (3, height, width),
+        [args.objects] * args.batch,
+        num_classes=80,
+        with_mask=True,
+        with_semantic=True,
+        device=args.device,
+    )
+    data = model.data_preprocessor(packed, True)
+    return data['inputs'], LossOfImages(model, data['data_samples'])
