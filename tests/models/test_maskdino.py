@@ -28,7 +28,7 @@ from mmfdconv.models.maskdino.structures import Target
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'
-INSTANCES = 'mmdet/maskdino/eight/maskdino_r18_1xb4-160e_coco-eight.py'
+INSTANCES = 'mmdet/maskdino/eight/maskdino_r18_1xb4-90e_coco-eight.py'
 SEMANTIC = 'mmseg/maskdino/eight/maskdino_r18_1xb4-65e_ade20k-eight.py'
 SIDE = 64
 
