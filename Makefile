@@ -16,7 +16,7 @@ ENV_PYTHON = $(abspath $(VENV))/bin/python
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core lint format env clean
+.PHONY: help demo test test-core test-gpu lint format env clean
 
 help: ## Show this list
 	@echo 'make TARGET [STACK=onedl|openmmlab] [PYTHON=python3.11] [PYTEST_ARGS=...]'
@@ -32,6 +32,12 @@ test: env ## Run the whole test suite
 test-core: env ## Run the tests marked `core`
 	@echo 'Testing the core on stack $(STACK)'
 	@$(PYTEST) -m core $(PYTEST_ARGS)
+
+test-gpu: env ## Run what needs a CUDA device, and time a ResNet-50 on it
+	@'$(ENV_PYTHON)' -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make test-gpu: this PyTorch sees no CUDA device")'
+	@'$(ENV_PYTHON)' -m pytest -m gpu $(PYTEST_ARGS)
+	@'$(ENV_PYTHON)' tools/benchmark.py --device cuda --model resnet50 --methods FDConv ODConv --batch 2 --shapes 800x1344
+	@'$(ENV_PYTHON)' tools/benchmark.py --device cuda --model resnet50 --methods FDConv ODConv --batch 16 --shapes 512x512
 
 lint: env ## Check style, formatting and metafiles
 	@'$(ENV_PYTHON)' -m ruff check .

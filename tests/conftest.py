@@ -3,12 +3,15 @@
 import os
 import random
 import sys
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from mmfdconv.functional import accelerator_path
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -89,11 +92,11 @@ def _nothing_is_left_of_a_run():
 
 
 @pytest.fixture(params=['cpu', 'accelerator'])
-def path(request, monkeypatch):
+def path(request):
     """Let a CPU compute in its own way, and as accelerators do."""
-    if request.param == 'accelerator':
-        monkeypatch.setattr('mmfdconv.functional.modes.CPU_LIKE', set())
-    return request.param
+    own = request.param == 'cpu'
+    with nullcontext() if own else accelerator_path():
+        yield request.param
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ import torch
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
-from ..analysis import speed, workloads
+from ..analysis import calls, speed, workloads
 from ..analysis.outputs import check_folder, check_suffix
+from ..engine.memory import keep_freed_memory
 from ..engine.options import add_conv_options, load_config
 from . import plain_errors
 
@@ -75,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='options of the layers, as in FDConv.kernel_num=16',
     )
+    parser.add_argument(
+        '--calls',
+        action='store_true',
+        help='count the operations that a forward pass and a step start on an '
+        "accelerator, on a CPU that takes an accelerator's path; no time",
+    )
     parser.add_argument('--out', help='also write to this .csv or .json file')
     add_conv_options(parser)
     parser.set_defaults(cfg_options=None)
@@ -123,15 +130,40 @@ def cases(args: argparse.Namespace):
         yield f'{args.config} at {size[0]}x{text}', modules, size
 
 
+def _check_calls(args: argparse.Namespace) -> None:
+    """Refuse what counting knows nothing of."""
+    wrong = [
+        f'--{name}'
+        for name, value in (
+            ('model', args.config),
+            ('out', args.out),
+            ('compile', args.compile),
+            ('device', args.device != 'cpu'),
+        )
+        if value
+    ]
+    if wrong:
+        raise ValueError(
+            f'--calls counts for layers on a CPU and prints; leave '
+            f'{", ".join(wrong)} out'
+        )
+
+
 def run(args: argparse.Namespace, prog: str) -> None:
     """Measure and print, case by case."""
     results = []
+    keep_freed_memory()
     with plain_errors(prog):
+        if args.calls:
+            _check_calls(args)
         if args.out:
             check_suffix(args.out, speed.SUFFIXES)
             check_folder(args.out)
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
+            if args.calls:
+                print(calls.calls_to_text(name, modules, x), flush=True)
+                continue
             for key, module in modules.items():
                 module.to(args.device)
                 if args.channels_last:
@@ -150,6 +182,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
             )
             print(speed.to_text(found), flush=True)
             results += found
+    if args.calls:
+        return
     env = speed.environment(
         args.device,
         args.dtype,

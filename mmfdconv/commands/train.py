@@ -6,6 +6,7 @@ import os
 from mmengine.config import Config
 
 from ..engine import launch, options
+from ..engine.memory import keep_freed_memory
 from . import plain_errors
 
 
@@ -58,5 +59,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         cfg = load_config(args)
     launch.warn_of_idle_routers(cfg)
+    keep_freed_memory()
     launch.build_runner(cfg).train()
     launch.close_process_group()

@@ -30,7 +30,7 @@ from .low_pass import (
     low_pass_mask,
     passes_by_products,
 )
-from .modes import is_traced, no_autocast
+from .modes import accelerator_path, is_traced, no_autocast
 from .precision import wide
 from .recomputing import recompute
 from .warehouse import (
@@ -49,6 +49,7 @@ __all__ = [
     'FrequencyOrder',
     'KernelGates',
     'KernelLayout',
+    'accelerator_path',
     'assign_cells',
     'cell_shape',
     'cells_to_kernels',

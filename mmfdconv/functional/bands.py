@@ -49,7 +49,7 @@ def modulate_bands(
     y = x * weights[0]
     lows = low_passes(x, k_list, rule, coefficients)
     for low, high_weight, weight in zip(lows, weights, weights[1:]):
-        y = y.addcmul(low, weight - high_weight)
+        y = y + low * (weight - high_weight)
     return y.view(B, C, H, W)
 
 

@@ -133,7 +133,7 @@ def _disjoint_weight(
     spectra: Tensor, gate: Tensor, layout: KernelLayout
 ) -> Tensor:
     """:func:`disjoint_weight` as the equation stands."""
-    order, num_kept, gated = layout.order, layout.num_kept, 0
+    order, num_kept, gated = layout.order, layout.num_kept, None
     above = spectra[0].numel() // 2 - num_kept
     for pairs, own in zip(spectra, gate.unbind(1)):
         # The gates in order of rank, then where the frequencies are.
@@ -141,7 +141,8 @@ def _disjoint_weight(
         if above:
             weights = F.pad(weights, (0, above))
         weights = permute(weights, order.rank, order.order)
-        gated = gated + weights.view(-1, *pairs.shape[:2], 1) * pairs
+        term = weights.view(-1, *pairs.shape[:2], 1) * pairs
+        gated = term if gated is None else gated + term
     if len(gate) == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, *order.size) + gated.sum()

@@ -16,7 +16,6 @@ __all__ = [
     'inverse_rfft2',
     'kernel_to_spectrum',
     'spectrum_to_kernel',
-    'symmetric_columns',
     'weight_to_image',
 ]
 
@@ -77,13 +76,13 @@ def spectrum_to_kernel(
 
 
 def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Real image of a half plane that no image need have had.
+    r"""Real image of a half plane that no image need have had.
 
     Two columns of a half plane hold a frequency and its negative both: the
     first and, of an even width, the last. Where they contradict each other,
-    as learned, gated or masked ones may, the image is that of
-    :func:`symmetric_columns`. Libraries differ otherwise: those of CPUs
-    ignore what contradicts, cuFFT takes one of the two for right.
+    as learned, gated or masked ones may, both count by half,
+    :math:`z_k \leftarrow (z_k + \overline{z_{-k}}) / 2`. Libraries differ
+    otherwise: those of CPUs do so, cuFFT takes one of the two for right.
 
     Args:
         spectrum: Complex, ``(..., rows, cols//2 + 1)``.
@@ -92,24 +91,13 @@ def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
     Returns:
         ``(..., rows, cols)``.
     """
-    if not prefers_cpu_path(spectrum):
-        spectrum = symmetric_columns(spectrum, size[1])
-    return torch.fft.irfft2(spectrum, s=size)
-
-
-def symmetric_columns(spectrum: Tensor, cols: int) -> Tensor:
-    r"""Make the first and the Nyquist column those of a real image.
-
-    .. math:: z_k \leftarrow (z_k + \overline{z_{-k}}) / 2
-
-    Args:
-        spectrum: Complex, ``(..., rows, cols//2 + 1)``.
-        cols: Width of the image; an odd one has no Nyquist column.
-
-    Returns:
-        Like ``spectrum``.
-    """
-    inner = (cols + 1) // 2  # columns that stand for one frequency each
-    columns = spectrum[..., :1], spectrum[..., inner:]
-    first, nyquist = ((z + z.flip(-2).roll(1, -2).conj()) / 2 for z in columns)
-    return torch.cat([first, spectrum[..., 1:inner], nyquist], dim=-1)
+    if prefers_cpu_path(spectrum):
+        return torch.fft.irfft2(spectrum, s=size)
+    # Along the rows first, what contradicts is the imaginary part of these
+    # columns.
+    rows, cols = size
+    spectrum = torch.fft.ifft(spectrum, n=rows, dim=-2)
+    alone = torch.view_as_real(spectrum)[..., 1]
+    alone = alone[..., :: cols // 2] if cols % 2 == 0 else alone[..., :1]
+    alone.zero_()
+    return torch.fft.irfft(spectrum, n=cols, dim=-1)

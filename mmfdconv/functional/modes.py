@@ -1,8 +1,15 @@
 """What depends on who is running the code: a device, autocast, a tracer."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import Callable, ContextManager, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    ContextManager,
+    Iterator,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 from torch import Tensor
@@ -14,7 +21,7 @@ except ImportError:  # torch < 2.3
     from torch._dynamo.external_utils import is_compiling
 
 __all__ = [
-    'CPU_LIKE',
+    'accelerator_path',
     'is_compiling',
     'is_traced',
     'no_autocast',
@@ -23,14 +30,24 @@ __all__ = [
 ]
 
 #: Types of devices that want few values in hand at once, and on which calls
-#: are cheap beside memory. Without an entry every device takes an
-#: accelerator's branches, a CPU too: so tests run them.
-CPU_LIKE = {'cpu'}
+#: are cheap beside memory.
+_cpu_like = {'cpu'}
 
 
 def prefers_cpu_path(x: Tensor) -> bool:
     """Whether to compute in the way that is faster on CPUs."""
-    return x.device.type in CPU_LIKE
+    return x.device.type in _cpu_like
+
+
+@contextmanager
+def accelerator_path() -> Iterator[None]:
+    """Let all devices compute as accelerators do, to test or count that."""
+    before = set(_cpu_like)
+    _cpu_like.clear()
+    try:
+        yield
+    finally:
+        _cpu_like.update(before)
 
 
 def no_autocast(x: Tensor) -> ContextManager:

@@ -8,13 +8,13 @@ import torch
 from mmfdconv.functional import (
     KernelGates,
     KernelLayout,
+    accelerator_path,
     disjoint_weight,
     fd_kernel,
     frequency_order,
     half_plane_of_lowest,
     image_to_weight,
     kernel_to_spectrum,
-    modes,
     modulate_kernel,
 )
 
@@ -152,8 +152,7 @@ def on_an_accelerator(function):
 
     @functools.wraps(function)
     def run(*args):
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(modes, 'CPU_LIKE', set())
+        with accelerator_path():
             return function(*args)
 
     return run

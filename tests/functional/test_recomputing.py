@@ -1,10 +1,17 @@
 """What is made anew in the backward pass, against what is kept."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from mmfdconv.analysis.speed import saved_bytes
-from mmfdconv.functional import per_sample_conv2d, recompute
+from mmfdconv.functional import (
+    accelerator_path,
+    per_sample_conv2d,
+    recompute,
+    recomputing,
+)
 
 from .helpers import assert_same_with_gradients
 
@@ -42,14 +49,11 @@ def kept(x, own, gate, *shared):
 @pytest.fixture(params=['one sample', 'two', 'all', 'accelerator'])
 def samples(request, monkeypatch):
     """How many at once; of an accelerator always all."""
-    monkeypatch.setattr(
-        'mmfdconv.functional.recomputing._AT_ONCE',
-        dict(two=2, all=64).get(request.param, 1) * 4 * 18,
-        raising=True,
-    )
-    if request.param == 'accelerator':
-        monkeypatch.setattr('mmfdconv.functional.modes.CPU_LIKE', set())
-    return request.param
+    number = dict(two=2, all=64).get(request.param, 1)
+    monkeypatch.setattr(recomputing, '_AT_ONCE', number * 4 * 18)
+    other = request.param == 'accelerator'
+    with accelerator_path() if other else nullcontext():
+        yield
 
 
 def test_it_is_the_same_function(samples):

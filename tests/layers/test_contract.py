@@ -520,6 +520,7 @@ def test_compile(cls):
     assert all(p.grad is not None for p in layer.parameters())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('geometry', ['k3', 'k1 stride 2', 'depthwise'])

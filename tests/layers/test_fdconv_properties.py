@@ -174,7 +174,7 @@ def test_memory_format_of_the_layer(shape):
 @pytest.mark.core
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_autocast(shape, dtype):
+def test_autocast(shape, dtype, path):
     args = dict(in_channels=4, out_channels=6, **SHAPES[shape])
     layer = make_layer(args, torch.float32).train()
     x = torch.randn(3, 4, 8, 10)

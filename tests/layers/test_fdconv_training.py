@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mmfdconv.functional import accelerator_path
 from mmfdconv.layers import FDConv
 
 from .helpers import activate_, make_layer, relative_error
@@ -39,7 +40,7 @@ def example(batch=2, dtype=torch.float32):
     ids=str,
 )
 @pytest.mark.parametrize('batch', [1, 2])
-def test_every_parameter_gets_a_gradient(options, batch):
+def test_every_parameter_gets_a_gradient(options, batch, path):
     # At the neutral start, where a careless router would be cut off.
     args = dict(ARGS, **options)
     layer = FDConv(**args).train()
@@ -159,8 +160,30 @@ def test_gradcheck(args):
     assert torch.autograd.gradgradcheck(run, (x, *parameters), fast_mode=True)
 
 
+@pytest.mark.parametrize(
+    'options',
+    [dict(), dict(kernel_size=1, padding=0), dict(groups=2, stride=2)],
+    ids=str,
+)
+def test_a_cpu_computes_what_accelerators_do(options):
+    layer = make_layer({**ARGS, 'kernel_num': 3, **options}).eval()
+    with torch.no_grad():
+        layer.dft_weight.normal_()  # no real image's spectrum
+    x = example(2, torch.float64).requires_grad_()
+
+    def step():
+        y = layer(x)
+        return [y, *torch.autograd.grad(y.sin().sum(), alive)]
+
+    alive = [x, *layer.parameters()]
+    expected = step()
+    with accelerator_path():
+        found = step()
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize('use_reentrant', [True, False])
-def test_gradient_checkpointing(use_reentrant):
+def test_gradient_checkpointing(use_reentrant, path):
     layer = make_layer(ARGS).eval()
     x = example(2, torch.float64).requires_grad_()
     expected = torch.autograd.grad(
@@ -273,7 +296,7 @@ def test_built_under_another_default_dtype():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kernel_size', [1, 3])
-def test_compile(kernel_size):
+def test_compile(kernel_size, path):
     if TORCH < (2, 4):
         pytest.skip(f'torch {torch.__version__} cannot trace complex tensors')
     args = dict(ARGS, kernel_size=kernel_size, padding=kernel_size // 2)
@@ -311,23 +334,6 @@ def test_flop_counter_of_mmengine():
     assert info['flops'] >= 6 * 4 * 9 * 8 * 7
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('size', [(64, 64), (25, 37)])
-def test_on_a_gpu(dtype, size):
-    layer = activate_(FDConv(**ARGS, kernel_num=8)).train()
-    x = torch.randn(2, 4, *size)
-    expected = copy.deepcopy(layer)(x)
-    layer, x = layer.cuda(), x.cuda()
-    assert relative_error(copy.deepcopy(layer)(x).cpu(), expected) < 1e-4
-    with torch.autocast('cuda', dtype):
-        y = layer(x)
-    assert y.dtype == dtype
-    assert relative_error(y.cpu(), expected) < 2e-2
-    y.float().square().mean().backward()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
-
-
 def test_built_for_inference_then_for_training():
     args = dict(in_channels=3, out_channels=7, kernel_size=3)
     with torch.inference_mode():
@@ -335,6 +341,39 @@ def test_built_for_inference_then_for_training():
     layer = FDConv(**args)
     layer(torch.randn(2, 3, 5, 5)).sum().backward()
     assert layer.dft_weight.grad is not None
+
+
+@pytest.mark.parametrize('mode', ['grad', 'vmap', 'jvp'])
+def test_transforms_of_functions(mode):
+    """``torch.func``, of the input and of a parameter."""
+    layer = make_layer(ARGS).eval()
+    x = example(2, torch.float64)
+    weight = layer.dft_weight.detach()
+
+    def run(x, weight):
+        parameters = dict(dft_weight=weight)
+        return torch.func.functional_call(layer, parameters, (x,))
+
+    def energy(x, weight):
+        return run(x, weight).square().sum()
+
+    if mode == 'grad':
+        found = torch.func.grad(energy, argnums=(0, 1))(x, weight)
+        tensors = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        expected = torch.autograd.grad(energy(*tensors), tensors)
+        torch.testing.assert_close(found, expected)
+    elif mode == 'vmap':
+        weights = torch.stack([weight, weight.flip(1)])
+        found = torch.func.vmap(run, in_dims=(None, 0))(x, weights)
+        expected = torch.stack([run(x, own) for own in weights])
+        torch.testing.assert_close(found, expected)
+    else:  # the kernel is linear in the spectrum
+        tangent = torch.randn_like(weight)
+        _, found = torch.func.jvp(
+            lambda weight: run(x, weight), (weight,), (tangent,)
+        )
+        bias = layer.bias.detach().view(-1, 1, 1)
+        torch.testing.assert_close(found, run(x, tangent) - bias)
 
 
 @pytest.mark.core

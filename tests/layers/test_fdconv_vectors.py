@@ -35,7 +35,7 @@ def load_vector(shared_dir, name):
 @pytest.mark.core
 @pytest.mark.filterwarnings('ignore:FDConv accepts')
 @pytest.mark.parametrize('name', VECTORS)
-def test_published_vector(shared_dir, name):
+def test_published_vector(shared_dir, name, path):
     vector = load_vector(shared_dir, name)
     layer = FDConv(**vector['args'])
     # As it is, strict.

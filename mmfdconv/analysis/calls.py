@@ -1,0 +1,86 @@
+"""How many operations a step of a layer starts on an accelerator.
+
+Small layers and batches wait for these calls, not for what they compute. They
+are counted on a CPU that takes an accelerator's path.
+"""
+
+from typing import Any, Iterable, List, Mapping, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..functional import accelerator_path
+from .outputs import pretty_table
+
+__all__ = ['Calls', 'calls_to_text', 'count_calls']
+
+
+class Calls(NamedTuple):
+    """Of one module on one input."""
+
+    forward: int  # in evaluation, without gradients
+    step: int  # forward and backward, all gradients
+
+
+def count_calls(module: nn.Module, x: Tensor) -> Calls:
+    """Count the operations that compute or write; views do not count.
+
+    Args:
+        module: Any, on a CPU; its mode is as before afterwards.
+        x: Input.
+    """
+    training = module.training
+    with accelerator_path():
+        x = x.detach().requires_grad_()
+        forward, step = _Counter(), _Counter()
+        module.eval()
+        with torch.no_grad():
+            module(x)  # what is made once is made
+            with forward:
+                module(x)
+        module.train()
+        module.zero_grad(set_to_none=True)
+        with step:
+            y = module(x)
+        grad = y.detach().clone()
+        with step:
+            y.backward(grad)
+    module.zero_grad(set_to_none=True)
+    module.train(training)
+    return Calls(forward.number, step.number)
+
+
+class _Counter(TorchDispatchMode):
+    """Sees every operation that reaches PyTorch's dispatcher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += _computes(func)
+        return func(*args, **(kwargs or {}))
+
+
+def _computes(func: Any) -> bool:
+    """Whether an operation starts work, by what it says of its result."""
+    schema = func._schema
+    is_view = any(
+        value.alias_info is not None and not value.alias_info.is_write
+        for value in schema.returns
+    )
+    moves_nothing = 'empty' in schema.name or '_unsafe_view' in schema.name
+    return not is_view and not moves_nothing
+
+
+def calls_to_text(
+    case: str, modules: Mapping[str, nn.Module], x: Tensor
+) -> str:
+    """A table for the screen, in Markdown."""
+    rows: List[Iterable[str]] = []
+    for name, module in modules.items():
+        calls = count_calls(module, x)
+        rows.append([case, name, str(calls.forward), str(calls.step)])
+    head = ['calls', 'method', 'forward', 'step']
+    return pretty_table(head, rows, left=2).get_string()
