@@ -21,6 +21,7 @@ COMMANDS = {
     'step': 'time a training step of detectors, beside each other',
     'figures': 'draw what a dynamic model learned',
     'runs': 'put training curves and metrics of runs beside each other',
+    'export-onnx': 'export a trained model to ONNX, and compare',
     'tables': "count the papers' cost columns",
     'map': 'map a satellite scene',
     'change': 'report cropland lost and gained between two maps',

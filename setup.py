@@ -26,6 +26,12 @@ EXTRAS = {
         'shapely>=2.1',
         'tqdm',
     ],
+    'deploy': [
+        'onnx>=1.16',
+        'onnxruntime>=1.17',
+        'onnxscript',
+        'openvino>=2024',
+    ],
     'figures': ['matplotlib>=3.5', 'scikit-learn', 'scipy', 'tqdm'],
 }
 

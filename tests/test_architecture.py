@@ -22,7 +22,7 @@ ORDER = (
     {'convert'},
     {'models', 'datasets', 'evaluation', 'engine'},
     {'analysis'},
-    {'hooks', 'cropland'},
+    {'hooks', 'cropland', 'deployment'},
     {'commands'},
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}

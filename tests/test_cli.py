@@ -31,6 +31,8 @@ def test_every_command_explains_itself(name, capsys):
 
     if commands._EXTRAS.get(name) == 'cropland':
         pytest.importorskip('rasterio')
+    if commands._EXTRAS.get(name) == 'deploy':
+        pytest.importorskip('onnx')
     with pytest.raises(SystemExit) as stopped:
         commands.main(name, ['--help'], f'mmfdconv {name}')
     assert stopped.value.code == 0

@@ -19,6 +19,7 @@ _EXTRAS = dict(
     change='cropland',
     compare='figures',
     estimate='cropland',
+    export_onnx='deploy',
     figures='figures',
     map='cropland',
     runs='figures',

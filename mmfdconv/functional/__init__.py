@@ -4,6 +4,7 @@ from .bands import convolve_to_few, modulate_bands
 from .batched_conv import ConvOptions, pad_input, pad_zeros, per_sample_conv2d
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
+from .exported_maps import pool_exported
 from .fd_kernels import (
     KernelGates,
     KernelLayout,
@@ -30,7 +31,13 @@ from .low_pass import (
     low_pass_mask,
     passes_by_products,
 )
-from .modes import accelerator_path, is_traced, no_autocast
+from .modes import (
+    accelerator_path,
+    any_size,
+    is_exported,
+    is_traced,
+    no_autocast,
+)
 from .precision import wide
 from .recomputing import recompute
 from .warehouse import (
@@ -50,6 +57,7 @@ __all__ = [
     'KernelGates',
     'KernelLayout',
     'accelerator_path',
+    'any_size',
     'assign_cells',
     'cell_shape',
     'cells_to_kernels',
@@ -63,6 +71,7 @@ __all__ = [
     'frequency_order',
     'half_plane_of_lowest',
     'image_to_weight',
+    'is_exported',
     'is_traced',
     'kernel_to_cells',
     'kernel_to_spectrum',
@@ -77,6 +86,7 @@ __all__ = [
     'pad_zeros',
     'passes_by_products',
     'per_sample_conv2d',
+    'pool_exported',
     'recompute',
     'spectrum_to_kernel',
     'weight_to_image',

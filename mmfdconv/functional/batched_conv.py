@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .modes import is_traced, prefers_cpu_path
+from .exported_maps import convolve_exported
+from .modes import is_exported, is_traced, prefers_cpu_path
 
 __all__ = ['ConvOptions', 'pad_input', 'pad_zeros', 'per_sample_conv2d']
 
@@ -112,7 +113,9 @@ def per_sample_conv2d(
     if isinstance(padding, str):
         x, padding = pad_zeros(x, padding, (kh, kw), dilation)
     options = ConvOptions(stride, padding, dilation, groups)
-    if B == 0:
+    if is_exported():
+        y = convolve_exported(x, weight, options)
+    elif B == 0:
         # The sum over no sample is a zero kernel of the right shape that
         # stays in the graph: every parameter still gets a (zero) gradient.
         y = F.conv2d(x, weight.sum(0), None, *options)

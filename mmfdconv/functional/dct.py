@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .modes import is_traced
+from .exported_maps import pool_exported
+from .modes import is_exported, is_traced
 from .tables import constant_table
 
 __all__ = ['dct_basis', 'dct_descriptor']
@@ -73,7 +74,10 @@ def dct_descriptor(
         maps = x.to(basis.dtype).flatten(2)
         return torch.bmm(maps, waves.expand(len(x), -1, -1))
     size: Tuple[int, int] = (basis.shape[0], basis.shape[0])
-    pooled = F.adaptive_avg_pool2d(x, size).to(basis.dtype)  # (B, C, P, P)
+    if is_exported():
+        pooled = pool_exported(x, size[0]).to(basis.dtype)
+    else:
+        pooled = F.adaptive_avg_pool2d(x, size).to(basis.dtype)
     # (B, C, P, P) -> n*n
     corners = [(part.t() @ pooled @ part).flatten(2) for part in parts]
     return torch.cat(corners, dim=2)

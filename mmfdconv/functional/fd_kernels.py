@@ -13,9 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .exported_kernels import gated_image
 from .frequency import inverse_rfft2
 from .frequency_order import FrequencyOrder, spread_over_groups
-from .modes import is_traced, plain_backward, prefers_cpu_path
+from .modes import (
+    is_exported,
+    is_traced,
+    plain_backward,
+    prefers_cpu_path,
+    untraced,
+)
 from .permute import permute
 
 __all__ = [
@@ -134,6 +141,10 @@ def _disjoint_weight(
 ) -> Tensor:
     """:func:`disjoint_weight` as the equation stands."""
     order, num_kept, gated = layout.order, layout.num_kept, None
+    if is_exported():
+        with untraced():
+            groups = order.groups(gate.shape[2], num_kept)
+        return gated_image(spectra, gate, groups, order.size)
     above = spectra[0].numel() // 2 - num_kept
     for pairs, own in zip(spectra, gate.unbind(1)):
         # The gates in order of rank, then where the frequencies are.

@@ -9,7 +9,8 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
-from .modes import prefers_cpu_path
+from .exported_kernels import forward_rfft2
+from .modes import is_exported, prefers_cpu_path
 
 __all__ = [
     'image_to_weight',
@@ -51,7 +52,10 @@ def kernel_to_spectrum(weight: Tensor) -> Tensor:
     Returns:
         (real, imaginary) pairs, ``(O*kh, I*kw//2 + 1, 2)``.
     """
-    return torch.view_as_real(torch.fft.rfft2(weight_to_image(weight)))
+    image = weight_to_image(weight)
+    if is_exported():
+        return forward_rfft2(image)
+    return torch.view_as_real(torch.fft.rfft2(image))
 
 
 def spectrum_to_kernel(

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .exported_maps import mask_products, projection
 from .frequency import inverse_rfft2
-from .modes import is_traced, prefers_cpu_path
+from .modes import is_exported, is_traced, prefers_cpu_path, untraced, varies
 from .tables import constant_table
 
 __all__ = [
@@ -107,7 +108,9 @@ def low_passes(
     Yields:
         For every divisor a map like ``x``.
     """
-    if x.numel() == 0:  # FFT libraries refuse an empty batch
+    if is_exported():
+        yield from _exported(x, k_list, rule)
+    elif x.numel() == 0:  # FFT libraries refuse an empty batch
         yield from [x] * len(k_list)
     elif passes_by_products(x, rule):
         if coefficients is None:
@@ -122,6 +125,33 @@ def low_passes(
         for k in k_list:
             mask = low_pass_mask(size, k, rule, x.device)
             yield inverse_rfft2(spectrum * mask, size)
+
+
+def _exported(
+    x: Tensor, k_list: Sequence[float], rule: str
+) -> Iterator[Tensor]:
+    """:func:`low_passes` by operations that graphs for ONNX have."""
+    H, W = x.shape[-2:]
+    if varies(H, W):
+        for k in k_list:
+            rows, cols = (projection(n, k).to(x.dtype) for n in (H, W))
+            yield rows @ (x @ cols)
+    elif rule == 'exact':
+        with untraced():
+            key = tuple(k_list), x.device, x.dtype
+            rows, cols = (low_pass_bases(int(n), *key) for n in (H, W))
+            backwards = [(Qy, Qx.T.contiguous()) for Qy, Qx in zip(rows, cols)]
+            first = rows[0].T.contiguous()
+        coefficients = first @ (x @ cols[0])
+        for Qy, Qx in backwards:
+            own = coefficients[..., : Qy.shape[1], : Qx.shape[0]]
+            yield Qy @ (own @ Qx)
+    else:
+        for k in k_list:
+            with untraced():
+                mask = low_pass_mask((int(H), int(W)), k, rule)
+                terms = mask_products(mask, int(W), x.device, x.dtype)
+            yield sum(rows @ (x @ cols) for rows, cols in terms)
 
 
 def frequency_bands(

@@ -3,6 +3,7 @@
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import (
+    Any,
     Callable,
     ContextManager,
     Iterator,
@@ -14,6 +15,7 @@ from typing import (
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _disable_current_modes
 
 try:
     from torch.compiler import is_compiling
@@ -22,12 +24,18 @@ except ImportError:  # torch < 2.3
 
 __all__ = [
     'accelerator_path',
+    'any_size',
     'is_compiling',
+    'is_exported',
     'is_traced',
     'no_autocast',
     'plain_backward',
     'prefers_cpu_path',
+    'untraced',
+    'varies',
 ]
+
+_any_size = False
 
 #: Types of devices that want few values in hand at once, and on which calls
 #: are cheap beside memory.
@@ -52,6 +60,8 @@ def accelerator_path() -> Iterator[None]:
 
 def no_autocast(x: Tensor) -> ContextManager:
     """Context for what is cheap, and better at the precision it comes in."""
+    if is_exported():  # a graph knows no autocast
+        return nullcontext()
     if is_compiling() or _has_autocast(x.device.type):
         return torch.autocast(x.device.type, enabled=False)
     return nullcontext()
@@ -78,6 +88,44 @@ def is_traced() -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
     )
+
+
+def is_exported() -> bool:
+    """Whether a graph for ONNX is recorded, which knows no FFTs."""
+    return torch.onnx.is_in_onnx_export()
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Compute for real while a tracer records: constants of its graph."""
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)
+    try:
+        with _disable_current_modes(), torch.inference_mode(False):
+            yield
+    finally:
+        torch._C._set_tracing_state(state)
+
+
+@contextmanager
+def any_size() -> Iterator[None]:
+    """Let ``torch.jit.trace`` record for images of any height and width.
+
+    It cannot tell which sizes may vary; ``torch.export`` can.
+    """
+    global _any_size
+    before, _any_size = _any_size, True
+    try:
+        yield
+    finally:
+        _any_size = before
+
+
+def varies(*lengths: Any) -> bool:
+    """Whether a graph is recorded in which one of these may vary."""
+    if torch.jit.is_tracing():
+        return _any_size
+    return any(isinstance(n, torch.SymInt) for n in lengths)
 
 
 def plain_backward(

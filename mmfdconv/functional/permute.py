@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .modes import is_compiling, is_traced
+from .modes import is_compiling, is_exported, is_traced
 
 __all__ = ['permute']
 
@@ -19,7 +19,7 @@ def permute(x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         index: ``(N,)``, integers.
         inverse: The permutation that undoes ``index``.
     """
-    if is_traced() and not is_compiling():
+    if is_exported() or (is_traced() and not is_compiling()):
         return x.index_select(1, index.long())  # torch 2.1 maps no other
     return _Permute.apply(x, index, inverse)
 

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .modes import (
     is_compiling,
+    is_exported,
     is_traced,
     no_autocast,
     plain_backward,
@@ -60,6 +61,7 @@ def recompute(
         Its value.
     """
     x, plain = per_sample[0], is_traced() and not is_compiling()
+    plain = plain or is_exported()
     if keep or plain or x.is_meta or len(x) == 0:
         return function(per_sample, shared, True)
     if is_compiling() or not prefers_cpu_path(x):

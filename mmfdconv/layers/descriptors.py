@@ -11,7 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import dct_basis, dct_descriptor, wide
+from ..functional import (
+    dct_basis,
+    dct_descriptor,
+    is_exported,
+    pool_exported,
+    wide,
+)
 from .checks import check_choice, check_positive_int
 from .routers import RouterConv
 
@@ -60,7 +66,8 @@ class PooledGrid(Descriptor):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W) -> (B, C s^2)``."""
         x = x.to(wide(x.dtype))
-        return F.adaptive_avg_pool2d(x, self.size).flatten(1)
+        pool = pool_exported if is_exported() else F.adaptive_avg_pool2d
+        return pool(x, self.size).flatten(1)
 
     def extra_repr(self) -> str:
         """Side of the grid."""

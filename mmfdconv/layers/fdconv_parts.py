@@ -65,7 +65,7 @@ class GlobalGates(NamedTuple):
             ``(B, G or 1, 1, kh or 1, C/G * kw)``; None where there are none.
         """
         _, I, kh, kw = weight_shape  # noqa: E741
-        B, row = len(self.kernel), None
+        B, row = self.kernel.shape[0], None
         if self.channel is not None:
             row = self.channel.view(B, groups, 1, 1, I, 1)
             row = row.expand(-1, -1, -1, -1, -1, kw)
@@ -188,7 +188,7 @@ class KernelSpatialModulationGlobal(nn.Module):
     def _kernel_gate(self, logit: Tensor) -> Tensor:
         """Gates of the frequency groups, 1 / (R K) each at the start."""
         if self.kernel_fc is None:
-            return logit.new_ones(len(logit), 1)
+            return logit.new_ones(logit.shape[0], 1)
         logit = _divide(logit, self.kernel_temperature)
         if self.act == 'softmax':
             return logit.softmax(dim=1)
@@ -284,8 +284,8 @@ class KernelSpatialModulationLocal(nn.Module):
             columns are those of the kernel's image: position q of the kernel
             takes the taps of position q.
         """
-        B, C = descriptor.shape
-        G, I, n = self.groups, C // self.groups, self.window  # noqa: E741
+        C, G, n = self.in_channels, self.groups, self.window
+        I = C // G  # noqa: E741
         kw = self.kernel_size[1]
         norm, dtype = self.norm, descriptor.dtype
         x = F.layer_norm(
@@ -296,9 +296,9 @@ class KernelSpatialModulationLocal(nn.Module):
             norm.eps,
         )
         # The zero-padded neighbours of every channel, (B, G, n, I).
-        x = F.pad(x, (n // 2, n // 2)).unfold(1, n, 1)
-        x = x.reshape(B, G, I, n).transpose(2, 3)
+        x = F.pad(x, (n // 2, n // 2))
+        x = torch.stack([x[:, i : i + C] for i in range(n)], dim=1)
+        x = x.view(-1, n, G, I).transpose(1, 2)[:, :, None, :, :, None]
         # On the diagonal of the positions, (B, G, kw, n, I, kw).
-        x = x[..., None].expand(-1, -1, -1, -1, kw)
-        x = torch.diag_embed(x, dim1=2, dim2=5)
-        return x.reshape(B, G, kw * n, I * kw)
+        x = x * torch.eye(kw, dtype=dtype, device=x.device).view(kw, 1, 1, kw)
+        return x.reshape(-1, G, kw * n, I * kw)

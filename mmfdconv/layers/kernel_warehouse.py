@@ -115,8 +115,8 @@ class WarehouseAttention(nn.Module):
         scale = logit.abs().sum(dim=2, keepdim=True) + 1e-3
         if self.assigned.is_meta:  # load_state_dict(assign=True) leaves it
             self._place_assigned()
-        one_hot = torch.zeros_like(logit[:1] if len(logit) else logit)
-        if len(logit):
+        one_hot = torch.zeros_like(logit[:1] if logit.shape[0] else logit)
+        if logit.shape[0]:
             one_hot = one_hot.scatter(2, self.assigned.view(1, -1, 1), 1)
         learned = logit / scale
         t = self.temperature.to(logit.dtype)

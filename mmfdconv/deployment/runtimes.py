@@ -1,0 +1,134 @@
+"""Run an exported model beside the one that it was exported from."""
+
+import statistics
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+__all__ = ['TOLERANCE', 'Comparison', 'compare_runtimes']
+
+#: Largest difference, over the largest value of an output.
+TOLERANCE = 1e-3
+
+_Run = Callable[[np.ndarray], List[np.ndarray]]
+
+
+class Comparison(NamedTuple):
+    """One runtime beside PyTorch."""
+
+    runtime: str
+    difference: float  # the largest of all outputs, relative
+    equal: float  # share of equal values, for outputs of whole numbers
+    seconds: float  # of a forward pass, median
+    ratio: float  # of that and PyTorch's own, median over the rounds
+
+
+def compare_runtimes(
+    model: nn.Module,
+    proto: onnx.ModelProto,
+    image: Tensor,
+    rounds: int = 5,
+) -> List[Comparison]:
+    """Compare onnxruntime's and, where installed, OpenVINO's outputs.
+
+    All of them take turns on the CPU, with PyTorch's number of threads.
+
+    Args:
+        model: What was exported, in evaluation mode.
+        proto: What became of it.
+        image: ``(B, C, H, W)``.
+        rounds: Turns that are timed, after one that is not.
+
+    Returns:
+        PyTorch itself first.
+    """
+    runs: Dict[str, _Run] = {'PyTorch': _pytorch(model)}
+    runs['onnxruntime'] = _onnxruntime(proto)
+    openvino = _openvino(proto)
+    if openvino is not None:
+        runs['OpenVINO'] = openvino
+    x = image.numpy()
+    outputs = {name: run(x) for name, run in runs.items()}
+    seconds: Dict[str, List[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(x)
+            seconds[name].append(time.perf_counter() - start)
+    own = outputs['PyTorch'], seconds['PyTorch']
+    return [
+        Comparison(
+            name,
+            max(map(_difference, outputs[name], own[0])),
+            min(map(_share_equal, outputs[name], own[0])),
+            statistics.median(seconds[name]),
+            statistics.median(a / b for a, b in zip(seconds[name], own[1])),
+        )
+        for name in runs
+    ]
+
+
+def _difference(value: np.ndarray, expected: np.ndarray) -> float:
+    if value.shape != expected.shape:
+        return float('inf')
+    if not np.issubdtype(expected.dtype, np.floating):
+        return 0.0  # a class is right or wrong, see Comparison.equal
+    size = max(float(np.abs(expected).max(initial=0)), 1e-12)
+    return float(np.abs(value - expected).max(initial=0)) / size
+
+
+def _share_equal(value: np.ndarray, expected: np.ndarray) -> float:
+    if value.shape != expected.shape:
+        return 0.0
+    if np.issubdtype(expected.dtype, np.floating):
+        return 1.0
+    return float((value == expected).mean())
+
+
+def _pytorch(model: nn.Module) -> _Run:
+    @torch.no_grad()
+    def run(x: np.ndarray) -> List[np.ndarray]:
+        outputs = model(torch.from_numpy(x))
+        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
+        return [output.numpy() for output in outputs]
+
+    return run
+
+
+def _onnxruntime(proto: onnx.ModelProto) -> _Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=['CPUExecutionProvider']
+    )
+    return lambda x: session.run(None, {'image': x})
+
+
+def _openvino(proto: onnx.ModelProto) -> Any:
+    try:
+        import openvino
+    except ImportError:
+        return None
+    core = openvino.Core()
+    # It would take bfloat16 where a CPU has it.
+    config = {
+        'INFERENCE_PRECISION_HINT': 'f32',
+        'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+    }
+    model = core.read_model(proto.SerializeToString())
+    compiled = core.compile_model(model, 'CPU', config)
+    outputs: Sequence[Any] = compiled.outputs
+
+    def run(x: np.ndarray) -> List[np.ndarray]:
+        found = compiled(x)
+        return [found[output] for output in outputs]
+
+    return run
