@@ -22,7 +22,7 @@ __all__ = ['GATES', 'SAMPLE', 'has_gates', 'scene_gates']
 
 #: What gates are predicted from.
 GATES = ('window', 'scene')
-#: Windows, at about full resolution, that a scene's mean is taken from.
+#: About how many windows a mean is taken of.
 SAMPLE = 64
 _GOLDEN = (5**0.5 - 1) / 2
 
