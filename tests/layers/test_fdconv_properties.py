@@ -15,7 +15,7 @@ from .helpers import (
 )
 
 pytest.importorskip('hypothesis', reason='hypothesis is not installed')
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 
@@ -122,6 +122,9 @@ def test_starts_as_the_stock_conv(drawn, batch, seed):
 @given(layers(), st.integers(0, 2**16))
 def test_float32_is_accurate(drawn, seed):
     args, size = drawn
+    # The local branch normalises one channel to 0 but for rounding, which
+    # becomes 300 times as large there, and is all of a gradient.
+    assume(args['in_channels'] > 1)
     # In evaluation: statistics of a batch of two may cancel to few digits.
     layer = make_layer(args, torch.float32, seed).eval()
     x = torch.randn(2, args['in_channels'], *size)
