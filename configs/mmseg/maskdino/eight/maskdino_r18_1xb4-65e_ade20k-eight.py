@@ -56,10 +56,10 @@ param_scheduler = [
     dict(type='MultiStepLR', milestones=[55], gamma=0.1, by_epoch=True)
 ]
 train_cfg = dict(
-    _delete_=True, type='EpochBasedTrainLoop', max_epochs=65, val_interval=10
+    _delete_=True, type='EpochBasedTrainLoop', max_epochs=65, val_interval=15
 )
 default_hooks = dict(
-    logger=dict(interval=10),
+    logger=dict(interval=10, log_metric_by_epoch=True),
     checkpoint=dict(
         _delete_=True, type='CheckpointHook', interval=10, max_keep_ckpts=1
     ),
