@@ -15,6 +15,7 @@ from ..cropland import options, session
 from ..cropland.change import format_change
 from ..cropland.legend import parse_classes
 from ..cropland.predictor import load_predictor
+from ..cropland.products import Products
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                     out_dir / name,
                     args,
                     print,
-                    polygons=False,
+                    products=Products(polygons=False),
                 ).files['map']
                 for scene, name in zip(maps, ('before', 'after'))
             ]

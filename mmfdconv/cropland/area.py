@@ -50,6 +50,7 @@ class PixelAreas:
 
     Attributes:
         largest: Hectares that no pixel exceeds.
+        mean: Hectares of a pixel, on average.
         stretch: How much too large the coordinate system shows areas, as a
             factor, on average; ``None`` where pixels are degrees.
     """
@@ -76,12 +77,13 @@ class PixelAreas:
         self._down = _hats(grid.height, cells)
         self._across = _hats(grid.width, cells)
         self.largest = float(nodes.max())
+        self.mean = float(nodes.mean())
         self.stretch = None
         if not crs.is_geographic:
             shown = (
                 abs(transform.determinant) * crs.linear_units_factor[1] ** 2
             )
-            self.stretch = shown / HECTARE / float(nodes.mean())
+            self.stretch = shown / HECTARE / self.mean
 
     def pixels(self, start: int, stop: int) -> np.ndarray:
         """Return the hectares of the pixels of some rows, (rows, W)."""

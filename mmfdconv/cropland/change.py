@@ -17,7 +17,7 @@ from typing import (
 import numpy as np
 
 from .area import PixelAreas, count_hectares
-from .legend import find_cropland
+from .legend import UNSURE, find_cropland
 from .outputs import Outputs
 from .overlay import Overlay
 from .quicklook import write_quicklook
@@ -31,9 +31,16 @@ PIXELS = 1 << 22  # of the later map, read at once
 Progress = Callable[[int, int], Any]
 # Class name by value.
 Classes = Dict[int, str]
-NEVER, KEPT, LOST, GAINED = range(4)
+NEVER, KEPT, LOST, GAINED, OPEN = range(5)
+# A map with pixels that either map is unsure of has one more, ``unsure``.
 KINDS = ('no cropland', 'cropland kept', 'cropland lost', 'cropland gained')
-PALETTE = ((225, 225, 220), (120, 180, 90), (215, 40, 40), (40, 90, 200))
+PALETTE = (
+    (225, 225, 220),
+    (120, 180, 90),
+    (215, 40, 40),
+    (40, 90, 200),
+    (150, 150, 150),
+)
 
 
 class Change(NamedTuple):
@@ -46,11 +53,12 @@ class Change(NamedTuple):
         after_classes: Names of the later one's, N of them.
         cropland: Which of either is cropland, as an index.
         hectares: Shape (K, N), from the row's class to the column's.
-        drawn: Hectares that never were cropland, kept, lost, gained in the
-            map, shape (4,). It has one value for each pixel, so they differ
+        drawn: Hectares of each kind in the map, in the order of
+            :meth:`kinds`. It has one value for each pixel, so they differ
             from :meth:`kinds` where the later map has smaller ones.
         polygons: Count of the polygons.
         notes: Sentences on what to know of the two maps.
+        unsure: Which class of either is ``unsure``, if one is.
     """
 
     files: Dict[str, Path]
@@ -61,15 +69,35 @@ class Change(NamedTuple):
     drawn: np.ndarray
     polygons: Optional[PolygonCount] = None
     notes: Tuple[str, ...] = ()
+    unsure: Tuple[Optional[int], Optional[int]] = (None, None)
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """What becomes of pixels, by value of the map of changes."""
+        return KINDS + (UNSURE,) * (self.unsure != (None, None))
+
+    @property
+    def sure(self) -> np.ndarray:
+        """The hectares without what either map is unsure of, (K, N)."""
+        sure = self.hectares.copy()
+        for axis, index in enumerate(self.unsure):
+            if index is not None:
+                np.moveaxis(sure, axis, 0)[index] = 0
+        return sure
 
     def kinds(self) -> Dict[str, float]:
-        """Return hectares that never were cropland, kept, lost, gained."""
+        """Return hectares that never were cropland, kept, lost, gained.
+
+        And those that either map is unsure of, where a map has that class.
+        """
         i, j = self.cropland
-        kept = self.hectares[i, j]
-        lost = self.hectares[i].sum() - kept
-        gained = self.hectares[:, j].sum() - kept
-        never = self.hectares.sum() - kept - lost - gained
-        return dict(zip(KINDS, (never, kept, lost, gained)))
+        sure = self.sure
+        kept = sure[i, j]
+        lost = sure[i].sum() - kept
+        gained = sure[:, j].sum() - kept
+        never = sure.sum() - kept - lost - gained
+        unsure = self.hectares.sum() - sure.sum()
+        return dict(zip(self.names, (never, kept, lost, gained, unsure)))
 
 
 def compare(
@@ -139,7 +167,11 @@ def compare(
                 np.zeros(
                     (len(overlay.before_classes), len(overlay.after_classes))
                 ),
-                np.zeros(len(KINDS)),
+                np.zeros(len(PALETTE)),
+                unsure=(
+                    _find(overlay.before_classes),
+                    _find(overlay.after_classes),
+                ),
                 notes=tuple(
                     filter(None, (overlay.describe(), areas.describe()))
                 ),
@@ -157,7 +189,15 @@ def compare(
                     count = _write_rest(paths, change, areas, min_area, heard)
             finally:
                 overlay.close()
-    return change._replace(polygons=count)
+    return change._replace(
+        polygons=count, drawn=change.drawn[: len(change.names)]
+    )
+
+
+def _find(names: List[str]) -> Optional[int]:
+    """Which class a map is unsure with, if any."""
+    keys = [name.casefold() for name in names]
+    return keys.index(UNSURE) if UNSURE in keys else None
 
 
 def _index(names: List[str], name: str) -> int:
@@ -168,14 +208,15 @@ def _write_map(path, grid, overlay, areas, change, heard) -> None:
     """Write the map of changes; add up its hectares and the table's."""
     n = overlay.parts
     rows = max(1, PIXELS // (grid.width * n * n))
-    with RowWriter(path, grid, KINDS, PALETTE) as file:
+    palette = PALETTE[: len(change.names)]
+    with RowWriter(path, grid, change.names, palette) as file:
         for top in range(0, grid.height, rows):
             bottom = min(top + rows, grid.height)
             old, new = overlay.read(top, bottom)
             pixels = areas.pixels(top, bottom)
             _count(old, new, n, pixels / n**2, change.hectares)
-            kinds = _kinds(old, new, n, *change.cropland)
-            change.drawn[:] += count_hectares(kinds, pixels, len(KINDS))
+            kinds = _kinds(old, new, n, change.cropland, change.unsure)
+            change.drawn[:] += count_hectares(kinds, pixels, len(PALETTE))
             file.write(top, kinds)
             heard(bottom - top)
     if not change.hectares.any():
@@ -201,16 +242,24 @@ def _count(old, new, n, pixels, hectares) -> None:
         hectares += found.reshape(hectares.shape)
 
 
-def _kinds(old, new, n, before, after) -> np.ndarray:
+def _kinds(old, new, n, cropland, unsure) -> np.ndarray:
     """What became of each pixel, uint8, of the shape of ``old``."""
-    known = sum((part != NODATA).astype(np.uint16) for part in _parts(new, n))
-    crop = sum((part == after).astype(np.uint16) for part in _parts(new, n))
-    was = old == before
-    now = (2 * crop > known) | (was & (2 * crop == known))
+
+    def count(test) -> np.ndarray:
+        return sum(test(part).astype(np.uint16) for part in _parts(new, n))
+
+    known = count(lambda part: part != NODATA)
+    crop = count(lambda part: part == cropland[1])
+    # A part that is unsure has no say, unless most of them are.
+    unknown = count(lambda part: part == unsure[1])  # None is nowhere
+    sure = known - unknown
+    was = old == cropland[0]
+    now = (2 * crop > sure) | (was & (2 * crop == sure))
     kinds = np.full(old.shape, NEVER, np.uint8)
     kinds[was] = LOST
     kinds[now] = GAINED
     kinds[was & now] = KEPT
+    kinds[(old == unsure[0]) | (2 * unknown > known)] = OPEN
     kinds[(old == NODATA) | (2 * known < n * n)] = NODATA
     return kinds
 
@@ -235,7 +284,7 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
             paths['quicklook'],
             done,
             PALETTE,
-            dict(zip(KINDS, change.drawn.tolist())),
+            dict(zip(change.names, change.drawn.tolist())),
             title='Change',
         )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
@@ -246,14 +295,17 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
                 (
                     change.before_classes[i],
                     change.after_classes[j],
-                    _kind(i, j, *change.cropland),
+                    _kind(i, j, change),
                     f'{change.hectares[i, j]:.4f}',
                 )
             )
     return count
 
 
-def _kind(i: int, j: int, before: int, after: int) -> str:
+def _kind(i: int, j: int, change: Change) -> str:
+    before, after = change.cropland
+    if i == change.unsure[0] or j == change.unsure[1]:
+        return UNSURE
     if i == before:
         return 'kept' if j == after else 'lost'
     return 'gained' if j == after else ''
@@ -262,7 +314,8 @@ def _kind(i: int, j: int, before: int, after: int) -> str:
 def format_change(change: Change) -> str:
     """Lay out what became of the cropland as a table of text."""
     before, after = change.cropland
-    _, kept, lost, gained = change.kinds().values()
+    _, kept, lost, gained, *unsure = change.kinds().values()
+    sure = change.sure
     rows = [
         ('compared, where both maps have data', change.hectares.sum()),
         (f'{change.before_classes[before]} before', kept + lost),
@@ -276,9 +329,10 @@ def format_change(change: Change) -> str:
             if hectares[i] and i != own:
                 rows.append((f'  {word} {classes[i]}', hectares[i]))
 
-    partners('to', change.hectares[before], change.after_classes, after)
+    partners('to', sure[before], change.after_classes, after)
     rows.append(('gained', gained))
-    partners('from', change.hectares[:, after], change.before_classes, before)
+    partners('from', sure[:, after], change.before_classes, before)
+    rows += [('unsure in either map', hectares) for hectares in unsure]
     if not np.allclose(change.drawn[[LOST, GAINED]], (lost, gained)):
         rows.append(('lost, by whole pixels of the map', change.drawn[LOST]))
         rows.append(

@@ -3,9 +3,11 @@
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
-__all__ = ['find_cropland', 'number_classes', 'parse_classes']
+__all__ = ['UNSURE', 'find_cropland', 'number_classes', 'parse_classes']
 
 CROPLAND = ('cropland', 'farmland')
+#: The class of pixels that a map is not confident enough of.
+UNSURE = 'unsure'
 
 
 def parse_classes(

@@ -1,35 +1,20 @@
-"""Map a scene: read ahead, predict, blend, write, row by row."""
+"""Map a scene: read ahead, predict, blend, row by row."""
 
 import contextlib
 import queue
 import threading
 import time
 from collections import OrderedDict
-from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    NamedTuple,
-    Optional,
-    Tuple,
-    Union,
-)
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
-import numpy as np
 import torch
 
-from . import area, vector
 from .gates import GATES, SAMPLE, scene_gates
-from .outputs import Outputs
 from .predictor import Predictor
-from .quicklook import write_quicklook
-from .raster import NODATA, MapReader, RowWriter, environment
 from .scene import Rows, Scene
 from .windows import RowBlend, WindowPlan
 
-__all__ = ['Mapped', 'Tiling', 'map_rows', 'map_scene']
+__all__ = ['Clock', 'Progress', 'Tiling', 'count_windows', 'map_rows']
 
 # Called with the number of windows done since the last call.
 Progress = Callable[[int], Any]
@@ -82,29 +67,12 @@ class Tiling(NamedTuple):
         return down, across
 
 
-class Mapped(NamedTuple):
-    """What became of a scene.
-
-    Attributes:
-        files: Written files by kind: ``map``, ``probabilities``,
-            ``polygons``, ``quicklook``, ``hectares``.
-        hectares: By class name; pixels without data are not in it.
-        polygons: Count of the polygons, if they were asked for.
-        seconds: By kind of work. ``reading`` runs beside the others;
-            ``waiting`` is how long the model waited for it.
-    """
-
-    files: Dict[str, Path]
-    hectares: Dict[str, float]
-    polygons: Optional[vector.PolygonCount]
-    seconds: Dict[str, float]
-
-
-class _Clock(OrderedDict):
+class Clock(OrderedDict):
     """Seconds by kind of work."""
 
     @contextlib.contextmanager
     def on(self, work: str) -> Iterator[None]:
+        """Add the time that a block takes."""
         start = time.perf_counter()
         try:
             yield
@@ -114,7 +82,7 @@ class _Clock(OrderedDict):
 
 
 def _read_ahead(
-    scene: Scene, plan: WindowPlan, clock: _Clock
+    scene: Scene, plan: WindowPlan, clock: Clock
 ) -> Iterator[Rows]:
     """Yield the rows of each row of windows, read in a thread of its own.
 
@@ -167,7 +135,7 @@ def map_rows(
     predictor: Predictor,
     tiling: Tiling,
     progress: Progress = lambda windows: None,
-    clock: Optional[_Clock] = None,
+    clock: Optional[Clock] = None,
 ) -> Iterator[Any]:
     """Yield a scene's finished rows, from top to bottom.
 
@@ -178,7 +146,7 @@ def map_rows(
         as in mmseg's own sliding inference. Those of pixels without data mean
         nothing.
     """
-    clock = _Clock() if clock is None else clock
+    clock = Clock() if clock is None else clock
     down, across = tiling.plans(scene, predictor)
     with contextlib.ExitStack() as stack:
         if tiling.gates == 'scene':
@@ -247,117 +215,3 @@ def count_windows(scene: Scene, predictor: Predictor, tiling: Tiling) -> int:
     down, across = tiling.plans(scene, predictor)
     windows = len(down.starts) * len(across.starts)
     return windows + (min(windows, SAMPLE) if tiling.gates == 'scene' else 0)
-
-
-def map_scene(
-    scene: Scene,
-    predictor: Predictor,
-    prefix: Union[str, Path],
-    tiling: Optional[Tiling] = None,
-    probabilities: bool = False,
-    polygons: bool = True,
-    min_area: float = 0.1,
-    progress: Progress = lambda windows: None,
-) -> Mapped:
-    """Write the map of a scene, and what follows from the map.
-
-    The files are ``<prefix>_classes.tif`` (8 bit, 255 without data),
-    ``_probabilities.tif`` (percent, a band per class), ``_polygons.gpkg``,
-    ``_quicklook.png`` and ``_hectares.csv``. All of them or none appear.
-
-    Args:
-        scene: The open scene.
-        predictor: The model.
-        prefix: Folder and beginning of the files' names.
-        tiling: Windows; ``None`` takes the defaults.
-        probabilities: Write them.
-        polygons: Write them.
-        min_area: Hectares of the smallest polygon to write.
-        progress: Hears of every window that is done.
-
-    Raises:
-        ValueError: An option is wrong, the model's scores are no
-            probabilities and cannot be made such, or the scene is damaged.
-        OSError: The files could not be written whole.
-    """
-    tiling = Tiling() if tiling is None else tiling
-    if probabilities:
-        predictor.check_probabilities()
-    prefix = Path(prefix)
-    endings = {
-        'map': 'classes.tif',
-        'probabilities': 'probabilities.tif' if probabilities else None,
-        'polygons': 'polygons.gpkg' if polygons else None,
-        'quicklook': 'quicklook.png',
-        'hectares': 'hectares.csv',
-    }
-    files = {
-        kind: prefix.with_name(f'{prefix.name}_{ending}')
-        for kind, ending in endings.items()
-        if ending
-    }
-    areas = area.PixelAreas(scene)
-    clock = _Clock()
-    with environment(), Outputs(inputs=[scene.path]) as outputs:
-        paths = {kind: outputs.add(path) for kind, path in files.items()}
-        hectares = _write_rasters(
-            scene, predictor, paths, tiling, areas, progress, clock
-        )
-        count = None
-        with MapReader(paths['map']) as done:
-            if polygons:
-                with clock.on('polygons'):
-                    count = vector.write_polygons(
-                        paths['polygons'],
-                        done.read,
-                        done.classes,
-                        scene,
-                        areas,
-                        min_area,
-                        layer='classes',
-                    )
-            with clock.on('quick-look'):
-                write_quicklook(
-                    paths['quicklook'],
-                    done,
-                    predictor.palette,
-                    hectares,
-                    scene=scene,
-                )
-        area.write_hectares(hectares, paths['hectares'])
-    return Mapped(files, hectares, count, dict(clock))
-
-
-def _write_rasters(
-    scene, predictor, paths, tiling, areas, progress, clock
-) -> Dict[str, float]:
-    """Write map and probabilities; return the hectares by class."""
-    classes = predictor.classes
-    hectares = np.zeros(len(classes))
-    with contextlib.ExitStack() as stack:
-        grid = stack.enter_context(
-            RowWriter(paths['map'], scene, classes, predictor.palette)
-        )
-        shares = None
-        if 'probabilities' in paths:
-            shares = stack.enter_context(
-                RowWriter(paths['probabilities'], scene, classes)
-            )
-        rows = map_rows(scene, predictor, tiling, progress, clock)
-        stack.enter_context(contextlib.closing(rows))
-        for top, scores, valid in rows:
-            with clock.on('blending'):
-                found = predictor.decide(scores).to(torch.uint8).cpu().numpy()
-                found[~valid] = NODATA
-            with clock.on('writing'):
-                grid.write(top, found)
-                if shares is not None:
-                    percent = predictor.probabilities(scores) * 100
-                    percent = percent.round().to(torch.uint8).cpu().numpy()
-                    percent[:, ~valid] = NODATA
-                    shares.write(top, percent)
-            pixels = areas.pixels(top, top + len(found))
-            hectares += area.count_hectares(found, pixels, len(classes))
-        with clock.on('writing'):
-            stack.close()
-    return dict(zip(classes, hectares.tolist()))

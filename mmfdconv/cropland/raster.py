@@ -38,6 +38,7 @@ class RowWriter:
         grid: Has crs, transform, width and height.
         names: By value, for a map; by band, for several bands.
         palette: Colours by value; makes it a map of one band.
+        tags: More to write into the file, by name.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RowWriter:
         grid: Any,
         names: Sequence[str],
         palette: Optional[Sequence[Sequence[int]]] = None,
+        tags: Optional[Dict[str, str]] = None,
     ) -> None:
         self._path, self._names = path, [*names]
         self._palette = palette
@@ -71,6 +73,7 @@ class RowWriter:
             photometric='minisblack' if palette is None else 'palette',
             bigtiff='if_safer',
         )
+        self._file.update_tags(**(tags or {}))
         if palette is not None:
             colours = {i: (*c, 255) for i, c in enumerate(palette)}
             self._file.write_colormap(1, {**colours, NODATA: (0, 0, 0, 0)})

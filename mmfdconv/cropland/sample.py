@@ -20,7 +20,7 @@ import numpy as np
 from ..analysis.outputs import pretty_table
 from . import sheet
 from .area import PixelAreas, transform_points
-from .legend import number_classes
+from .legend import UNSURE, number_classes
 from .outputs import Outputs
 from .raster import MapReader, environment
 from .strata import Strata, allocate, draw, measure, sample_size
@@ -135,11 +135,12 @@ def draw_sample(
                 pictures = _write_chips(
                     outputs, folder, scenes, places, grid, progress
                 )
+                names, _ = number_classes(grid.classes)
                 sheet.write_sheet(
                     outputs.add(files['sheet']),
                     prefix.name,
                     rows,
-                    number_classes(grid.classes)[0],
+                    [name for name in names if name != UNSURE],
                     pictures,
                 )
     table = [*zip(strata.names, hectares, expected, points.tolist())]

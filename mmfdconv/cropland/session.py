@@ -1,23 +1,27 @@
 """Map a scene as the command lines do: with words and a progress bar."""
 
 import argparse
+import contextlib
 from pathlib import Path
-from typing import Any, Callable, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from tqdm import tqdm
 
 from ..datasets.raster_bands import ALPHA
 from . import area, change, options
 from .files import crs_label
-from .mapping import Mapped, count_windows, map_scene
+from .mapping import count_windows
 from .predictor import Predictor
+from .products import Mapped, map_scene
 from .scene import Scene, check_scene
 
 __all__ = [
     'check_scenes',
     'compare_with_bar',
+    'count_all_windows',
     'describe_scene',
     'map_with_bar',
+    'windows_bar',
 ]
 
 
@@ -37,6 +41,7 @@ def map_with_bar(
     prefix: Union[str, Path],
     args: argparse.Namespace,
     say: Callable[[str], Any],
+    bar: Optional[tqdm] = None,
     **outputs: Any,
 ) -> Mapped:
     """Open a scene, say what is in it, map it, say what came out.
@@ -47,23 +52,19 @@ def map_with_bar(
         prefix: Beginning of the outputs' names.
         args: The options of :mod:`options`.
         say: Takes each line or table.
+        bar: Counts windows, of this scene and others; ``None`` shows one.
         outputs: Passed on to :func:`map_scene`.
     """
     tiling = options.tiling(args, predictor.device)
-    given = options.scene_options(args)
-    given['trained'] = predictor.bands
-    with Scene(path, predictor.channels, **given) as scene:
+    with contextlib.ExitStack() as stack:
+        scene = stack.enter_context(_open(path, predictor, args))
         say(describe_scene(scene, predictor))
-        windows = count_windows(scene, predictor, tiling)
-        with tqdm(total=windows, unit='window', dynamic_ncols=True) as bar:
-            mapped = map_scene(
-                scene,
-                predictor,
-                prefix,
-                tiling,
-                progress=bar.update,
-                **outputs,
-            )
+        if bar is None:
+            windows = count_windows(scene, predictor, tiling)
+            bar = stack.enter_context(windows_bar(windows))
+        mapped = map_scene(
+            scene, predictor, prefix, tiling, progress=bar.update, **outputs
+        )
     say(area.format_hectares(mapped.hectares))
     if mapped.polygons is not None:
         say(
@@ -75,6 +76,30 @@ def map_with_bar(
     for file in mapped.files.values():
         say(f'wrote {file}')
     return mapped
+
+
+def _open(path, predictor, args) -> Scene:
+    given = options.scene_options(args)
+    return Scene(path, predictor.channels, trained=predictor.bands, **given)
+
+
+def windows_bar(total: int, show: bool = True) -> tqdm:
+    """Return a bar of the windows that are done."""
+    return tqdm(
+        total=total, unit='window', dynamic_ncols=True, disable=not show
+    )
+
+
+def count_all_windows(
+    paths: Sequence[str], predictor: Predictor, args: argparse.Namespace
+) -> int:
+    """Return how many windows some scenes have together."""
+    tiling = options.tiling(args, predictor.device)
+    total = 0
+    for path in paths:
+        with _open(path, predictor, args) as scene:
+            total += count_windows(scene, predictor, tiling)
+    return total
 
 
 def compare_with_bar(

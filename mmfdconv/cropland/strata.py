@@ -49,7 +49,7 @@ class Strata:
         self._grid = grid
         classes, self._values = number_classes(grid.classes)
         self.names: List[str] = list(classes)
-        of_change = classes == [*KINDS]
+        of_change = classes[: len(KINDS)] == [*KINDS]
         self._beside = beside if of_change else 0
         changed, near, rest = EXPECTED
         self.expected = np.full(len(classes), rest)

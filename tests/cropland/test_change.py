@@ -551,6 +551,50 @@ def test_progress_hears_of_every_row_twice(tmp_path, monkeypatch):
     assert {total for _, total in heard} == {2 * 1100}
 
 
+def test_what_a_map_is_unsure_of_is_not_lost(tmp_path):
+    names = ('farmland', 'other', 'unsure')
+    before = np.array([[0, 0, 0, 1, 1, 2, 2, 255]])
+    after = np.array([[0, 1, 2, 0, 2, 0, 1, 2]])
+    maps = [
+        write_map(tmp_path / 'a.tif', before, classes=names),
+        write_map(tmp_path / 'b.tif', after, classes=names),
+    ]
+    change = compare(*maps, tmp_path / 'out', min_area=0)
+    with MapReader(change.files['map']) as grid:
+        assert grid.read(0, 1).tolist() == [[1, 2, 4, 3, 4, 4, 4, 255]]
+        assert [*grid.classes.values()] == [*KINDS, 'unsure']
+    expected = dict(zip((*KINDS, 'unsure'), np.array([0, 1, 1, 1, 4]) * PIXEL))
+    assert change.kinds() == pytest.approx(expected, rel=1e-6)
+    assert change.drawn == pytest.approx([*expected.values()], rel=1e-6)
+    rows = [line.split() for line in format_change(change).splitlines()]
+    assert ['unsure', 'in', 'either', 'map', '0.01', 'ha'] in rows
+    assert not any(row[:2] == ['to', 'unsure'] for row in rows)
+    with open(change.files['table'], newline='') as file:
+        kinds = {
+            (row['before'], row['after']): row['cropland']
+            for row in csv.DictReader(file)
+        }
+    assert kinds['farmland', 'unsure'] == kinds['unsure', 'other'] == 'unsure'
+
+
+def test_small_pixels_that_are_unsure_have_no_say(tmp_path):
+    names = ('farmland', 'other', 'unsure')
+    before = np.array([[0, 0]])
+    after = np.array([[0, 2, 0, 2], [1, 0, 2, 2]])
+    maps = [
+        write_map(tmp_path / 'a.tif', before, classes=names),
+        write_map(
+            tmp_path / 'b.tif',
+            after,
+            classes=names,
+            transform=UTM * rasterio.Affine.scale(0.5),
+        ),
+    ]
+    change = compare(*maps, tmp_path / 'out', min_area=0)
+    with MapReader(change.files['map']) as grid:
+        assert grid.read(0, 1).tolist() == [[1, 4]]
+
+
 def test_the_command_line(tmp_path, capsys):
     """Names for one map, and the class of either."""
     before = np.array([[0, 0, 1, 1]])

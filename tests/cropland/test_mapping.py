@@ -14,12 +14,8 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from mmfdconv.cropland.area import PixelAreas
-from mmfdconv.cropland.mapping import (
-    Tiling,
-    count_windows,
-    map_rows,
-    map_scene,
-)
+from mmfdconv.cropland.mapping import Tiling, count_windows, map_rows
+from mmfdconv.cropland.products import Products, map_scene, sieve
 from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows import RowBlend
 
@@ -161,8 +157,7 @@ def test_the_map_and_all_that_follows(predictor, tmp_path):
             predictor,
             tmp_path / 'out' / 'scene',
             WINDOWS,
-            probabilities=True,
-            min_area=0.0,
+            Products(probabilities=True, min_area=0.0),
             progress=windows.append,
         )
     assert sum(windows) == count
@@ -280,9 +275,85 @@ def test_a_disk_that_is_full(predictor, scene, tmp_path, kilobytes):
                 predictor,
                 folder / 'scene',
                 WINDOWS,
-                probabilities=True,
-                min_area=0.0,
+                Products(probabilities=True, min_area=0.0),
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [*folder.iterdir()] == []
+
+
+def map_with(predictor, scene, folder, **products):
+    """Map a scene; return the result, the map, and what else is asked for."""
+    mapped = map_scene(
+        scene, predictor, folder / 'a', WINDOWS, Products(**products)
+    )
+    rasters = {}
+    for kind, path in mapped.files.items():
+        if path.suffix == '.tif':
+            with rasterio.open(path) as file:
+                rasters[kind] = file.read().squeeze()
+    return mapped, rasters
+
+
+def test_confidence_and_what_is_unsure(predictor, scene, tmp_path):
+    _, found = map_with(
+        predictor, scene, tmp_path, probabilities=True, confidence=True
+    )
+    known = found['map'] != 255
+    np.testing.assert_array_equal(
+        found['confidence'][known], found['probabilities'].max(0)[known]
+    )
+    assert (found['confidence'][~known] == 255).all()
+    limit = float(np.median(found['confidence'][known])) + 0.5
+    mapped, unsure = map_with(
+        predictor, scene, tmp_path / 'b', min_confidence=limit
+    )
+    expected = found['map'].copy()
+    expected[known & (found['confidence'] < limit)] = len(CLASSES)
+    # A percentage of the limit may have been rounded to it or away.
+    near = np.abs(found['confidence'] - limit) < 1
+    np.testing.assert_array_equal(unsure['map'][~near], expected[~near])
+    assert [*mapped.hectares] == [*CLASSES, 'unsure']
+    count = (unsure['map'] == len(CLASSES)).sum()
+    assert count > 0.2 * known.sum()
+    assert mapped.hectares['unsure'] == pytest.approx(count * PIXEL, rel=1e-6)
+    with pytest.raises(ValueError, match='--min-confidence: .* but is 101'):
+        map_with(predictor, scene, tmp_path, min_confidence=101)
+
+
+def test_a_minimum_mapping_unit_for_all(predictor, scene, tmp_path):
+    unit = 20.2 * PIXEL
+    mapped, found = map_with(predictor, scene, tmp_path, min_unit=unit)
+    _, full = map_with(predictor, scene, tmp_path / 'b')
+    assert (found['map'] != full['map']).any()
+    np.testing.assert_array_equal(found['map'] == 255, full['map'] == 255)
+    for value, name in enumerate(CLASSES):
+        inside = (found['map'] == value).astype(np.uint8)
+        assert mapped.hectares[name] == pytest.approx(
+            inside.sum() * PIXEL, rel=1e-6
+        )
+    with fiona.open(mapped.files['polygons']) as file:
+        sizes = [feature.properties['hectares'] for feature in file]
+    assert min(sizes) >= unit
+    assert sum(sizes) == pytest.approx(sum(mapped.hectares.values()))
+    assert mapped.polygons.left_out == 0
+    with pytest.raises(ValueError, match='--mmu: .* but is -1'):
+        map_with(predictor, scene, tmp_path, min_unit=-1)
+
+
+def test_small_areas_become_what_is_around_them():
+    values = np.zeros((20, 20), np.uint8)
+    values[5:15, 5:15] = 1
+    values[8, 8] = 0  # a hole
+    values[2, 2:6] = 2  # a sliver
+    values[10, 9] = 3  # two that are small even together
+    values[10, 10] = 4
+    values[18:, 18:] = 255
+    values[19, 19] = 5  # nothing but no data beside it
+    found = sieve(values, 8)
+    expected = np.zeros((20, 20), np.uint8)
+    expected[5:15, 5:15] = 1
+    expected[18:, 18:] = 255
+    expected[19, 19] = 5
+    np.testing.assert_array_equal(found, expected)
+    assert sieve(values, 1) is values

@@ -24,6 +24,7 @@ from ..cropland.helpers import (
     write_config,
     write_scene,
 )
+from ..processes import free_port
 from .conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -82,6 +83,43 @@ def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
     with rasterio.open(tmp_path / 'maps' / '2015_classes.tif') as file:
         assert file.shape == (260, 300)
         assert len(np.unique(file.read(1))) >= 3
+
+
+def test_two_processes_share_the_scenes(start, model, tmp_path):
+    folder = tmp_path / 'scenes'
+    folder.mkdir()
+    for seed in range(3):
+        write_scene(
+            folder / f'{seed}.tif', noise(4, 70, 80, seed=seed), names=NAMES
+        )
+    world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+    world['MASTER_PORT'] = free_port()
+    words = (folder, *model, *WINDOWS, '--launcher', 'pytorch')
+    ranks = [
+        start(
+            'cropland/map_scene.py',
+            *words,
+            *('--out-dir', 'maps'),
+            RANK=rank,
+            LOCAL_RANK=rank,
+            **world,
+        )
+        for rank in '01'
+    ]
+    for rank in ranks:
+        assert rank.end().returncode == 0, rank.stdout[-4000:]
+    said = [rank.stdout for rank in ranks]
+    assert '2 scenes to map' in said[0] and '1 scenes to map' in said[1]
+    assert '3 scenes together:' in said[0]
+    assert 'together' not in said[1]
+    # Each was written once, by one of them.
+    for seed in range(3):
+        line = f'wrote maps/{seed}_classes.tif'
+        assert [line in text for text in said] == [seed != 1, seed == 1]
+    with open(tmp_path / 'maps' / 'hectares.csv', newline='') as file:
+        scenes = [row['scene'] for row in csv.DictReader(file)]
+    assert len(set(scenes)) == 3
+    assert len(scenes) == 3 * len(CLASSES)
 
 
 def test_bands_by_name(tool, model, scenes, tmp_path):

@@ -1,0 +1,281 @@
+"""The files of a map: classes, confidence, polygons, hectares, picture."""
+
+import contextlib
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+import numpy as np
+import torch
+from rasterio import features
+
+from . import area, vector
+from .legend import UNSURE
+from .mapping import Clock, Progress, Tiling, map_rows
+from .outputs import Outputs
+from .predictor import Predictor
+from .quicklook import write_quicklook
+from .raster import NODATA, MapReader, RowWriter, environment
+from .scene import Scene
+
+__all__ = ['Mapped', 'Products', 'map_scene', 'sieve']
+
+_GREY = (150, 150, 150)
+MIN_AREA = 0.1  # hectares of the smallest polygon
+_ROUNDS = 10  # of a sieve; what is merged may still be small
+
+
+class Products(NamedTuple):
+    """Which files a map comes with, and what is done to it.
+
+    Attributes:
+        probabilities: Write those of all classes.
+        confidence: Write that of the class that the map says.
+        min_confidence: Percent; pixels below become the class ``unsure``.
+        min_unit: Hectares; smaller areas of a class become what is around
+            them, in map, polygons and table.
+        polygons: Write them.
+        min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
+            all of them where there is a ``min_unit``.
+    """
+
+    probabilities: bool = False
+    confidence: bool = False
+    min_confidence: Optional[float] = None
+    min_unit: float = 0.0
+    polygons: bool = True
+    min_area: Optional[float] = None
+
+    def check(self, predictor: Predictor) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            ValueError: A value is out of its range, or the model's scores
+                are no probabilities and cannot be made such.
+        """
+        if self.min_confidence is not None:
+            if not 0 < self.min_confidence <= 100:
+                raise ValueError(
+                    '--min-confidence: must lie above 0 and up to 100 '
+                    f'percent, but is {self.min_confidence}'
+                )
+            if UNSURE in predictor.classes:
+                raise ValueError(
+                    f'--min-confidence: the model has a class {UNSURE!r} of '
+                    'its own'
+                )
+            if len(predictor.classes) + 1 >= NODATA:
+                raise ValueError(
+                    f'--min-confidence: {len(predictor.classes)} classes '
+                    'leave no value for one more in a map of 8 bits'
+                )
+        if self.min_unit < 0:
+            raise ValueError(
+                f'--mmu: must not be below 0 hectares, but is {self.min_unit}'
+            )
+        if (
+            self.probabilities
+            or self.confidence
+            or self.min_confidence is not None
+        ):
+            predictor.check_probabilities()
+
+
+class Mapped(NamedTuple):
+    """What became of a scene.
+
+    Attributes:
+        files: Written files by kind: ``map``, ``probabilities``,
+            ``confidence``, ``polygons``, ``quicklook``, ``hectares``.
+        hectares: By class name; pixels without data are not in it.
+        polygons: Count of the polygons, if they were asked for.
+        seconds: By kind of work. ``reading`` runs beside the others;
+            ``waiting`` is how long the model waited for it.
+    """
+
+    files: Dict[str, Path]
+    hectares: Dict[str, float]
+    polygons: Optional[vector.PolygonCount]
+    seconds: Dict[str, float]
+
+
+def name_files(
+    prefix: Union[str, Path], products: Products
+) -> Dict[str, Path]:
+    """Return the files of a map by kind."""
+    prefix = Path(prefix)
+    endings = {
+        'map': 'classes.tif',
+        'probabilities': products.probabilities and 'probabilities.tif',
+        'confidence': products.confidence and 'confidence.tif',
+        'polygons': products.polygons and 'polygons.gpkg',
+        'quicklook': 'quicklook.png',
+        'hectares': 'hectares.csv',
+    }
+    return {
+        kind: prefix.with_name(f'{prefix.name}_{ending}')
+        for kind, ending in endings.items()
+        if ending
+    }
+
+
+def map_scene(
+    scene: Scene,
+    predictor: Predictor,
+    prefix: Union[str, Path],
+    tiling: Optional[Tiling] = None,
+    products: Optional[Products] = None,
+    tags: Optional[Dict[str, str]] = None,
+    progress: Progress = lambda windows: None,
+) -> Mapped:
+    """Write the map of a scene, and what follows from the map.
+
+    The files are ``<prefix>_classes.tif`` (8 bit, 255 without data),
+    ``_probabilities.tif`` (percent, a band per class), ``_confidence.tif``
+    (percent), ``_polygons.gpkg``, ``_quicklook.png`` and ``_hectares.csv``.
+    All of them or none appear.
+
+    Args:
+        scene: The open scene.
+        predictor: The model.
+        prefix: Folder and beginning of the files' names.
+        tiling: Windows; ``None`` takes the defaults.
+        products: Which files, and what is done to the map; ``None`` takes
+            the defaults.
+        tags: To write into the map, by name.
+        progress: Hears of every window that is done.
+
+    Raises:
+        ValueError: An option is wrong, the model's scores are no
+            probabilities and cannot be made such, or the scene is damaged.
+        OSError: The files could not be written whole.
+    """
+    tiling = Tiling() if tiling is None else tiling
+    products = Products() if products is None else products
+    products.check(predictor)
+    files = name_files(prefix, products)
+    areas = area.PixelAreas(scene)
+    clock = Clock()
+    palette = [*predictor.palette, _GREY]
+    with environment(), Outputs(inputs=[scene.path]) as outputs:
+        paths = {kind: outputs.add(path) for kind, path in files.items()}
+        hectares = _write_rasters(
+            scene,
+            predictor,
+            paths,
+            map_rows(scene, predictor, tiling, progress, clock),
+            areas,
+            products,
+            tags or {},
+            clock,
+        )
+        count = None
+        with MapReader(paths['map']) as done:
+            if products.polygons:
+                least = products.min_area
+                if least is None:
+                    least = 0.0 if products.min_unit else MIN_AREA
+                with clock.on('polygons'):
+                    count = vector.write_polygons(
+                        paths['polygons'],
+                        done.read,
+                        done.classes,
+                        scene,
+                        areas,
+                        least,
+                        layer='classes',
+                    )
+            with clock.on('quick-look'):
+                write_quicklook(
+                    paths['quicklook'], done, palette, hectares, scene=scene
+                )
+        area.write_hectares(hectares, paths['hectares'])
+    return Mapped(files, hectares, count, dict(clock))
+
+
+def _write_rasters(
+    scene, predictor, paths, rows, areas, products, tags, clock
+) -> Dict[str, float]:
+    """Write map, confidence, probabilities; return the hectares by class."""
+    classes: List[str] = [*predictor.classes]
+    palette = [*predictor.palette]
+    if products.min_confidence is not None:
+        classes.append(UNSURE)
+        palette.append(_GREY)
+    hectares = np.zeros(len(classes))
+    whole = None
+    if products.min_unit:
+        whole = np.full((scene.height, scene.width), NODATA, np.uint8)
+    with contextlib.ExitStack() as stack:
+        grid = stack.enter_context(
+            RowWriter(paths['map'], scene, classes, palette, tags)
+        )
+        bands = {
+            kind: stack.enter_context(RowWriter(paths[kind], scene, names))
+            for kind, names in (
+                ('probabilities', predictor.classes),
+                ('confidence', ('confidence',)),
+            )
+            if kind in paths
+        }
+        stack.enter_context(contextlib.closing(rows))
+
+        def write(top: int, found: np.ndarray) -> None:
+            grid.write(top, found)
+            pixels = areas.pixels(top, top + len(found))
+            hectares[:] += area.count_hectares(found, pixels, len(classes))
+
+        for top, scores, valid in rows:
+            with clock.on('blending'):
+                found = predictor.decide(scores)
+                if bands or products.min_confidence is not None:
+                    percent = predictor.probabilities(scores) * 100
+                    sure = percent.gather(0, found[None])[0]
+                    if products.min_confidence is not None:
+                        found[sure < products.min_confidence] = (
+                            len(classes) - 1
+                        )
+                found = found.to(torch.uint8).cpu().numpy()
+                found[~valid] = NODATA
+            with clock.on('writing'):
+                for kind, file in bands.items():
+                    shown = percent if kind == 'probabilities' else sure
+                    file.write(top, _bytes(shown, valid))
+                if whole is None:
+                    write(top, found)
+                else:
+                    whole[top : top + len(found)] = found
+        if whole is not None:
+            with clock.on('sieving'):
+                pixels = int(np.ceil(products.min_unit / areas.mean))
+                write(0, sieve(whole, pixels))
+        with clock.on('writing'):
+            stack.close()
+    return dict(zip(classes, hectares.tolist()))
+
+
+def _bytes(percent: torch.Tensor, valid: np.ndarray) -> np.ndarray:
+    values = percent.round().to(torch.uint8).cpu().numpy()
+    values[..., ~valid] = NODATA
+    return values
+
+
+def sieve(values: np.ndarray, pixels: int) -> np.ndarray:
+    """Give areas of few pixels to the largest area beside them.
+
+    Pixels are connected along edges. An area that has only pixels without
+    data beside it stays.
+
+    Args:
+        values: Classes, uint8, shape (H, W), 255 without data.
+        pixels: Of the smallest area that stays.
+    """
+    if pixels <= 1:
+        return values
+    known = values != NODATA
+    for _ in range(_ROUNDS):
+        found: Any = features.sieve(values, pixels, mask=known)
+        # GDAL counts areas before it merges: some are small again.
+        if np.array_equal(found, values):
+            break
+        values = found
+    return np.where(known, values, NODATA).astype(np.uint8)
