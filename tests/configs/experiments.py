@@ -181,15 +181,8 @@ class Workplace:
 
 
 def _random_state(scope, stock):
-    if stock['type'] == 'ResNet' and scope == 'mmdet':
-        # under torchvision's names, with its classifier
-        import torchvision
-
-        kind = getattr(torchvision.models, f'resnet{stock["depth"]}')
-        model = kind(weights=None)
-    else:
-        model = registry_of(scope).MODELS.build(stock)
-        model.init_weights()
+    model = registry_of(scope).MODELS.build(stock)
+    model.init_weights()
     if 'ResNet' in stock['type']:
         # Its batch norms have seen no data; without this the features
         # would double with every block.
@@ -198,6 +191,9 @@ def _random_state(scope, stock):
             if name.endswith(f'.{last}'):
                 module.weight.data.fill_(0.2)
     state = model.state_dict()
+    if stock['type'] == 'ResNet' and scope == 'mmdet':
+        # torchvision's, which have the same names and a classifier
+        state['fc.weight'] = torch.zeros(1000, model.feat_dim)
     if stock.get('convert_weights'):
         state = _as_by_swins_authors(state)
     return state

@@ -62,9 +62,12 @@ def small_mmdet(cfg, name, root):
     """Shrink a detector; ``root`` holds the shapes dataset."""
     model, stock = cfg.model, stock_backbone(cfg)
     widths = _small_backbone(stock)
-    if stock.type == 'ResNet' and 'fdconv' not in name:
-        stock.depth = 18
-        widths = [64, 128, 256, 512]
+    if stock.type == 'ResNet' and '/shapes/' not in name:
+        stock.base_channels = 32
+        if 'fdconv' not in name:
+            stock.depth = 18
+        first = 32 if stock.depth == 18 else 128
+        widths = [first, 2 * first, 4 * first, 8 * first]
     if model.type == 'MaskDINO':
         model.data_preprocessor.batch_augments = None
         _small_maskdino(model.panoptic_head, widths)
@@ -73,6 +76,7 @@ def small_mmdet(cfg, name, root):
     else:
         if widths is not None:
             model.neck.in_channels = widths
+        _narrow_heads(model)
         model.train_cfg.rpn_proposal.max_per_img = 50
         model.train_cfg.rcnn.sampler.num = 32
         model.test_cfg.rpn.max_per_img = 50
@@ -97,6 +101,18 @@ def small_mmdet(cfg, name, root):
             scales=[(128, 128)],
             crop_size=(64, 64),
         )
+
+
+def _narrow_heads(model):
+    """All behind the backbone, which is not what the experiments are about."""
+    model.neck.out_channels = width = 32
+    model.rpn_head.update(in_channels=width, feat_channels=width)
+    roi_head = model.roi_head
+    roi_head.bbox_roi_extractor.out_channels = width
+    roi_head.bbox_head.update(in_channels=width, fc_out_channels=width)
+    if 'mask_head' in roi_head:
+        roi_head.mask_roi_extractor.out_channels = width
+        roi_head.mask_head.update(in_channels=width, conv_out_channels=width)
 
 
 # ----------------------------------------------------------------- mmseg
