@@ -98,7 +98,7 @@ class MaskDINOCriterion:
         normaliser = reduce_mean(number).clamp(min=1).squeeze()
         last = len(output.layers) - 1
         prefixes = [f'd{i}.' for i in range(last)] + ['']
-        # the last first, the proposals last
+        # in the published order, which is that of the drawn points
         predictions = [('', output.layers[last])]
         predictions += zip(prefixes, output.layers[:last])
         if output.proposals is not None:
