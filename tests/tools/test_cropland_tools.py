@@ -65,6 +65,7 @@ def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
         'maps',
         '--probabilities',
         *('--conv', 'fadconv'),  # the stock checkpoint fits
+        *('--gates', 'scene'),
     )
     assert result.returncode == 0, result.stdout[-4000:]
     assert sorted(p.name for p in (tmp_path / 'maps').iterdir()) == [
@@ -77,7 +78,7 @@ def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
     ]
     out = result.stdout
     assert 'the model sees band 1 (blue), band 2 (green), band 3' in out
-    assert '9/9' in out  # the bar
+    assert '18/18' in out  # the bar: a first pass, and the map
     assert f'{HECTARES:,.2f} ha' in out
     assert 'reading' in out and 'model' in out
     with rasterio.open(tmp_path / 'maps' / '2015_classes.tif') as file:
@@ -120,6 +121,23 @@ def test_two_processes_share_the_scenes(start, model, tmp_path):
         scenes = [row['scene'] for row in csv.DictReader(file)]
     assert len(set(scenes)) == 3
     assert len(scenes) == 3 * len(CLASSES)
+
+
+def test_windows_are_measured(tool, model, scenes):
+    result = tool(
+        'cropland/windows.py',
+        scenes[0],
+        *model,
+        *('--windows', '128-64', '--device', 'cpu'),
+    )
+    assert result.returncode == 0, result.stdout[-4000:]
+    # Nothing in a static model sees where windows end, at this overlap.
+    whole, windows = result.stdout.splitlines()[-2:]
+    assert whole == '| scene at once |  |  | 0.00 |  |  |'
+    assert windows.startswith('| window | 128 | 64 | 0.')
+    result = tool('cropland/windows.py', scenes[0], *model, '--windows', '128')
+    assert result.returncode != 0
+    assert "--windows: must be like 512-128, not '128'" in result.stdout
 
 
 def test_bands_by_name(tool, model, scenes, tmp_path):
