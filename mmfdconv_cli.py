@@ -22,6 +22,7 @@ COMMANDS = {
     'figures': 'draw what a dynamic model learned',
     'runs': 'put training curves and metrics of runs beside each other',
     'export-onnx': 'export a trained model to ONNX, and compare',
+    'fold-static': 'fold a trained model into a stock one',
     'tables': "count the papers' cost columns",
     'map': 'map a satellite scene',
     'change': 'report cropland lost and gained between two maps',

@@ -19,10 +19,10 @@ from mmengine.registry import init_default_scope
 
 from ..analysis.cost.run import default_shape, parse_shape
 from ..analysis.outputs import check_folder, check_suffix, pretty_table
-from ..deployment import compare_runtimes, export_onnx, tensor_part
-from ..deployment.exporting import DYNAMIC
+from ..deployment.exporting import DYNAMIC, export_onnx
 from ..deployment.pictures import noise, normalisation, read_picture
-from ..deployment.runtimes import TOLERANCE, Comparison
+from ..deployment.runtimes import TOLERANCE, Comparison, compare_runtimes
+from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights
 from ..engine.options import add_config_options, load_config
 from . import plain_errors

@@ -9,8 +9,7 @@ pytest.importorskip('onnxruntime', reason='nothing runs what was exported')
 
 import mmfdconv.layers
 from mmfdconv.convert import LayerRule, convert_dynamic_
-from mmfdconv.deployment import export_onnx
-from mmfdconv.deployment.exporting import obstacles
+from mmfdconv.deployment.exporting import export_onnx, obstacles
 from mmfdconv.deployment.runtimes import compare_runtimes
 from mmfdconv.layers import FADConv, FDConv
 

@@ -1,0 +1,183 @@
+"""Fold a trained dynamic model into a stock checkpoint and a stock config.
+
+Every dynamic layer gets the gates of an average calibration image, and is a
+stock layer then, which the toolbox runs without this package. What that
+changes is printed for each layer and for the whole. With --layers or --below
+some layers stay dynamic, and the config says which.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from ..analysis.cost.run import default_shape, parse_shape, stock_config
+from ..analysis.outputs import check_folder, check_suffix, pretty_table
+from ..deployment.folding import FoldedLayer, fold_static_
+from ..deployment.pictures import read_picture
+from ..deployment.tensor_parts import tensor_part
+from ..engine.models import build_model, load_weights, one_line
+from ..engine.options import add_config_options, load_config
+from ..layers import DynamicConv2d
+from . import plain_errors
+
+_PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    add_config_options(parser, 'model.backbone.frozen_stages=0')
+    parser.add_argument('checkpoint', help='checkpoint file or address')
+    parser.add_argument(
+        '--calibrate', required=True, help='folder of pictures'
+    )
+    parser.add_argument(
+        '--out',
+        required=True,
+        help='the .pth file to write; the config, .py, goes beside it',
+    )
+    parser.add_argument(
+        '--layers',
+        nargs='+',
+        metavar='NAME',
+        help='fold only these, as in backbone.layer1.0.conv2',
+    )
+    parser.add_argument(
+        '--below',
+        type=float,
+        metavar='ERROR',
+        help='fold only layers whose relative error is lower',
+    )
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the pictures, or one number for both; '
+        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
+        '(mmpretrain)',
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Fold, report, write; or say what is wrong and write nothing."""
+    MMLogger.get_instance('fold_static', log_level='ERROR')
+    with plain_errors(prog):
+        check_suffix(args.out, ('.pth',))
+        check_folder(args.out)
+        cfg = load_config(args)
+        stock = stock_config(cfg)
+        init_default_scope(cfg.default_scope)
+        model = build_model(cfg)
+        load_weights(model, args.checkpoint)
+        shape = parse_shape(args.shape) or default_shape(cfg)
+        images = list(pictures(model, args.calibrate, shape))
+        results, change = fold(model, images, args.layers, args.below)
+        print(to_text(results, change))
+        left = [result.name for result in results if not result.folded]
+        if left:
+            stock = keep_dynamic(cfg, left)
+        check(model, stock)
+        write(model, stock, args.out)
+    print(f'wrote {args.out} and {Path(args.out).with_suffix(".py")}')
+
+
+def pictures(model: nn.Module, folder: str, shape: Any) -> Iterator[Tensor]:
+    """Read the pictures of a folder as the model sees them.
+
+    Raises:
+        ValueError: There are none.
+    """
+    found = sorted(
+        path
+        for path in Path(folder).glob('*')
+        if path.suffix.lower() in _PICTURES
+    )
+    if not found:
+        raise ValueError(
+            f'calibrate: {folder!r} has no pictures ({", ".join(_PICTURES)})'
+        )
+    for path in found:
+        yield read_picture(model, str(path), shape)
+
+
+@torch.no_grad()
+def fold(
+    model: nn.Module,
+    images: List[Tensor],
+    layers: Optional[List[str]] = None,
+    below: Optional[float] = None,
+) -> Tuple[List[FoldedLayer], Dict[str, float]]:
+    """Fold layers, and compare the model's raw outputs.
+
+    Returns:
+        What each layer changes, and the largest relative change (L2) of each
+        of the model's outputs, over all images, by name.
+    """
+    part = tensor_part(model, images[0])
+    before = [part(image) for image in images]
+    results = fold_static_(model, images, layers, below, part)
+    changes = [
+        [float((a - b).norm() / b.norm()) for a, b in zip(part(image), own)]
+        for image, own in zip(images, before)
+    ]
+    return results, dict(zip(part.output_names, map(max, zip(*changes))))
+
+
+def keep_dynamic(cfg: Config, left: List[str]) -> Config:
+    """The config in which these layers of the backbone alone are dynamic.
+
+    Raises:
+        ValueError: Others than a ``DynamicBackbone``'s are left.
+    """
+    cfg = copy.deepcopy(cfg)
+    names = [name.partition('backbone.')[2] for name in left]
+    if cfg.model.backbone.type != 'DynamicBackbone' or not all(names):
+        raise ValueError(
+            f'{left[0]} stays dynamic, which only a config with one '
+            "backbone=dict(type='DynamicBackbone', ...) can say"
+        )
+    rule = dict(names=dict.fromkeys(names, True), otherwise=False)
+    cfg.model.backbone.rule = rule
+    return cfg
+
+
+def check(model: nn.Module, cfg: Config) -> None:
+    """Refuse a config that the folded model does not fit key by key.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        build_model(cfg).load_state_dict(model.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f'the folded model fits no config: {one_line(error)}'
+        ) from error
+
+
+def to_text(results: List[FoldedLayer], change: Dict[str, float]) -> str:
+    """Print what folding changes, layer by layer, then the outputs."""
+    rows = [(r.name, f'{r.error:.2e}', r.reason or 'folded') for r in results]
+    layers = pretty_table(('layer', 'relative error', 'result'), rows)
+    rows = [(name, f'{value:.2e}') for name, value in change.items()]
+    outputs = pretty_table(('output', 'largest relative change'), rows)
+    return f'{layers}\n\n{outputs}'
+
+
+def write(model: nn.Module, stock: Config, path: str) -> None:
+    """Write checkpoint and config; of stock layers they import nothing."""
+    dynamic = any(isinstance(m, DynamicConv2d) for m in model.modules())
+    if 'custom_imports' in stock and not dynamic:
+        imports = stock.custom_imports
+        imports.imports = [n for n in imports.imports if n != 'mmfdconv']
+        if not imports.imports:
+            stock.pop('custom_imports')
+    torch.save(dict(state_dict=model.state_dict()), path)
+    stock.dump(Path(path).with_suffix('.py'))

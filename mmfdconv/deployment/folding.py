@@ -1,0 +1,204 @@
+"""Dynamic layers with the gates of an average image: stock layers."""
+
+import copy
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import (
+    DCDConv,
+    DynamicConv2d,
+    KWConv,
+    OnTokens,
+    fixed_gates,
+    record_descriptors,
+)
+
+__all__ = ['FoldedLayer', 'fold_static_', 'static_layer']
+
+#: A constant that a stock layer without bias has no place for, over the norm
+#: of its kernel.
+_BIAS = 1e-5
+
+
+class FoldedLayer(NamedTuple):
+    """What folding one layer does."""
+
+    name: str
+    #: Norm of what its output changes by, over the output's, where its input
+    #: is the dynamic model's.
+    error: float
+    folded: bool
+    reason: str  # why it stays dynamic, or ''
+
+
+@torch.no_grad()
+def fold_static_(
+    model: nn.Module,
+    images: Sequence[Tensor],
+    layers: Optional[Sequence[str]] = None,
+    below: Optional[float] = None,
+    call: Optional[Callable[[Tensor], Any]] = None,
+) -> List[FoldedLayer]:
+    """Replace dynamic layers by stock ones with averaged gates, in place.
+
+    A layer's gates are those of the mean of its descriptor over all images.
+    FDConv's band maps are no gates of the kernel, and are left out.
+
+    Args:
+        model: Any; it is put into evaluation.
+        images: What the model is called with, one after the other.
+        layers: Names of those to fold. Defaults to all.
+        below: Fold only those whose error is lower.
+        call: Calls the model with an image. Defaults to the model itself.
+
+    Returns:
+        One for every dynamic layer.
+
+    Raises:
+        ValueError: There is no dynamic layer or image, or ``layers`` names
+            what is none.
+    """
+    found = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, DynamicConv2d)
+    }
+    if not found:
+        raise ValueError(f'{type(model).__name__} has no dynamic layer')
+    if not images:
+        raise ValueError('images: there are none, so no gates to average')
+    unknown = sorted(set(layers or ()) - set(found))
+    if unknown:
+        raise ValueError(
+            f'layers: {unknown} are no dynamic layers of the model; it has '
+            f'{list(found)}'
+        )
+    model.eval()
+    call = call or model
+    with record_descriptors(model) as means:
+        for image in images:
+            call(image)
+    with fixed_gates(model, means):
+        stock = {name: static_layer(layer) for name, layer in found.items()}
+    errors = _errors(call, images, found, stock)
+    results = []
+    for name in found:
+        reason = ''
+        if layers is not None and name not in layers:
+            reason = 'not among layers'
+        elif isinstance(stock[name], str):
+            reason = stock[name]
+        elif below is not None and not errors[name] < below:
+            reason = f'its error is not below {below:g}'
+        results.append(FoldedLayer(name, errors[name], not reason, reason))
+    for result in results:
+        if result.folded:
+            parent, _, child = result.name.rpartition('.')
+            setattr(model.get_submodule(parent), child, stock[result.name])
+    _drop_cells(model)
+    return results
+
+
+def static_layer(layer: DynamicConv2d):
+    """The stock layer that a layer is while its gates are fixed.
+
+    It is linear then, up to a constant. Its kernel is what it makes of images
+    in which one element is 1, laid side by side.
+
+    Args:
+        layer: In evaluation, under
+            :func:`~mmfdconv.layers.fixed_gates.fixed_gates`.
+
+    Returns:
+        An ``nn.Conv2d`` or ``nn.Linear``; or, in words, why there is none.
+    """
+    if isinstance(layer, DCDConv) and layer.groups > 1:
+        return 'its dynamic path connects channels of all groups'
+    probe = copy.copy(layer)
+    probe._modules = dict(layer._modules)
+    if 'FBM' in probe._modules:
+        probe.FBM = None
+    O, I, kh, kw = layer.weight_shape  # noqa: E741
+    taps = I * kh * kw
+    # Each element of a filter alone, then none of them: (taps + 1, I, kh, kw)
+    alone = torch.eye(taps + 1, taps).view(-1, I, kh, kw)
+    like = next(layer.parameters())
+    alone = alone.to(like.device, like.dtype)
+    if isinstance(layer, OnTokens):
+        y = probe(alone.view(1, -1, I))[0]  # (taps + 1, O)
+    else:
+        probe.stride, probe.dilation = (kh, kw), (1, 1)
+        probe.padding, probe.padding_mode = (0, 0), 'zeros'
+        # Side by side: (taps + 1, I, kh, kw) -> (1, C, kh, (taps + 1) * kw)
+        x = alone.permute(1, 2, 0, 3).reshape(1, I, kh, -1)
+        y = probe(x.repeat(1, layer.groups, 1, 1))[0, :, 0].T
+    weight, bias = (y[:-1] - y[-1]).T, y[-1]
+    has_bias = layer.bias is not None
+    if not has_bias and bias.norm() > _BIAS * weight.norm():
+        return 'it adds a constant, and the stock layer has no bias'
+    if isinstance(layer, OnTokens):
+        stock = nn.Linear(I, O, has_bias)
+    else:
+        stock = nn.Conv2d(
+            layer.in_channels,
+            O,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            has_bias,
+            layer.padding_mode,
+        )
+    stock.to(like.device, like.dtype).eval()
+    stock.weight.copy_(weight.reshape(stock.weight.shape))
+    if has_bias:
+        stock.bias.copy_(bias)
+    return stock
+
+
+def _errors(
+    call: Callable[[Tensor], Any],
+    images: Sequence[Tensor],
+    layers: Dict[str, DynamicConv2d],
+    stock: Dict[str, nn.Module],
+) -> Dict[str, float]:
+    """Of every layer that has a stock one; infinite for the others."""
+    change = dict.fromkeys(layers, 0.0)
+    size = dict.fromkeys(layers, 0.0)
+
+    def compare(name: str):
+        def hook(layer: nn.Module, args: tuple, output: Tensor) -> None:
+            difference = stock[name](args[0]) - output
+            change[name] += difference.square().sum().item()
+            size[name] += output.square().sum().item()
+
+        return hook
+
+    handles = [
+        layer.register_forward_hook(compare(name))
+        for name, layer in layers.items()
+        if not isinstance(stock[name], str)
+    ]
+    try:
+        for image in images:
+            call(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        name: (change[name] / size[name]) ** 0.5
+        if size[name]
+        else float('inf')
+        for name in layers
+    }
+
+
+def _drop_cells(model: nn.Module) -> None:
+    """Take out shared cells that no layer is left to mix."""
+    if any(isinstance(layer, KWConv) for layer in model.modules()):
+        return
+    for module in model.modules():
+        module._modules.pop('warehouse_manager', None)
