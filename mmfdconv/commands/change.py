@@ -16,6 +16,7 @@ from ..cropland.change import format_change
 from ..cropland.legend import parse_classes
 from ..cropland.predictor import load_predictor
 from ..cropland.products import Products
+from ..cropland.tally import write_zones
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='HECTARES',
         help='of the smallest polygon (default: %(default)s)',
     )
+    parser.add_argument(
+        '--zones',
+        metavar='FILE',
+        help='polygons, such as districts, to count hectares in; a pixel '
+        'belongs to the zone that its middle is in',
+    )
+    parser.add_argument(
+        '--zone-field',
+        default='name',
+        metavar='NAME',
+        help="column of the zones' names (default: %(default)s)",
+    )
     options.add_scene_options(parser)
     options.add_model_options(parser)
 
@@ -108,6 +121,12 @@ def run(args: argparse.Namespace, prog: str) -> None:
         print(format_change(change))
         for note in change.notes:
             print(note)
+        if args.zones:
+            table = out_dir / 'cropland_change_zones.csv'
+            count = write_zones(
+                table, args.zones, change.files['map'], args.zone_field
+            )
+            print(f'wrote {table}, of {count} zones')
         print(_how_to_estimate(args, prog, change.files['map']))
         print(
             f'{change.polygons.written} polygons lost or gained; '

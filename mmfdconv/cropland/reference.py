@@ -136,9 +136,10 @@ def _column(path, rows: Sequence[Mapping[str, Any]], field) -> List[str]:
     if not rows:
         raise ValueError(f'{path} holds no rows')
     if field not in rows[0]:
+        has = ', '.join(map(str, rows[0]))
         raise ValueError(
-            f'{path} has no column {field!r}; name that of the labels with '
-            f'--label-field. It has {", ".join(map(str, rows[0]))}'
+            f'{path} has no column {field!r}; name another with '
+            f'--label-field, of zones with --zone-field: it has {has}'
         )
     return [str(row[field] or '').strip() for row in rows]
 

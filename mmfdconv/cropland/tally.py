@@ -1,6 +1,8 @@
 """What a map says of places whose class is known."""
 
-from typing import Any, Iterator, List, Sequence, Tuple
+import csv
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 import shapely
@@ -11,11 +13,17 @@ from rasterio.windows import Window
 from .area import PixelAreas, count_hectares, transform_points
 from .files import read_window
 from .legend import number_classes
+from .outputs import Outputs
 from .overlay import number_pixels
 from .raster import NODATA, MapReader
-from .reference import Points, Polygons
+from .reference import Points, Polygons, read_reference
 
-__all__ = ['class_hectares', 'count_points', 'measure_polygons']
+__all__ = [
+    'class_hectares',
+    'count_points',
+    'measure_polygons',
+    'write_zones',
+]
 
 PIXELS = 1 << 22  # of the map, read at once
 _SHOWN = 10  # of the many that an error may name
@@ -169,7 +177,7 @@ def measure_polygons(
         ValueError: Polygons overlap or hold no pixel of the map, or labels
             are missing or no classes.
     """
-    classes, values = number_classes(grid.classes)
+    classes, _ = number_classes(grid.classes)
     at, left_out = _labelled(polygons, drop)
     names = [polygons.names[i] for i in at]
     shapes = [polygons.shapes[i] for i in at]
@@ -178,15 +186,7 @@ def measure_polygons(
     count = len(classes)
     found = np.zeros((len(at), count, count))
     for i, shape in enumerate(shapes):
-        pixels = shapely.transform(
-            shape, lambda points: transform_points(~grid.transform, points)
-        )
-        for inside, (top, left), (bottom, right) in _cut(pixels, grid):
-            own = grid.read(top, bottom)[:, left:right]
-            own = number_pixels(grid, own, values)[inside]
-            size = areas.pixels(top, bottom)[:, left:right][inside]
-            keys = np.minimum(own, count)
-            found[i, :, labels[i]] += np.bincount(keys, size, count + 1)[:-1]
+        found[i, :, labels[i]] = _hectares_inside(shape, grid, areas)
     empty = [names[i] for i in np.flatnonzero(found.sum((1, 2)) == 0)]
     if empty:
         raise ValueError(
@@ -194,6 +194,72 @@ def measure_polygons(
             f'{_few(empty)}; they are outside, or smaller than a pixel'
         )
     return found, left_out
+
+
+def _hectares_inside(
+    shape: shapely.Geometry, grid: MapReader, areas: PixelAreas
+) -> np.ndarray:
+    """Return the hectares of the map's classes inside a shape, (K,).
+
+    A pixel is inside if its middle is.
+    """
+    classes, values = number_classes(grid.classes)
+    total = np.zeros(len(classes))
+    pixels = shapely.transform(
+        shape, lambda points: transform_points(~grid.transform, points)
+    )
+    for inside, (top, left), (bottom, right) in _cut(pixels, grid):
+        own = grid.read(top, bottom)[:, left:right]
+        own = number_pixels(grid, own, values)[inside]
+        size = areas.pixels(top, bottom)[:, left:right][inside]
+        total += count_hectares(own, size, len(classes))
+    return total
+
+
+def write_zones(
+    path: Union[str, Path],
+    zones: Union[str, Path],
+    map_path: Union[str, Path],
+    field: str = 'name',
+) -> int:
+    """Write the hectares of a map's classes by zone, such as districts.
+
+    Args:
+        path: CSV to write.
+        zones: Polygons, in any coordinate system. Those of one name are one
+            zone; what lies in two counts in both.
+        map_path: The map.
+        field: Column of the zones' names.
+
+    Returns:
+        How many zones there are.
+
+    Raises:
+        ValueError: There are no polygons, one has no name, or none of them
+            lies on the map.
+    """
+    with MapReader(map_path) as grid:
+        areas = PixelAreas(grid)
+        classes, _ = number_classes(grid.classes)
+        found = read_reference(zones, grid.crs, field)
+        if not isinstance(found, Polygons):
+            raise ValueError(f'--zones: {zones} holds points, not polygons')
+        _labelled(found, drop=False)
+        total: Dict[str, np.ndarray] = {}
+        for name, shape in zip(found.labels, found.shapes):
+            inside = _hectares_inside(shape, grid, areas)
+            total[name] = total.get(name, 0) + inside
+    if not any(hectares.any() for hectares in total.values()):
+        raise ValueError(f'--zones: no zone of {zones} lies on the map')
+    with Outputs(inputs=[zones, map_path]) as outputs:
+        target = outputs.add(path)
+        with open(target, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            writer.writerow(('zone', 'class', 'hectares'))
+            for name, hectares in total.items():
+                for kind, value in zip(classes, hectares.tolist()):
+                    writer.writerow((name, kind, f'{value:.4f}'))
+    return len(total)
 
 
 def _cut(

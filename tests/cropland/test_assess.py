@@ -14,6 +14,7 @@ from mmfdconv.cropland.assess import assess
 from mmfdconv.cropland.change import KINDS
 from mmfdconv.cropland.change import PALETTE as COLOURS
 from mmfdconv.cropland.estimate import estimate_areas
+from mmfdconv.cropland.tally import write_zones
 
 from .helpers import PIXEL, UTM
 from .test_change import write_map
@@ -167,7 +168,7 @@ def change_row(**changes):
         ),
         (
             lambda rows: [row.update(remark=row.pop('label')) for row in rows],
-            "no column 'label'; name that of the labels with --label-field",
+            "no column 'label'; name another with --label-field",
         ),
         (
             lambda rows: [
@@ -233,3 +234,33 @@ def test_lines_are_no_reference(change, tmp_path):
     labels = write_features(tmp_path / 'a.gpkg', 'LineString', lines)
     with pytest.raises(ValueError, match='points or polygons.*LineString'):
         assess(change, labels, tmp_path / 'a')
+
+
+def test_hectares_by_zone(change, tmp_path):
+    zones = tmp_path / 'zones.gpkg'
+    names = [
+        (box(0, 0, 45, 10), 'north'),
+        (box(0, 10, 60, 41), 'south'),
+        (box(45, 0, 70, 10), 'north'),  # beyond the edge
+    ]
+    write_features(zones, 'Polygon', names)
+    table = tmp_path / 'zones.csv'
+    assert write_zones(table, zones, change, 'label') == 2
+    with table.open(newline='') as file:
+        found = {
+            (row['zone'], row['class']): float(row['hectares'])
+            for row in csv.DictReader(file)
+        }
+    expected = {
+        ('north', KEPT): 400 * PIXEL,
+        ('north', LOST): 200 * PIXEL,
+        ('south', KEPT): 1200 * PIXEL,
+        ('south', LOST): 600 * PIXEL,
+    }
+    assert {k: found[k] for k in expected} == pytest.approx(expected, abs=1e-4)
+    assert sum(found.values()) == pytest.approx(2400 * PIXEL, abs=1e-3)
+    write_features(zones, 'Polygon', [(box(90, 0, 95, 9), 'far')])
+    with pytest.raises(ValueError, match='--zones: no zone .* on the map'):
+        write_zones(table, zones, change, 'label')
+    with pytest.raises(ValueError, match="no column 'name'"):
+        write_zones(table, zones, change)
