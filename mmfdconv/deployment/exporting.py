@@ -4,13 +4,14 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import onnx
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import any_size
+from ..functional import any_size, pool_exported
 from ..layers import FDConv
 from .opset import OPSET, merge_equal_constants, to_opset
 
@@ -136,7 +137,8 @@ def _by_torchscript(
     axes = dict(image=DYNAMIC[dynamic]) if dynamic else None
     # The later of the two exporters needs to be told that it is not meant.
     later = dict(dynamo=False) if _EXPORTED_PROGRAMS else {}
-    with any_size() if dynamic == 'size' else contextlib.nullcontext():
+    sizes = any_size() if dynamic == 'size' else contextlib.nullcontext()
+    with sizes, _uneven_pooling():
         torch.onnx.export(
             model,
             (image,),
@@ -173,6 +175,27 @@ def _by_torch_export(
         verbose=False,
     )
     return program.model_proto
+
+
+@contextlib.contextmanager
+def _uneven_pooling() -> Iterator[None]:
+    """Let models pool to grids of uneven cells, which the exporter refuses.
+
+    Such as pyramid pooling does.
+    """
+    stock = F.adaptive_avg_pool2d
+
+    def pool(x: Tensor, size: Any) -> Tensor:
+        sides = set(size) if isinstance(size, (list, tuple)) else {size}
+        if len(sides) > 1 or sides & {1, None}:
+            return stock(x, size)
+        return pool_exported(x, *sides)
+
+    F.adaptive_avg_pool2d = pool
+    try:
+        yield
+    finally:
+        F.adaptive_avg_pool2d = stock
 
 
 @contextlib.contextmanager

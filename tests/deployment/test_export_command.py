@@ -1,0 +1,71 @@
+"""mmfdconv export-onnx, from a config and a checkpoint to a file."""
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip('onnx', reason='nothing is exported without onnx')
+pytest.importorskip('onnxruntime', reason='nothing runs what was exported')
+import onnx
+
+from mmfdconv.commands import main
+from mmfdconv.deployment import runtimes
+from mmfdconv.deployment.exporting import export_onnx
+
+pytestmark = pytest.mark.slow
+
+
+def export(*options):
+    main(
+        'export_onnx',
+        [
+            'config.py',
+            'model.pth',
+            '--out',
+            'm.onnx',
+            '--shape',
+            '32',
+            *options,
+        ],
+        'export-onnx',
+    )
+
+
+def test_a_classifier_is_compared_and_written(experiment, capsys):
+    export('--image', 'pictures/0.png')
+    said = capsys.readouterr().out
+    assert '| onnxruntime |' in said and said.endswith('MB, logits\n')
+    model = onnx.load('m.onnx')
+    assert {entry.version for entry in model.opset_import} == {17}
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert about['mean'] == '120 120 120' and about['std'] == '60 60 60'
+
+
+def test_a_difference_leaves_no_file(experiment, monkeypatch):
+    def wrong(proto):
+        run = right(proto)
+        return lambda x: [value * 1.01 for value in run(x)]
+
+    right = runtimes._onnxruntime
+    monkeypatch.setattr(runtimes, '_onnxruntime', wrong)
+    with pytest.raises(SystemExit, match='onnxruntime differs from PyTorch'):
+        export()
+    assert not list(experiment.glob('m.onnx*'))
+
+
+def test_wrong_options_are_told(experiment):
+    for options, words in (
+        (('--out', 'm.pth'), "out: 'm.pth' must end with .onnx"),
+        (('--image', 'no.png'), "image: 'no.png' cannot be read"),
+        (('--classes',), 'ImageClassifier is no segmentor'),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            export(*options)
+
+
+def test_uneven_pooling():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten())
+    image = torch.randn(1, 2, 7, 4)
+    proto = export_onnx(model, image, ['out'], torchscript=True)
+    _, found, *_ = runtimes.compare_runtimes(model, proto, image, 1)
+    assert found.difference < 1e-6
