@@ -5,7 +5,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from torch import nn
 
-__all__ = ['STOCK', 'StaticReasons', 'pads_by_size']
+__all__ = ['STOCK', 'StaticReasons', 'other_convolutions', 'pads_by_size']
 
 #: What a dynamic layer can stand in for.
 STOCK = (nn.Conv2d, nn.Linear)
@@ -41,6 +41,43 @@ _CHECKPOINT_HOOKS = (
     '_load_state_dict_pre_hooks',
     '_load_state_dict_post_hooks',
 )
+
+
+#: Why a convolution of another kind has no dynamic form, by a part of its
+#: class's name.
+_OTHER_KINDS = {
+    'Transpose': 'transposed convolutions have no dynamic form here',
+    'Deconv': 'transposed convolutions have no dynamic form here',
+    'Deform': 'its offsets are predicted from the input already',
+    '1d': 'the methods are for two dimensions',
+    '3d': 'the methods are for two dimensions',
+}
+
+
+def other_convolutions(modules: Mapping[str, nn.Module]) -> List[str]:
+    """Say which convolutions that are no ``nn.Conv2d`` stay, and why.
+
+    Args:
+        modules: All modules of a model by name.
+
+    Returns:
+        A sentence for each class.
+    """
+    found: Dict[str, List[str]] = {}
+    for name, module in modules.items():
+        kind = type(module).__name__
+        if 'Conv' not in kind or not any(
+            part in kind for part in _OTHER_KINDS
+        ):
+            continue
+        if isinstance(getattr(module, 'weight', None), nn.Parameter):
+            found.setdefault(kind, []).append(name)
+    notes = []
+    for kind, names in found.items():
+        more = f' and {len(names) - 3} more' if len(names) > 3 else ''
+        why = next(_OTHER_KINDS[part] for part in _OTHER_KINDS if part in kind)
+        notes.append(f'{kind} stays ({", ".join(names[:3])}{more}): {why}')
+    return notes
 
 
 class StaticReasons:

@@ -12,7 +12,7 @@ from .checkpointing import checkpoint_without_reentrance_
 from .fuse import misfolded
 from .hint import suggest_rule
 from .presets import resolve_rule
-from .reasons import STOCK, StaticReasons, pads_by_size
+from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size
 from .report import ConversionReport, ReportRow, count, describe
 from .rules import LayerRule
 
@@ -118,7 +118,9 @@ def convert_dynamic_(
         model.add_module('warehouse_manager', shared)
         checkpoint_without_reentrance_(model)
     report = ConversionReport(
-        rows, 0 if shared is None else count(shared), _notes(model, chosen)
+        rows,
+        0 if shared is None else count(shared),
+        (*_notes(model, chosen), *other_convolutions(modules)),
     )
     if not report.converted and not already:
         hint = suggest_rule(model) if by_preset else ''

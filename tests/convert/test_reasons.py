@@ -299,3 +299,19 @@ def test_kernel_warehouse_in_a_sequential_is_refused():
     cfg = dict(type='KWConv', warehouse_names={'0': 'stage0_conv0'})
     with pytest.raises(ValueError, match='module of its own'):
         convert_dynamic_(nn.Sequential(nn.Conv2d(8, 8, 3)), cfg, EVERYTHING)
+
+
+def test_convolutions_of_other_kinds_are_listed():
+    net = nn.Sequential(
+        nn.Conv2d(8, 8, 3),
+        nn.ConvTranspose2d(8, 8, 2),
+        nn.ModuleList(nn.Conv1d(8, 8, 1) for _ in range(4)),
+        nn.Conv3d(8, 8, 1),
+    )
+    assert convert_dynamic_(net, CFG, EVERYTHING).notes == (
+        'ConvTranspose2d stays (1): transposed convolutions have no dynamic '
+        'form here',
+        'Conv1d stays (2.0, 2.1, 2.2 and 1 more): the methods are for two '
+        'dimensions',
+        'Conv3d stays (3): the methods are for two dimensions',
+    )
