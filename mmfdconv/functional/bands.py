@@ -6,13 +6,14 @@ The bands are differences of nested low-passes ``P_i``, from the highest to the
 lowest, so the sum is :math:`A_0 X + \sum_i (A_{i+1} - A_i) P_i X`.
 """
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .low_pass import low_passes
-from .modes import is_traced, prefers_cpu_path
+from .low_pass import low_pass_coefficients, low_passes, passes_by_products
+from .modes import is_traced, plain_backward, prefers_cpu_path
 
 __all__ = ['convolve_to_few', 'modulate_bands']
 
@@ -45,12 +46,82 @@ def modulate_bands(
     x = x.reshape(B, S, C // S, H, W)
     if coefficients is not None:
         coefficients = coefficients.unflatten(1, (S, C // S))
-    weights = [*maps.split(1, dim=2), 1]  # the lowest band passes
-    y = x * weights[0]
+    if prefers_cpu_path(x) and passes_by_products(x, rule):
+        if coefficients is None:
+            coefficients = low_pass_coefficients(x, k_list)
+        y = _ModulateBands.apply(x, maps, coefficients, k_list)
+    else:
+        y = _modulate(x, maps, coefficients, k_list, rule)
+    return y.reshape(B, C, H, W)
+
+
+def _modulate(
+    x: Tensor,
+    maps: Tensor,
+    coefficients: Optional[Tensor],
+    k_list: Sequence[float],
+    rule: str = 'exact',
+) -> Tensor:
+    """:func:`modulate_bands` as the equation stands, ``(B, S, C/S, H, W)``."""
+    y = x * maps[:, :, :1]
     lows = low_passes(x, k_list, rule, coefficients)
-    for low, high_weight, weight in zip(lows, weights, weights[1:]):
-        y = y + low * (weight - high_weight)
-    return y.view(B, C, H, W)
+    for low, step in zip(lows, _steps(maps)):
+        y = y + low * step
+    return y
+
+
+def _steps(maps: Tensor) -> List[Tensor]:
+    """From the map of each band to the next lower one's, ``(B, S, 1, H, W)``.
+
+    The lowest band passes where it has no map.
+    """
+    weights = [*maps.split(1, dim=2), 1]
+    return [low - high for high, low in zip(weights, weights[1:])]
+
+
+class _ModulateBands(torch.autograd.Function):
+    """A CPU's passes, which overwrite what is in the caches."""
+
+    @staticmethod
+    def forward(
+        ctx, x: Tensor, maps: Tensor, coefficients: Tensor, k_list
+    ) -> Tensor:
+        lows = list(low_passes(x, k_list, 'exact', coefficients))
+        y = x * maps[:, :, :1]
+        for low, step in zip(lows, _steps(maps)):
+            y.addcmul_(low, step)
+        ctx.k_list = k_list
+        ctx.save_for_backward(x, maps, coefficients, *lows)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        k_list = ctx.k_list
+        x, maps, coefficients, *lows = ctx.saved_tensors
+        if torch.is_grad_enabled():  # gradients of gradients are wanted
+            grads = plain_backward(
+                lambda *tensors: _modulate(*tensors, k_list),
+                (x, maps, coefficients),
+                ctx.needs_input_grad,
+                grad,
+            )
+            return (*grads, None)
+        product = grad * x
+        inner = [product.sum(2)]  # <grad, P_i x> over the channels
+        of_coefficients = torch.zeros_like(coefficients)
+        for i, (low, step) in enumerate(zip(lows, _steps(maps))):
+            inner.append(torch.mul(grad, low, out=product).sum(2))
+            part = low_pass_coefficients(
+                torch.mul(grad, step, out=product), k_list, i
+            )
+            h, w = part.shape[-2:]
+            of_coefficients[..., :h, :w] += part
+        # A map weighs the difference of two low-passes, the last its all.
+        inner.append(torch.zeros_like(inner[0]))
+        sums = torch.stack(inner[: maps.shape[2] + 1], dim=2)
+        of_maps = sums[:, :, :-1] - sums[:, :, 1:]
+        of_x = torch.mul(grad, maps[:, :, :1], out=product)
+        return of_x, of_maps, of_coefficients, None
 
 
 def convolve_to_few(

@@ -183,19 +183,22 @@ def passes_by_products(x: Tensor, rule: str) -> bool:
     return x.numel() > 0 and max(x.shape[-2:]) <= most
 
 
-def low_pass_coefficients(x: Tensor, k_list: Sequence[float]) -> Tensor:
+def low_pass_coefficients(
+    x: Tensor, k_list: Sequence[float], which: int = 0
+) -> Tensor:
     """Of the lowest cosines and sines of either axis.
 
     Args:
         x: ``(..., H, W)``, float32 or float64.
-        k_list: Divisors of the Nyquist frequency, growing; the first says how
-            many.
+        k_list: Divisors of the Nyquist frequency, growing.
+        which: Of them says how many; all others' are the first of the
+            first's.
 
     Returns:
         ``(..., h, w)``, about ``H / k`` by ``W / k``.
     """
     rows, cols = _axes(x, k_list)
-    return rows.transposed[0] @ (x @ cols.padded[0])
+    return rows.transposed[which] @ (x @ cols.padded[which])
 
 
 def low_pass_bases(

@@ -297,8 +297,8 @@ class KernelSpatialModulationLocal(nn.Module):
         )
         # The zero-padded neighbours of every channel, (B, G, n, I).
         x = F.pad(x, (n // 2, n // 2))
-        x = torch.stack([x[:, i : i + C] for i in range(n)], dim=1)
-        x = x.view(-1, n, G, I).transpose(1, 2)[:, :, None, :, :, None]
+        windows = [x[:, i : i + C].unflatten(1, (G, I)) for i in range(n)]
+        x = torch.stack(windows, dim=2)[:, :, None, :, :, None]
         # On the diagonal of the positions, (B, G, kw, n, I, kw).
         x = x * torch.eye(kw, dtype=dtype, device=x.device).view(kw, 1, 1, kw)
         return x.reshape(-1, G, kw * n, I * kw)
