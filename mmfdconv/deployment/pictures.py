@@ -13,10 +13,12 @@ __all__ = ['noise', 'normalisation', 'read_picture']
 
 def noise(model: nn.Module, shape: Tuple[int, int]) -> Tensor:
     """Standard normal values of a fixed seed, ``(1, C, H, W)``."""
-    channels = 3
+    channels, pixels = 3, 1
     for module in model.modules():
+        if type(module).__name__ == 'Focus':
+            pixels = 4  # YOLOX's, which makes channels of 2 x 2 pixels
         if isinstance(module, (nn.Conv2d, DynamicConv2d)):
-            channels = module.in_channels
+            channels = module.in_channels // pixels
             break
     generator = torch.Generator().manual_seed(0)
     return torch.randn(1, channels, *shape, generator=generator)

@@ -11,6 +11,7 @@ import onnx
 from mmfdconv.commands import main
 from mmfdconv.deployment import runtimes
 from mmfdconv.deployment.exporting import export_onnx
+from mmfdconv.deployment.pictures import noise
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,13 @@ def test_wrong_options_are_told(experiment):
     ):
         with pytest.raises(SystemExit, match=words):
             export(*options)
+
+
+def test_noise_has_the_bands_of_the_model():
+    darknet = pytest.importorskip('mmdet.models', reason='no Focus without')
+    model = darknet.CSPDarknet(widen_factor=0.125)
+    assert noise(model, (64, 32)).shape == (1, 3, 64, 32)
+    assert noise(nn.Conv2d(7, 2, 1), (4, 4)).shape == (1, 7, 4, 4)
 
 
 def test_uneven_pooling():
