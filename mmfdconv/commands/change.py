@@ -1,6 +1,7 @@
 """Report cropland lost and gained between two maps, or two scenes.
 
-Writes cropland_change.tif, .gpkg, .png and .csv on the grid of BEFORE.
+Writes cropland_change.tif, .gpkg, .png and .csv on the grid of BEFORE, and
+cropland_change_confidence.tif where both maps have their confidence.
 Hectares are those of the ground, in any coordinate system. They are counts of
 pixels, with the errors of both maps in them; sample.py and estimate.py make
 areas with intervals of them.
@@ -13,6 +14,7 @@ from typing import Dict, Optional
 
 from ..cropland import options, session
 from ..cropland.change import format_change
+from ..cropland.confidence import check_min_confidence, find_confidence
 from ..cropland.legend import parse_classes
 from ..cropland.predictor import load_predictor
 from ..cropland.products import Products
@@ -68,6 +70,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the smallest polygon (default: %(default)s)',
     )
     parser.add_argument(
+        '--confidence',
+        nargs=2,
+        metavar=('BEFORE', 'AFTER'),
+        help="rasters of the maps' confidence, in percent (default: "
+        'NAME_confidence.tif beside NAME_classes.tif, where both are there)',
+    )
+    parser.add_argument(
+        '--min-confidence',
+        type=float,
+        metavar='PERCENT',
+        help="pixels that either map has less of become 'unsure'",
+    )
+    parser.add_argument(
         '--zones',
         metavar='FILE',
         help='polygons, such as districts, to count hectares in; a pixel '
@@ -87,23 +102,36 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Compare, or say what is wrong with the maps."""
     out_dir = Path(args.out_dir)
     with options.stoppable(prog):
+        check_min_confidence(args.min_confidence)
+        needed = args.min_confidence is not None
         maps = [args.before, args.after]
         if args.model:
+            if args.confidence:
+                raise ValueError(
+                    '--confidence: is for maps; with --model that of the '
+                    'model is taken, where --min-confidence is given'
+                )
             session.check_scenes(maps, args)
             predictor = load_predictor(
                 *args.model, **options.predictor_options(args)
             )
-            maps = [
+            mapped = [
                 session.map_with_bar(
                     scene,
                     predictor,
                     out_dir / name,
                     args,
                     print,
-                    products=Products(polygons=False),
-                ).files['map']
+                    products=Products(polygons=False, confidence=needed),
+                ).files
                 for scene, name in zip(maps, ('before', 'after'))
             ]
+            maps = [files['map'] for files in mapped]
+            confidence = None
+            if needed:
+                confidence = [files['confidence'] for files in mapped]
+        else:
+            confidence = args.confidence or find_confidence(maps, needed)
         change = session.compare_with_bar(
             *maps,
             out_dir / 'cropland',
@@ -117,8 +145,12 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 _classes(args, 'after_classes'),
             ),
             min_area=args.min_area,
+            confidence=confidence,
+            min_confidence=args.min_confidence,
         )
         print(format_change(change))
+        if confidence:
+            print('confidence is read from', *confidence)
         for note in change.notes:
             print(note)
         if args.zones:

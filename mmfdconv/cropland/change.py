@@ -1,5 +1,6 @@
 """Cropland lost and gained between two maps."""
 
+import contextlib
 import csv
 from pathlib import Path
 from typing import (
@@ -17,6 +18,7 @@ from typing import (
 import numpy as np
 
 from .area import PixelAreas, count_hectares
+from .confidence import Confidence, check_min_confidence
 from .legend import UNSURE, find_cropland
 from .outputs import Outputs
 from .overlay import Overlay
@@ -48,7 +50,7 @@ class Change(NamedTuple):
 
     Attributes:
         files: Written files by kind: ``map``, ``polygons``, ``quicklook``,
-            ``table``.
+            ``table``, and ``confidence`` where that of the maps was given.
         before_classes: Names of the earlier map's classes, K of them.
         after_classes: Names of the later one's, N of them.
         cropland: Which of either is cropland, as an index.
@@ -108,6 +110,8 @@ def compare(
     classes: Optional[Classes] = None,
     overrides: Sequence[Optional[Classes]] = (None, None),
     min_area: float = 0.1,
+    confidence: Optional[Sequence[Union[str, Path]]] = None,
+    min_confidence: Optional[float] = None,
     progress: Progress = lambda rows, total: None,
 ) -> Change:
     """Compare two maps on the grid of the first and write what changed.
@@ -115,7 +119,8 @@ def compare(
     The files are ``<prefix>_change.tif`` (0 never cropland, 1 kept, 2 lost,
     3 gained, 255 without data in either map), ``_change.gpkg`` (lost and
     gained), ``_change.png`` and ``_change.csv`` (hectares from class to
-    class). All of them or none appear.
+    class); with ``confidence`` also ``_change_confidence.tif`` (percent, the
+    smaller one of both maps). All of them or none appear.
 
     Where the later map has the smaller pixels the table counts those, and a
     pixel of the map of changes is cropland afterwards if more than half of it
@@ -132,18 +137,29 @@ def compare(
         overrides: Of either map, whatever it carries.
         min_area: Hectares of the smallest polygon. Map and table count every
             pixel.
+        confidence: Rasters of either map's confidence, in percent, each on
+            the grid of its map.
+        min_confidence: Percent; where either map has less, or none, what
+            became of the pixel is ``unsure``.
         progress: Hears of every row twice, when it is compared and when it
             is made polygons, and of the number of both together.
 
     Raises:
-        ValueError: The maps cannot be read or compared.
+        ValueError: The maps cannot be read or compared, or an option is
+            wrong.
     """
+    check_min_confidence(min_confidence)
+    if min_confidence is not None and confidence is None:
+        raise ValueError('--min-confidence: needs the confidence of both maps')
     prefix = Path(prefix)
     endings = dict(map='tif', polygons='gpkg', quicklook='png', table='csv')
     files = {
         kind: prefix.with_name(f'{prefix.name}_change.{ending}')
         for kind, ending in endings.items()
     }
+    if confidence is not None:
+        name = f'{prefix.name}_change_confidence.tif'
+        files['confidence'] = prefix.with_name(name)
     with environment(), MapReader(before, classes, overrides[0]) as first:
         with MapReader(after, classes, overrides[1]) as second:
             names = [
@@ -156,6 +172,10 @@ def compare(
             ]
             overlay = Overlay(first, second)
             areas = PixelAreas(first)
+            if min_confidence is not None:
+                for known in overlay.before_classes, overlay.after_classes:
+                    if _find(known) is None:
+                        known.append(UNSURE)
             change = Change(
                 files,
                 overlay.before_classes,
@@ -180,15 +200,17 @@ def compare(
             def heard(rows: int) -> None:
                 progress(rows, 2 * first.height)
 
-            try:
-                with Outputs(inputs=[before, after]) as outputs:
-                    paths = {k: outputs.add(f) for k, f in files.items()}
-                    _write_map(
-                        paths['map'], first, overlay, areas, change, heard
+            inputs = [before, after, *(confidence or ())]
+            with contextlib.closing(overlay), contextlib.ExitStack() as stack:
+                sure = confidence and stack.enter_context(
+                    Confidence(
+                        confidence, (first, second), overlay, min_confidence
                     )
-                    count = _write_rest(paths, change, areas, min_area, heard)
-            finally:
-                overlay.close()
+                )
+                outputs = stack.enter_context(Outputs(inputs))
+                paths = {k: outputs.add(f) for k, f in files.items()}
+                _write_map(paths, first, overlay, areas, sure, change, heard)
+                count = _write_rest(paths, change, areas, min_area, heard)
     return change._replace(
         polygons=count, drawn=change.drawn[: len(change.names)]
     )
@@ -204,20 +226,33 @@ def _index(names: List[str], name: str) -> int:
     return [n.casefold() for n in names].index(name.casefold())
 
 
-def _write_map(path, grid, overlay, areas, change, heard) -> None:
-    """Write the map of changes; add up its hectares and the table's."""
+def _write_map(paths, grid, overlay, areas, sure, change, heard) -> None:
+    """Write map and confidence; add up the map's hectares and the table's."""
     n = overlay.parts
     rows = max(1, PIXELS // (grid.width * n * n))
     palette = PALETTE[: len(change.names)]
-    with RowWriter(path, grid, change.names, palette) as file:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(
+            RowWriter(paths['map'], grid, change.names, palette)
+        )
+        if sure:
+            lowest = stack.enter_context(
+                RowWriter(paths['confidence'], grid, ('confidence',))
+            )
         for top in range(0, grid.height, rows):
             bottom = min(top + rows, grid.height)
             old, new = overlay.read(top, bottom)
+            if sure:
+                percent = sure.read(top, bottom)
+                sure.hide((old, new), percent, change.unsure)
             pixels = areas.pixels(top, bottom)
             _count(old, new, n, pixels / n**2, change.hectares)
             kinds = _kinds(old, new, n, change.cropland, change.unsure)
             change.drawn[:] += count_hectares(kinds, pixels, len(PALETTE))
             file.write(top, kinds)
+            if sure:
+                seen = np.where(kinds == NODATA, NODATA, sure.lowest(percent))
+                lowest.write(top, seen.astype(np.uint8))
             heard(bottom - top)
     if not change.hectares.any():
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import numpy as np
 from affine import Affine
@@ -63,16 +63,16 @@ class Overlay:
         self.parts = 1
         if self.ratio > ALIKE:
             self.parts = min(math.ceil(self.ratio / ALIKE), MAX_PARTS)
-        turns = [turn for turn in self._turns() if self._touches(turn)]
-        if not turns:
+        self._near = [turn for turn in self._turns() if self._touches(turn)]
+        if not self._near:
             raise ValueError(
                 f'{before.path} and {after.path} do not overlap: they show '
                 'different places'
             )
         self._stack = contextlib.ExitStack()
-        self._warped = [
-            self._stack.enter_context(self._warp(turn)) for turn in turns
-        ]
+        self._read_after = self._stack.enter_context(
+            self.warp(after.dataset, after.nodata)
+        )
 
     def read(self, start: int, stop: int) -> Tuple[np.ndarray, np.ndarray]:
         """Return class numbers of some rows, 255 where there is no data.
@@ -81,20 +81,42 @@ class Overlay:
             The earlier map's, shape (rows, W), and the later map's, shape
             (rows * parts, W * parts), both uint8.
         """
-        before, n = self._before, self.parts
-        window = Window(0, start * n, before.width * n, (stop - start) * n)
-        after: Optional[np.ndarray] = None
-        for warped in self._warped:
-            values = read_window(warped, 1, window)
-            if after is None:
-                after = values
-            else:
-                gaps = after == self._after.nodata
-                after[gaps] = values[gaps]
+        before, after = self._before, self._after
         return (
             number_pixels(before, before.read(start, stop), self._old),
-            number_pixels(self._after, after, self._new),
+            number_pixels(after, self._read_after(start, stop), self._new),
         )
+
+    @contextlib.contextmanager
+    def warp(
+        self, dataset: Any, nodata: int
+    ) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Read a raster at the places where the later map is read.
+
+        Args:
+            dataset: On the grid of the later map.
+            nodata: Its value without data.
+
+        Yields:
+            What takes rows of the earlier map, the first and that behind the
+            last, and returns values, shape (rows * parts, W * parts).
+        """
+        width, n = self._before.width, self.parts
+
+        def read(start: int, stop: int) -> np.ndarray:
+            window = Window(0, start * n, width * n, (stop - start) * n)
+            values = read_window(turned[0], 1, window)
+            for other in turned[1:]:
+                gaps = values == nodata
+                values[gaps] = read_window(other, 1, window)[gaps]
+            return values
+
+        with contextlib.ExitStack() as stack:
+            turned = [
+                stack.enter_context(self._warp(dataset, nodata, turn))
+                for turn in self._near
+            ]
+            yield read
 
     def describe(self) -> Optional[str]:
         """Say what becomes of different resolutions, where they differ."""
@@ -116,19 +138,19 @@ class Overlay:
         """Let go of the maps, which stay open."""
         self._stack.close()
 
-    def _warp(self, turn: float) -> WarpedVRT:
-        before, after, n = self._before, self._after, self.parts
-        turned = Affine.translation(turn, 0) * after.transform
+    def _warp(self, dataset: Any, nodata: int, turn: float) -> WarpedVRT:
+        before, n = self._before, self.parts
+        turned = Affine.translation(turn, 0) * self._after.transform
         return WarpedVRT(
-            after.dataset,
+            dataset,
             src_transform=turned if turn else None,
             crs=before.crs,
             transform=before.transform * Affine.scale(1 / n),
             width=before.width * n,
             height=before.height * n,
             resampling=Resampling.nearest,
-            src_nodata=after.nodata,
-            nodata=after.nodata,
+            src_nodata=nodata,
+            nodata=nodata,
             warp_mem_limit=64,
         )
 

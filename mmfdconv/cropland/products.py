@@ -9,6 +9,7 @@ import torch
 from rasterio import features
 
 from . import area, vector
+from .confidence import check_min_confidence
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
 from .outputs import Outputs
@@ -52,12 +53,8 @@ class Products(NamedTuple):
             ValueError: A value is out of its range, or the model's scores
                 are no probabilities and cannot be made such.
         """
+        check_min_confidence(self.min_confidence)
         if self.min_confidence is not None:
-            if not 0 < self.min_confidence <= 100:
-                raise ValueError(
-                    '--min-confidence: must lie above 0 and up to 100 '
-                    f'percent, but is {self.min_confidence}'
-                )
             if UNSURE in predictor.classes:
                 raise ValueError(
                     f'--min-confidence: the model has a class {UNSURE!r} of '

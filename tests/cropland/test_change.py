@@ -595,6 +595,120 @@ def test_small_pixels_that_are_unsure_have_no_say(tmp_path):
         assert grid.read(0, 1).tolist() == [[1, 4]]
 
 
+def write_confidence(path, values, transform=UTM):
+    """Percent beside a map, as map_scene writes it."""
+    values = np.array(values, np.uint8)
+    grid = Grid(values, transform)
+    with RowWriter(str(path), grid, ('confidence',)) as file:
+        file.write(0, values)
+    return path
+
+
+def read_band(path):
+    with rasterio.open(path) as file:
+        return file.read(1).tolist()
+
+
+def test_confidence_is_the_smaller_one_of_both_maps(tmp_path, capsys):
+    """Below the limit, or without a value, a pixel is unsure in all files."""
+    before = np.array([[2, 2, 2, 3, 3, 3, 255, 2]])
+    after = np.array([[2, 3, 3, 2, 2, 3, 2, 1]])
+    maps = [
+        write_map(tmp_path / f'{name}_classes.tif', values)
+        for name, values in (('a', before), ('b', after))
+    ]
+    first = [[90, 59, 60, 80, 70, 99, 255, 255]]
+    second = [[61, 95, 60, 40, 77, 62, 99, 80]]
+    out = tmp_path / 'out'
+    argv = [*map(str, maps), '--out-dir', str(out), '--min-area', '0']
+    write_confidence(tmp_path / 'a_confidence.tif', first)
+    main('change', argv, 'change.py')  # of one map it says nothing
+    assert not (out / 'cropland_change_confidence.tif').exists()
+    with pytest.raises(SystemExit, match='b_classes.tif has no b_confidence'):
+        main('change', [*argv, '--min-confidence', '60'], 'change.py')
+    write_confidence(tmp_path / 'b_confidence.tif', second)
+    main('change', argv, 'change.py')
+    smaller = [[61, 59, 60, 40, 70, 62, 255, 255]]
+    assert read_band(out / 'cropland_change_confidence.tif') == smaller
+    assert read_band(out / 'cropland_change.tif') == [
+        [1, 2, 2, 3, 3, 0, 255, 2]
+    ]
+    main('change', [*argv, '--min-confidence', '60'], 'change.py')
+    assert read_band(out / 'cropland_change_confidence.tif') == smaller
+    found = read_band(out / 'cropland_change.tif')
+    assert found == [[1, 4, 2, 4, 3, 0, 255, 4]]
+    with fiona.open(out / 'cropland_change.gpkg') as file:
+        assert sorted(f.properties['class'] for f in file) == [
+            'gained',
+            'lost',
+        ]
+    with open(out / 'cropland_change.csv', newline='') as file:
+        rows = {
+            (row['before'], row['after']): row['cropland']
+            for row in csv.DictReader(file)
+        }
+    assert rows == {
+        ('farmland', 'farmland'): 'kept',
+        ('farmland', 'forest'): 'lost',
+        ('forest', 'farmland'): 'gained',
+        ('forest', 'forest'): '',
+        ('unsure', 'forest'): 'unsure',
+        ('forest', 'unsure'): 'unsure',
+        ('unsure', 'built-up'): 'unsure',
+    }
+    said = capsys.readouterr().out
+    assert f'confidence is read from {tmp_path / "a_confidence.tif"}' in said
+
+
+def test_confidence_of_a_finer_map(tmp_path):
+    """In a pixel it is the mean; parts that are unsure have no say."""
+    maps = [
+        write_map(tmp_path / 'a.tif', np.array([[2, 2]])),
+        write_map(
+            tmp_path / 'b.tif', **finer(np.array([[3, 3, 3, 2]] * 2), 2)
+        ),
+    ]
+    fine = UTM * rasterio.Affine.scale(0.5)
+    percent = [[50, 90, 30, 90], [50, 91, 40, 255]]
+    confidence = [
+        write_confidence(tmp_path / 'sure.tif', [[95, 60]]),
+        write_confidence(tmp_path / 'fine.tif', percent, fine),
+    ]
+    change = compare(
+        *maps, tmp_path / 'out', confidence=confidence, min_confidence=60
+    )
+    assert read_band(change.files['confidence']) == [[70, 53]]
+    # Two of four parts lost and two unsure; then three of four unsure.
+    assert read_band(change.files['map']) == [[2, 4]]
+    parts = np.array([0, 1, 2, 0, 5])
+    np.testing.assert_allclose(
+        [*change.kinds().values()], parts * PIXEL / 4, rtol=1e-6, atol=1e-12
+    )
+
+
+def test_wrong_confidence_is_told(tmp_path):
+    path = write_map(tmp_path / 'a.tif', np.array([[2, 3]]))
+    good = write_confidence(tmp_path / 'good.tif', [[90, 80]])
+    shifted = UTM * rasterio.Affine.translation(1, 0)
+    moved = write_confidence(tmp_path / 'moved.tif', [[90, 80]], shifted)
+    bytes_ = write_confidence(tmp_path / 'bytes.tif', [[90, 200]])
+
+    def run(later, **options):
+        compare(
+            path, path, tmp_path / 'out', confidence=(good, later), **options
+        )
+
+    with pytest.raises(ValueError, match='moved.tif is not .* another grid'):
+        run(moved)
+    with pytest.raises(ValueError, match='bytes.tif is no .* the value 200'):
+        run(bytes_)
+    with pytest.raises(ValueError, match='--min-confidence: .* but is 101'):
+        run(good, min_confidence=101)
+    with pytest.raises(ValueError, match='--min-confidence: needs'):
+        compare(path, path, tmp_path / 'out', min_confidence=60)
+    assert not [*tmp_path.glob('out*')]
+
+
 def test_the_command_line(tmp_path, capsys):
     """Names for one map, and the class of either."""
     before = np.array([[0, 0, 1, 1]])

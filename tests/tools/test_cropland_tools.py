@@ -158,13 +158,17 @@ def test_bands_by_name(tool, model, scenes, tmp_path):
 def test_change_between_scenes_and_between_their_maps(
     tool, model, scenes, tmp_path
 ):
-    result = tool('cropland/change.py', *scenes, '--model', *model, *WINDOWS)
+    limit = ('--min-confidence', '25')
+    result = tool(
+        'cropland/change.py', *scenes, *limit, '--model', *model, *WINDOWS
+    )
     assert result.returncode == 0, result.stdout[-4000:]
     names = {p.name for p in tmp_path.iterdir()}
     assert names >= {
         'before_classes.tif',
         'after_classes.tif',
         'cropland_change.tif',
+        'cropland_change_confidence.tif',
         'cropland_change.gpkg',
         'cropland_change.png',
         'cropland_change.csv',
@@ -173,13 +177,15 @@ def test_change_between_scenes_and_between_their_maps(
     rows = [*csv.DictReader(first.splitlines())]
     total = sum(float(row['hectares']) for row in rows)
     assert total == pytest.approx(HECTARES, abs=0.01)
-    assert {row['cropland'] for row in rows} >= {'lost', 'gained'}
-    assert {row['before'] for row in rows} <= set(CLASSES)
+    kinds = {row['cropland'] for row in rows}
+    assert kinds >= {'lost', 'gained', 'unsure'}
+    assert {row['before'] for row in rows} <= {*CLASSES, 'unsure'}
 
     result = tool(
         'cropland/change.py',
         'before_classes.tif',
         'after_classes.tif',
+        *limit,
         '--out-dir',
         'again',
     )
