@@ -1,10 +1,9 @@
 """Conversion of models: rules, the swap, the registered backbone wrapper."""
 
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
-from .cell_sharing import names_by_layer
 from .fuse import fuse_conv_bn
 from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
-from .layer_decay import SharedCellsConstructor
+from .layer_decay import SharedCellsConstructor, names_by_layer
 from .presets import PRESETS, preset_for, resolve_rule
 from .report import ConversionReport, ReportRow
 from .rules import LayerRule

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
-from .cell_sharing import names_by_layer
 from .initialise import stock_layers_in_place
+from .layer_decay import names_by_layer
 from .pretraining import (
     NOT_GIVEN,
     NotGiven,
@@ -146,9 +146,6 @@ class _LiveRouters:
             return
         with stock_layers_in_place(self):
             super().init_weights()
-        warehouse = getattr(self, 'warehouse_manager', None)
-        if warehouse is not None:
-            warehouse.took_stock = False  # from no checkpoint
 
     def __reduce_ex__(self, protocol: int) -> Tuple:
         # The class is made at run time and cannot be found by name.

@@ -1,12 +1,10 @@
 """Gradient checkpointing where layers share their cells."""
 
-from typing import Any
+from typing import Any, Type
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-
-from ..layers import KWConv
 
 __all__ = ['checkpoint_without_reentrance_']
 
@@ -29,20 +27,26 @@ class _Checkpointed:
         )
 
 
-def checkpoint_without_reentrance_(model: nn.Module) -> None:
-    """Replace the checkpointing of blocks whose layers share cells, in place.
+def checkpoint_without_reentrance_(
+    model: nn.Module, sharing: Type[nn.Module]
+) -> None:
+    """Replace the checkpointing of blocks with layers that share, in place.
 
     Blocks of the toolboxes with ``with_cp=True`` use the reentrant kind,
-    which runs a backward pass of its own for every block. Cells that several
-    blocks share are then ready as often, and DDP ends with an error. The
-    other kind computes the same in the one backward pass.
+    which runs a backward pass of its own for every block. Parameters that
+    several blocks share are then ready as often, and DDP ends with an error.
+    The other kind computes the same in the one backward pass.
+
+    Args:
+        model: A converted one.
+        sharing: Class of the layers that share parameters.
     """
     for module in model.modules():
         parts = list(module.modules())
         if (
             getattr(module, 'with_cp', False)
             and not any(getattr(m, 'with_cp', False) for m in parts[1:])
-            and any(isinstance(m, KWConv) for m in parts)
+            and any(isinstance(m, sharing) for m in parts)
         ):
             module.with_cp = False
             module.forward = _Checkpointed(module)

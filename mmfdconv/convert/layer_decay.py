@@ -1,16 +1,21 @@
 """Layer-wise learning rates for cells that layers share."""
 
 from contextlib import contextmanager
-from typing import Any, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from .cell_sharing import names_by_layer
+from ..layers import KWConv
 
-__all__ = ['SharedCellsConstructor', 'share_rates_', 'unshare_rates_']
+__all__ = [
+    'SharedCellsConstructor',
+    'names_by_layer',
+    'share_rates_',
+    'unshare_rates_',
+]
 
 #: Constructors of mmdet and mmseg that read a rate off a parameter's name.
 _BY_NAME = (
@@ -97,6 +102,31 @@ def unshare_rates_(cfg: Mapping[str, Any]) -> None:
     if wrapper.get('constructor') == SharedCellsConstructor.__name__:
         constructor = dict.pop(wrapper['paramwise_cfg'], 'constructor')
         wrapper['constructor'] = constructor
+
+
+def names_by_layer(model: nn.Module) -> Dict[str, str]:
+    """Say where the cells would stand if each belonged to one layer.
+
+    The cells of a warehouse belong to the first of its layers. Under a
+    learning rate that decays towards the input this is the lowest rate of
+    all that share them, so that no layer's kernel moves faster than the decay
+    lets it.
+
+    Args:
+        model: A converted backbone, or a model with some.
+
+    Returns:
+        Name of the parameter -> the name that the stock weight has there.
+    """
+    first: Dict[int, str] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, KWConv):
+            first.setdefault(id(layer.cells), f'{name}.weight')
+    return {
+        name: first[id(parameter)]
+        for name, parameter in model.named_parameters()
+        if id(parameter) in first
+    }
 
 
 @contextmanager

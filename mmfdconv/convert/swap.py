@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from torch import nn
 
-from ..layers import DynamicConv2d, KWConv, linear_class
+from ..layers import DynamicConv2d, linear_class
+from ..layers.base import Shared
 from ..registry import LAYERS
-from .cell_sharing import build_warehouse_layers, warehouse_name
 from .checkpointing import checkpoint_without_reentrance_
 from .fuse import misfolded
 from .hint import suggest_rule
@@ -93,16 +93,13 @@ def convert_dynamic_(
             reason = decision.reason
         cls = _class_for(layer_type, conv)
         reason = reason or cls.static_reason(conv, **merged)
-        if reason is None and layer_type is KWConv:
-            templates = merged.get('warehouse_names')
-            if warehouse_name(name, conv, templates) is None:
-                reason = 'its name belongs to no warehouse (warehouse_names)'
         reasons[name] = reason or decision.reason
         if reason is None:
             chosen[name] = merged
     # All layers are built before the first is put in its place: an error
     # leaves the model as it was.
-    layers = _build(modules, layer_type, chosen)
+    layers, shared = _build(modules, layer_type, chosen)
+    reasons.update(shared.left_out)
     rows = tuple(
         _row(name, conv, layers.get(name), reasons[name])
         for conv, name in stock.items()
@@ -113,14 +110,14 @@ def convert_dynamic_(
             _carry_hooks(module, layer)
             parent, _, child = name.rpartition('.')
             setattr(modules[parent], child, layer)
-    shared = layers.get('warehouse_manager')
-    if shared is not None:
-        model.add_module('warehouse_manager', shared)
-        checkpoint_without_reentrance_(model)
+    for name, module in shared.modules.items():
+        model.add_module(name, module)
+    if shared.modules:
+        checkpoint_without_reentrance_(model, layer_type)
     report = ConversionReport(
         rows,
-        0 if shared is None else count(shared),
-        (*_notes(model, chosen), *other_convolutions(modules)),
+        sum(count(module) for module in shared.modules.values()),
+        (*shared.notes, *_fuse_notes(model), *other_convolutions(modules)),
     )
     if not report.converted and not already:
         hint = suggest_rule(model) if by_preset else ''
@@ -159,39 +156,38 @@ def _build(
     modules: Mapping[str, nn.Module],
     layer_type: Type[DynamicConv2d],
     chosen: Mapping[str, Dict[str, Any]],
-) -> Dict[str, nn.Module]:
+) -> Tuple[Dict[str, nn.Module], Shared]:
     """Build the new layers by name, nothing replaced yet."""
-    if not chosen:
-        return {}
-    if layer_type is KWConv:
-        if isinstance(modules[''], nn.Sequential):
+    kind = layer_type.__name__
+    stock = {name: _plain(modules[name]) for name in chosen}
+    try:
+        shared = layer_type.share(stock, chosen)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'conv_cfg: {kind}: {error}') from error
+    if shared.modules and isinstance(modules[''], nn.Sequential):
+        raise ValueError(
+            f'conv_cfg: type={kind!r} registers what layers share on the '
+            'model, where an nn.Sequential would call it; put the model into '
+            'a module of its own'
+        )
+    for name in shared.modules:
+        if name in modules:
             raise ValueError(
-                "conv_cfg: type='KWConv' registers the shared cells on the "
-                'model, where an nn.Sequential would call them; put the '
-                'model into a module of its own'
+                f'conv_cfg: type={kind!r} converts a backbone once, and this '
+                f'one has a {name} already'
             )
-        if 'warehouse_manager' in modules:
-            raise ValueError(
-                "conv_cfg: type='KWConv' converts a backbone once, and this "
-                'one has a warehouse already'
-            )
-        convs = {name: _plain(modules[name]) for name in chosen}
-        try:
-            return build_warehouse_layers(convs, chosen)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f'conv_cfg: KWConv: {error}') from error
     layers: Dict[str, nn.Module] = {}
-    for name, options in chosen.items():
-        conv = _plain(modules[name])
+    for name, options in shared.options.items():
+        conv = stock[name]
         try:
             cls = _class_for(layer_type, conv)
             layers[name] = cls.from_conv(conv, **options)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f'conv_cfg: {layer_type.__name__} in place of {name}, '
+                f'conv_cfg: {kind} in place of {name}, '
                 f'{describe(conv)}: {error}'
             ) from error
-    return layers
+    return layers, shared
 
 
 def _plain(stock: nn.Module) -> nn.Module:
@@ -214,37 +210,13 @@ def _carry_hooks(stock: nn.Module, layer: nn.Module) -> None:
             setattr(layer, name, getattr(stock, name))
 
 
-def _notes(
-    model: nn.Module, options: Mapping[str, Mapping[str, Any]]
-) -> Tuple[str, ...]:
-    """Say what the converted model asks of those who use it."""
-    notes: List[str] = []
-    kernel_warehouse = [
-        options[name]
-        for name in options
-        if isinstance(model.get_submodule(name), KWConv)
-    ]
-    if any(layer.get('temperature', 1) == 1 for layer in kernel_warehouse):
-        notes.append(
-            "KWConv's routers have gradients of exactly 0 and learn nothing "
-            'as long as their temperature is 1; let a hook lower it, '
-            "custom_hooks=[dict(type='TemperatureHook', start=1.0, end=0.0, "
-            "by='share', length=0.1)]"
-        )
-    if kernel_warehouse:
-        notes.append(
-            "KWConv's cells stand in warehouse_manager, outside of all "
-            'stages; where a constructor of mmdet or mmseg lets the learning '
-            'rate decay by layers, take optim_wrapper=dict(constructor='
-            "'SharedCellsConstructor', paramwise_cfg=dict(constructor=<that "
-            'one>, ...))'
-        )
-    notes.extend(
+def _fuse_notes(model: nn.Module) -> List[str]:
+    """Say where folding a norm into a dynamic layer would go wrong."""
+    return [
         f"mmcv's fuse_conv_bn would fold {norm} into {conv}; take "
         'mmfdconv.convert.fuse_conv_bn'
         for norm, conv in misfolded(model)
-    )
-    return tuple(notes)
+    ]
 
 
 def _row(

@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 
+from ..layers.cell_sharing import WAREHOUSE_OPTIONS
 from ..registry import LAYERS
-from .cell_sharing import WAREHOUSE_OPTIONS
 from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
 from .pretraining import strip_checkpoints

@@ -9,6 +9,8 @@ from typing import (
     Any,
     Dict,
     Iterator,
+    Mapping,
+    NamedTuple,
     Optional,
     Tuple,
     Union,
@@ -22,10 +24,19 @@ from .checks import check_choice, check_int_or_pair, check_positive_int
 from .convolving import Convolving
 from .tracing import LeafOfTraces
 
-__all__ = ['DynamicConv2d', 'IntOrPair']
+__all__ = ['DynamicConv2d', 'IntOrPair', 'Shared']
 
 IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
+
+
+class Shared(NamedTuple):
+    """What the layers of a model share, see :meth:`DynamicConv2d.share`."""
+
+    options: Mapping[str, Mapping[str, Any]]  # of the layers to build
+    modules: Mapping[str, nn.Module]  # to be registered on the model
+    left_out: Mapping[str, str]  # layers that stay stock, and why
+    notes: Tuple[str, ...]  # what the method asks of those who use the model
 
 
 class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
@@ -39,6 +50,7 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
     * registers its parameters and calls :meth:`reset_parameters`,
     * says in :meth:`router_parameters` which of them predict gates,
     * turns a stock kernel into its own parameters in :meth:`load_stock_`,
+    * builds in :meth:`share` what its layers hold in common, if anything,
     * computes in :meth:`forward_batch`.
 
     Args:
@@ -160,6 +172,18 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
             One phrase, or None when the layer would be dynamic.
         """
         return None
+
+    @staticmethod
+    def share(
+        stock: Mapping[str, nn.Module], options: Mapping[str, Dict[str, Any]]
+    ) -> Shared:
+        """Build what the layers of a model share, before they are built.
+
+        Args:
+            stock: The layers to replace by name, in network order.
+            options: ``conv_cfg`` of each, without its type.
+        """
+        return Shared(options, {}, {}, ())
 
     def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``, what was checked."""

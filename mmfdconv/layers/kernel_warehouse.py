@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..functional import cells_to_kernels, kernel_to_cells, no_autocast
 from .base import DynamicConv2d, IntOrPair
+from .cell_sharing import share_cells
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .routers import RouterBatchNorm, RouterConv, normalise
@@ -178,6 +179,7 @@ class KWConv(DynamicConv2d):
     """
 
     router_names = ('descriptor', 'attention')
+    share = staticmethod(share_cells)
 
     def __init__(
         self,
@@ -278,7 +280,6 @@ class KWConv(DynamicConv2d):
         ]
         source, target = (list(side) for side in zip(*pairs))
         self.cells[target] = pieces[source].to(self.cells)
-        self._warehouse[0].took_stock = True
 
     def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
@@ -301,3 +302,11 @@ class KWConv(DynamicConv2d):
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, *messages
         )
+
+    def _take_stock(
+        self, state_dict, prefix, weight, error_msgs: list
+    ) -> None:
+        errors = len(error_msgs)
+        super()._take_stock(state_dict, prefix, weight, error_msgs)
+        if len(error_msgs) == errors:
+            self._warehouse[0].took_stock = True

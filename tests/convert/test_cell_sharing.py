@@ -6,8 +6,8 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmfdconv.convert import convert_dynamic_
-from mmfdconv.convert.cell_sharing import full_name, shared_name
 from mmfdconv.layers import KWConv
+from mmfdconv.layers.cell_sharing import full_name, shared_name
 
 pytestmark = pytest.mark.core
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mmfdconv.convert import LayerRule, convert_dynamic_
-from mmfdconv.layers import FDConv, FDLinear, KWLinear
+from mmfdconv.layers import DYConv, FDConv, FDLinear, KWLinear
+from mmfdconv.layers.base import Shared
 
 pytestmark = pytest.mark.core
 
@@ -233,3 +234,48 @@ def test_kernel_warehouse_shares_cells_between_linear_layers():
     assert isinstance(net.up, KWLinear)
     assert net.up.cells is net.down.cells
     assert relative(net(x), expected) < 1e-5
+
+
+class DYConvWithCommonPart(DYConv):
+    """Shares a module; leaves pointwise layers out."""
+
+    @staticmethod
+    def share(stock, options):
+        left_out = {
+            name: 'it is pointwise'
+            for name, conv in stock.items()
+            if conv.kernel_size == (1, 1)
+        }
+        kept = {
+            name: dict(options[name], num_experts=2)
+            for name in options
+            if name not in left_out
+        }
+        common = {'common': nn.LayerNorm(4)}  # 8 parameters
+        return Shared(kept, common, left_out, ('mind the common part',))
+
+
+def test_a_method_says_what_its_layers_share():
+    net = nn.Module()
+    net.body = small_net()
+    cfg = dict(type=DYConvWithCommonPart)
+    report = convert_dynamic_(net, cfg, EVERYTHING)
+    assert isinstance(net.common, nn.LayerNorm)
+    assert net.body[0].num_experts == 2
+    assert isinstance(net.body[4][0], nn.Conv2d)
+    reasons = {row.name: row.reason for row in report.rows}
+    assert reasons['body.4.0'] == 'it is pointwise'
+    assert report.shared_params == 8
+    assert 'mind the common part' in report.notes
+    net.body[0] = nn.Conv2d(3, 8, 3, padding=1)
+    with pytest.raises(ValueError, match='has a common already'):
+        convert_dynamic_(net, cfg, EVERYTHING)
+    assert isinstance(net.body[0], nn.Conv2d)
+
+
+def test_a_sequential_model_cannot_hold_what_layers_share():
+    net = small_net()
+    cfg = dict(type=DYConvWithCommonPart)
+    with pytest.raises(ValueError, match='nn.Sequential would call it'):
+        convert_dynamic_(net, cfg, EVERYTHING)
+    assert isinstance(net[0], nn.Conv2d) and len(net) == 5

@@ -99,6 +99,15 @@ def test_starts_as_the_stock_layers(ratio, basis):
     assert relative(other(x), stock(x)) < 1e-5
 
 
+def test_a_kernel_that_does_not_fit_leaves_the_cells_missing():
+    net = convert(TwoLayers(bias=True))
+    state = TwoLayers(bias=True).state_dict()
+    for name in ('c1.weight', 'c2.weight'):
+        state[name] = state[name][:-1]
+    with pytest.raises(RuntimeError, match=r'warehouse_manager\.weights\.0'):
+        net.load_state_dict(state)
+
+
 def test_below_one_the_pieces_without_a_cell_start_empty():
     stock = TwoLayers()
     net = convert(copy.deepcopy(stock), cell_num_ratio=0.5)

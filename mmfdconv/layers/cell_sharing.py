@@ -12,15 +12,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from torch import nn
 
-from ..layers import KWConv, KWLinear, Warehouse
+from .base import Shared
+from .warehouse import Warehouse
 
-__all__ = [
-    'build_warehouse_layers',
-    'full_name',
-    'names_by_layer',
-    'shared_name',
-    'warehouse_name',
-]
+__all__ = ['WAREHOUSE_OPTIONS', 'full_name', 'share_cells', 'shared_name']
 
 _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
@@ -40,6 +35,19 @@ WAREHOUSE_OPTIONS = (
     'cell_inplane_ratio',
     'cell_outplane_ratio',
     'spatial_partition',
+)
+_NO_WAREHOUSE = 'its name belongs to no warehouse (warehouse_names)'
+_TEMPERATURE = (
+    "KWConv's routers have gradients of exactly 0 and learn nothing as long "
+    'as their temperature is 1; let a hook lower it, '
+    "custom_hooks=[dict(type='TemperatureHook', start=1.0, end=0.0, "
+    "by='share', length=0.1)]"
+)
+_DECAY = (
+    "KWConv's cells stand in warehouse_manager, outside of all stages; where "
+    'a constructor of mmdet or mmseg lets the learning rate decay by layers, '
+    "take optim_wrapper=dict(constructor='SharedCellsConstructor', "
+    'paramwise_cfg=dict(constructor=<that one>, ...))'
 )
 
 
@@ -109,63 +117,68 @@ def shared_name(name: str, sharing_range: Sequence[str]) -> str:
     return '_'.join(parts)
 
 
-def build_warehouse_layers(
-    convs: Mapping[str, nn.Module], options: Mapping[str, Dict[str, Any]]
-) -> Dict[str, nn.Module]:
-    """Build the layers that replace ``convs``, and the cells they share.
+def share_cells(
+    stock: Mapping[str, nn.Module], options: Mapping[str, Dict[str, Any]]
+) -> Shared:
+    """Build the cells that the layers of a backbone share.
 
     Args:
-        convs: Stock layers by qualified name, in network order; an
+        stock: Stock layers by qualified name, in network order; an
             ``nn.Linear`` counts as a 1x1 convolution.
         options: ``conv_cfg`` of every layer, without its type.
 
     Returns:
-        Layers by name, and under ``'warehouse_manager'`` the
-        :class:`~mmfdconv.layers.Warehouse`, to be registered on the model.
+        The :class:`Warehouse` under ``'warehouse_manager'``, and every
+        layer's place in it among its options.
 
     Raises:
-        ValueError: An option of the warehouse differs between layers, or a
-            layer cannot be part of one.
+        ValueError: An option of the warehouse differs between layers, or is
+            out of range.
     """
-    options = {name: dict(layer) for name, layer in options.items()}
-    shared = [_pop_shared(layer) for layer in options.values()]
+    members: Dict[str, List[str]] = {}
+    own: Dict[str, Dict[str, Any]] = {}
+    left_out: Dict[str, str] = {}
+    shared: List[tuple] = []
+    for name, layer in stock.items():
+        layer_options = dict(options[name])
+        popped = sharing_range, templates, _ = _pop_shared(layer_options)
+        full = _warehouse_name(name, layer, templates)
+        if full is None:
+            left_out[name] = _NO_WAREHOUSE
+            continue
+        own[name] = layer_options
+        shared.append(popped)
+        members.setdefault(shared_name(full, sharing_range), []).append(name)
+    if not own:
+        return Shared({}, {}, left_out, ())
     if any(other != shared[0] for other in shared):
         raise ValueError(
             f'{WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
             'backbone; a rule cannot change them for some layers'
         )
-    sharing_range, templates, warehouse_options = shared[0]
-    members: Dict[str, List[str]] = {}
-    for name in convs:
-        full = warehouse_name(name, convs[name], templates)
-        members.setdefault(shared_name(full, sharing_range), []).append(name)
-    first = next(iter(convs.values())).weight
+    _, _, warehouse_options = shared[0]
+    first = stock[next(iter(own))].weight
     warehouse = Warehouse(
-        [[_kernel_shape(convs[n]) for n in m] for m in members.values()],
+        [[_kernel_shape(stock[n]) for n in m] for m in members.values()],
         **warehouse_options,
         device=first.device,
         dtype=first.dtype,
     )
-    layers: Dict[str, nn.Module] = {}
     for warehouse_index, names in enumerate(members.values()):
-        trainable = any(convs[n].weight.requires_grad for n in names)
+        trainable = any(stock[n].weight.requires_grad for n in names)
         warehouse.weights[warehouse_index].requires_grad_(trainable)
         for layer_index, name in enumerate(names):
-            is_linear = isinstance(convs[name], nn.Linear)
-            layer_type = KWLinear if is_linear else KWConv
-            layers[name] = layer_type.from_conv(
-                convs[name],
+            own[name].update(
                 warehouse=warehouse,
                 warehouse_index=warehouse_index,
                 layer_index=layer_index,
-                **options[name],
             )
-    warehouse.took_stock = False  # these kernels came from no checkpoint
-    layers['warehouse_manager'] = warehouse
-    return layers
+    assigned = any(layer.get('temperature', 1) == 1 for layer in own.values())
+    notes = (_TEMPERATURE, _DECAY) if assigned else (_DECAY,)
+    return Shared(own, {'warehouse_manager': warehouse}, left_out, notes)
 
 
-def warehouse_name(
+def _warehouse_name(
     name: str, layer: nn.Module, templates: Optional[Mapping[str, str]]
 ) -> Optional[str]:
     r"""Full name of a layer, by the config's templates or as a ResNet's.
@@ -183,31 +196,6 @@ def warehouse_name(
         if match is not None:
             return match.expand(template)
     return None
-
-
-def names_by_layer(model: nn.Module) -> Dict[str, str]:
-    """Say where the cells would stand if each belonged to one layer.
-
-    The cells of a warehouse belong to the first of its layers. Under a
-    learning rate that decays towards the input this is the lowest rate of
-    all that share them, so that no layer's kernel moves faster than the decay
-    lets it.
-
-    Args:
-        model: A converted backbone, or a model with some.
-
-    Returns:
-        Name of the parameter -> the name that the stock weight has there.
-    """
-    first: Dict[int, str] = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, KWConv):
-            first.setdefault(id(layer.cells), f'{name}.weight')
-    return {
-        name: first[id(parameter)]
-        for name, parameter in model.named_parameters()
-        if id(parameter) in first
-    }
 
 
 def _kernel_shape(layer: nn.Module) -> Tuple[int, int, int, int]:
