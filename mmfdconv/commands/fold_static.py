@@ -9,7 +9,7 @@ some layers stay dynamic, and the config says which.
 import argparse
 import copy
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -20,14 +20,12 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
 from ..analysis.outputs import check_folder, check_suffix, pretty_table
 from ..deployment.folding import FoldedLayer, fold_static_
-from ..deployment.pictures import read_picture
+from ..deployment.pictures import read_pictures
 from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights, one_line
 from ..engine.options import add_config_options, load_config
 from ..layers import DynamicConv2d
 from . import plain_errors
-
-_PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +75,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         model = build_model(cfg)
         load_weights(model, args.checkpoint)
         shape = parse_shape(args.shape) or default_shape(cfg)
-        images = list(pictures(model, args.calibrate, shape))
+        images = read_pictures(model, args.calibrate, shape, 'calibrate')
         results, change = fold(model, images, args.layers, args.below)
         print(to_text(results, change))
         left = [result.name for result in results if not result.folded]
@@ -86,25 +84,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
         check(model, stock)
         write(model, stock, args.out)
     print(f'wrote {args.out} and {Path(args.out).with_suffix(".py")}')
-
-
-def pictures(model: nn.Module, folder: str, shape: Any) -> Iterator[Tensor]:
-    """Read the pictures of a folder as the model sees them.
-
-    Raises:
-        ValueError: There are none.
-    """
-    found = sorted(
-        path
-        for path in Path(folder).glob('*')
-        if path.suffix.lower() in _PICTURES
-    )
-    if not found:
-        raise ValueError(
-            f'calibrate: {folder!r} has no pictures ({", ".join(_PICTURES)})'
-        )
-    for path in found:
-        yield read_picture(model, str(path), shape)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
-"""An example image for a model, a picture or noise, as the network sees it."""
+"""Images for a model, pictures or noise, as the network sees them."""
 
-from typing import Dict, Tuple
+from pathlib import Path
+from typing import Dict, List, Tuple
 
 import cv2
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 
 from ..layers import DynamicConv2d
 
-__all__ = ['noise', 'normalisation', 'read_picture']
+__all__ = ['noise', 'normalisation', 'read_pictures']
+
+_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def noise(model: nn.Module, shape: Tuple[int, int]) -> Tensor:
@@ -24,25 +27,44 @@ def noise(model: nn.Module, shape: Tuple[int, int]) -> Tensor:
     return torch.randn(1, channels, *shape, generator=generator)
 
 
-def read_picture(
-    model: nn.Module, path: str, shape: Tuple[int, int]
-) -> Tensor:
-    """Read a picture, resize it, and let the model normalise it.
+def read_pictures(
+    model: nn.Module, path: str, shape: Tuple[int, int], option: str
+) -> List[Tensor]:
+    """Read pictures, resize them, and let the model normalise them.
 
     Args:
         model: An OpenMMLab model, for its data preprocessor.
-        path: Of a picture with three channels.
+        path: Of a picture with three channels, or of a folder of them.
         shape: ``(H, W)``.
+        option: What the path is called where it was given.
 
     Returns:
-        ``(1, 3, H, W)``.
+        ``(1, 3, H, W)`` each, by the names of their files.
 
     Raises:
-        ValueError: It is no picture, or the model pads it to another shape.
+        ValueError: There is no picture, or the model pads it to another
+            shape.
     """
+    paths = [Path(path)]
+    if paths[0].is_dir():
+        paths = sorted(
+            file
+            for file in paths[0].iterdir()
+            if file.suffix.lower() in _SUFFIXES
+        )
+    if not paths:
+        raise ValueError(
+            f'{option}: {path!r} has no pictures ({", ".join(_SUFFIXES)})'
+        )
+    return [_read(model, str(path), shape, option) for path in paths]
+
+
+def _read(
+    model: nn.Module, path: str, shape: Tuple[int, int], option: str
+) -> Tensor:
     picture = cv2.imread(path, cv2.IMREAD_COLOR)
     if picture is None:
-        raise ValueError(f'image: {path!r} cannot be read as a picture')
+        raise ValueError(f'{option}: {path!r} cannot be read as a picture')
     picture = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA)
     pixels = torch.from_numpy(picture).permute(2, 0, 1)
     data = dict(inputs=[pixels], data_samples=None)

@@ -2,14 +2,17 @@
 
 import statistics
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-__all__ = ['TOLERANCE', 'Comparison', 'compare_runtimes']
+__all__ = ['RUNTIMES', 'TOLERANCE', 'Comparison', 'compare_runtimes']
+
+#: In the order of comparisons; the last may be missing.
+RUNTIMES = ('PyTorch', 'onnxruntime', 'OpenVINO')
 
 #: Largest difference, over the largest value of an output.
 TOLERANCE = 1e-3
@@ -21,8 +24,9 @@ class Comparison(NamedTuple):
     """One runtime beside PyTorch."""
 
     runtime: str
-    difference: float  # the largest of all outputs, relative
-    equal: float  # share of equal values, for outputs of whole numbers
+    difference: float  # the largest of all outputs and images, relative
+    #: Share of equal classes, as written or as the highest of several logits.
+    equal: Optional[float]
     seconds: float  # of a forward pass, median
     ratio: float  # of that and PyTorch's own, median over the rounds
 
@@ -30,7 +34,7 @@ class Comparison(NamedTuple):
 def compare_runtimes(
     model: nn.Module,
     proto: onnx.ModelProto,
-    image: Tensor,
+    images: Sequence[Tensor],
     rounds: int = 5,
 ) -> List[Comparison]:
     """Compare onnxruntime's and, where installed, OpenVINO's outputs.
@@ -40,8 +44,8 @@ def compare_runtimes(
     Args:
         model: What was exported, in evaluation mode.
         proto: What became of it.
-        image: ``(B, C, H, W)``.
-        rounds: Turns that are timed, after one that is not.
+        images: ``(B, C, H, W)`` each, of one shape.
+        rounds: Turns that are timed, on the first image.
 
     Returns:
         PyTorch itself first.
@@ -51,22 +55,32 @@ def compare_runtimes(
     openvino = _openvino(proto)
     if openvino is not None:
         runs['OpenVINO'] = openvino
-    x = image.numpy()
-    outputs = {name: run(x) for name, run in runs.items()}
+    differences: Dict[str, List[float]] = {name: [] for name in runs}
+    equal: Dict[str, List[float]] = {name: [] for name in runs}
+    for image in images:
+        x = image.numpy()
+        expected = runs['PyTorch'](x)
+        for name, run in runs.items():
+            for output, a, b in zip(proto.graph.output, run(x), expected):
+                differences[name].append(_difference(a, b))
+                if _has_classes(output.name, b):
+                    equal[name].append(_share_equal(a, b))
+    x = images[0].numpy()
     seconds: Dict[str, List[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             start = time.perf_counter()
             run(x)
             seconds[name].append(time.perf_counter() - start)
-    own = outputs['PyTorch'], seconds['PyTorch']
     return [
         Comparison(
             name,
-            max(map(_difference, outputs[name], own[0])),
-            min(map(_share_equal, outputs[name], own[0])),
+            max(differences[name]),
+            statistics.mean(equal[name]) if equal[name] else None,
             statistics.median(seconds[name]),
-            statistics.median(a / b for a, b in zip(seconds[name], own[1])),
+            statistics.median(
+                a / b for a, b in zip(seconds[name], seconds['PyTorch'])
+            ),
         )
         for name in runs
     ]
@@ -81,11 +95,17 @@ def _difference(value: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(value - expected).max(initial=0)) / size
 
 
+def _has_classes(name: str, value: np.ndarray) -> bool:
+    if np.issubdtype(value.dtype, np.floating):
+        return name == 'logits' and value.shape[1] > 1
+    return True
+
+
 def _share_equal(value: np.ndarray, expected: np.ndarray) -> float:
     if value.shape != expected.shape:
         return 0.0
     if np.issubdtype(expected.dtype, np.floating):
-        return 1.0
+        value, expected = value.argmax(1), expected.argmax(1)
     return float((value == expected).mean())
 
 

@@ -9,6 +9,7 @@ pytest.importorskip('onnxruntime', reason='nothing runs what was exported')
 import onnx
 
 from mmfdconv.commands import main
+from mmfdconv.commands.export_onnx import check
 from mmfdconv.deployment import runtimes
 from mmfdconv.deployment.exporting import export_onnx
 from mmfdconv.deployment.pictures import noise
@@ -33,8 +34,18 @@ def export(*options):
 
 
 def test_a_classifier_is_compared_and_written(experiment, capsys):
-    export('--image', 'pictures/0.png')
+    table = experiment / 'table.md'
+    export('--image', 'pictures/0.png', '--table', 'table.md')
+    capsys.readouterr()
+    export('--image', 'pictures', '--table', 'table.md')
     said = capsys.readouterr().out
+    assert ' threads, 2 images' in said
+    head, _, *rows = table.read_text().splitlines()
+    cells = [[cell.strip() for cell in row.split('|')[1:-1]] for row in rows]
+    assert [c[:3] for c in cells] == [
+        ['config', 'FADConv', f'{n} of 32x32'] for n in (1, 2)
+    ]
+    assert {c[-1] for c in cells} == {'100.0000'} and 'OpenVINO, ms' in head
     assert '| onnxruntime |' in said and said.endswith('MB, logits\n')
     model = onnx.load('m.onnx')
     assert {entry.version for entry in model.opset_import} == {17}
@@ -58,6 +69,7 @@ def test_wrong_options_are_told(experiment):
     for options, words in (
         (('--out', 'm.pth'), "out: 'm.pth' must end with .onnx"),
         (('--image', 'no.png'), "image: 'no.png' cannot be read"),
+        (('--table', 'm.csv'), "table: 'm.csv' must end with .md"),
         (('--classes',), 'ImageClassifier is no segmentor'),
     ):
         with pytest.raises(SystemExit, match=words):
@@ -71,9 +83,32 @@ def test_noise_has_the_bands_of_the_model():
     assert noise(nn.Conv2d(7, 2, 1), (4, 4)).shape == (1, 7, 4, 4)
 
 
+def test_other_classes_are_counted(monkeypatch):
+    """Where logits nearly tie, a small difference is another class."""
+    model = nn.Conv2d(3, 2, 1)
+    nn.init.zeros_(model.weight)
+    nn.init.ones_(model.bias)
+    image = torch.ones(1, 3, 4, 4)
+    proto = export_onnx(model, image, ['logits'], torchscript=True)
+
+    def wrong(proto):
+        def run(x):
+            logits = model(torch.from_numpy(x)).detach().numpy()
+            logits[:, 1, 0] += 1e-4
+            return [logits]
+
+        return run
+
+    monkeypatch.setattr(runtimes, '_onnxruntime', wrong)
+    own, found, *_ = runtimes.compare_runtimes(model, proto, [image] * 2, 1)
+    assert own.equal == 1 and found.equal == 0.75
+    with pytest.raises(ValueError, match='75.0000 % equal classes'):
+        check([own, found])
+
+
 def test_uneven_pooling():
     model = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten())
     image = torch.randn(1, 2, 7, 4)
     proto = export_onnx(model, image, ['out'], torchscript=True)
-    _, found, *_ = runtimes.compare_runtimes(model, proto, image, 1)
+    _, found, *_ = runtimes.compare_runtimes(model, proto, [image], 1)
     assert found.difference < 1e-6

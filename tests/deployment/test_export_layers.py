@@ -61,7 +61,7 @@ def differences(model, proto, *images):
     return [
         found.difference
         for image in images
-        for found in compare_runtimes(model, proto, image, rounds=1)[1:]
+        for found in compare_runtimes(model, proto, [image], rounds=1)[1:]
     ]
 
 
