@@ -53,16 +53,7 @@ def scene_gates(
         down: Windows down the scene.
         across: Windows across it.
         progress: Hears of every window that the model has seen.
-
-    Raises:
-        ValueError: The model has no gates.
     """
-    if not has_gates(predictor.model):
-        raise ValueError(
-            "--gates: the config's model has no dynamic layers, so a window "
-            'sees what the scene would; leave --gates scene out, or say '
-            'with --conv which layers the checkpoint has'
-        )
     means = _mean_descriptors(scene, predictor, down, across, progress)
     if not means:  # no data, and so no windows to predict
         yield

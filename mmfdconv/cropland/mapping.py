@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 
-from .gates import GATES, SAMPLE, scene_gates
+from .gates import GATES, SAMPLE, has_gates, scene_gates
 from .predictor import Predictor
 from .scene import Rows, Scene
 from .windows import RowBlend, WindowPlan
@@ -23,15 +23,15 @@ Progress = Callable[[int], Any]
 class Tiling(NamedTuple):
     """How a scene is cut into windows; see :class:`WindowPlan`.
 
-    A dynamic model's gates are those of each ``'window'``, or of the
-    ``'scene'``; see :func:`scene_gates`.
+    A dynamic model's gates are those of the ``'scene'``, or of each
+    ``'window'``; see :func:`scene_gates`.
     """
 
     window: int = 512
     overlap: int = 128
     margin: Optional[int] = None
     batch: int = 4
-    gates: str = 'window'
+    gates: str = 'scene'
 
     def plans(
         self, scene: Scene, predictor: Predictor
@@ -149,7 +149,7 @@ def map_rows(
     clock = Clock() if clock is None else clock
     down, across = tiling.plans(scene, predictor)
     with contextlib.ExitStack() as stack:
-        if tiling.gates == 'scene':
+        if _windows_for_gates(predictor, tiling, down, across):
             with clock.on('gates'):
                 stack.enter_context(
                     scene_gates(scene, predictor, down, across, progress)
@@ -214,4 +214,12 @@ def count_windows(scene: Scene, predictor: Predictor, tiling: Tiling) -> int:
     """Return how many windows a scene has, for a progress bar."""
     down, across = tiling.plans(scene, predictor)
     windows = len(down.starts) * len(across.starts)
-    return windows + (min(windows, SAMPLE) if tiling.gates == 'scene' else 0)
+    return windows + _windows_for_gates(predictor, tiling, down, across)
+
+
+def _windows_for_gates(predictor, tiling, down, across) -> int:
+    """How many windows the model sees first, for the gates of the scene."""
+    windows = len(down.starts) * len(across.starts)
+    needed = tiling.gates == 'scene' and has_gates(predictor.model)
+    # The gates of a single window are those of the scene.
+    return min(windows, SAMPLE) if needed and windows > 1 else 0

@@ -85,8 +85,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         '--gates',
         choices=GATES,
         default=default.gates,
-        help="what a dynamic model's gates are predicted from: each window, "
-        'or the scene, once for all windows (default: %(default)s)',
+        help="what a dynamic model's gates are predicted from: the scene, "
+        'once for all windows, or each window (default: %(default)s)',
     )
     group.add_argument(
         '--device',

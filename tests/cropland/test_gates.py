@@ -23,8 +23,8 @@ from .helpers import SIGHT, as_rows, noise, write_scene
 
 pytestmark = pytest.mark.core
 
-WINDOWS = Tiling(window=128, overlap=64, margin=24)
-OTHERS = Tiling(window=192, overlap=96, margin=24)
+WINDOWS = Tiling(window=128, overlap=64, margin=24, gates='window')
+OTHERS = WINDOWS._replace(window=192, overlap=96)
 CONDCONV = dict(type='CondConv', num_experts=4)
 # Sums of float32 in another order, through all layers; scores go up to 3.
 ROUNDING = dict(rtol=0, atol=1e-5)
@@ -142,9 +142,20 @@ def test_windows_without_data_do_not_count():
         assert len(predictor.seen) == 2 * 3
 
 
-def test_a_model_without_gates(predictor, scene):
-    with pytest.raises(ValueError, match='--gates: .* no dynamic layers'):
-        scores(predictor, scene, WINDOWS._replace(gates='scene'))
+def test_a_model_without_gates_sees_no_window_first(predictor, scene):
+    once = WINDOWS._replace(gates='scene')
+    windows = count_windows(scene, predictor, WINDOWS)
+    assert count_windows(scene, predictor, once) == windows
+    found = scores(predictor, scene, once)
+    assert torch.equal(found, scores(predictor, scene, WINDOWS))
+
+
+def test_gates_are_the_scenes_unless_asked_otherwise(dynamic, scene):
+    windows = count_windows(scene, dynamic, WINDOWS)
+    default = Tiling(window=128, overlap=64, margin=24)
+    assert count_windows(scene, dynamic, default) == 2 * windows > 2
+    # One window is the scene.
+    assert count_windows(scene, dynamic, Tiling(window=512)) == 1
 
 
 def test_an_unknown_kind_of_gates(predictor, scene):
