@@ -38,8 +38,8 @@ __all__ = [
 _any_size = False
 
 #: Types of devices that want few values in hand at once, and on which calls
-#: are cheap beside memory.
-_cpu_like = {'cpu'}
+#: are cheap beside memory. On ``meta`` operations are counted, as of a CPU.
+_cpu_like = {'cpu', 'meta'}
 
 
 def prefers_cpu_path(x: Tensor) -> bool:

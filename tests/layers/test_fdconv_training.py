@@ -301,6 +301,8 @@ def test_compile(kernel_size, path):
         pytest.skip(f'torch {torch.__version__} cannot trace complex tensors')
     args = dict(ARGS, kernel_size=kernel_size, padding=kernel_size // 2)
     layer = activate_(FDConv(**args)).eval()
+    # Other tests' graphs of the same code count to the limit of graphs.
+    torch._dynamo.reset()
     # The tracer is what a layer can break; the code generator needs a
     # compiler and minutes.
     compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)

@@ -130,6 +130,8 @@ def _fork(words, env, folder, log):
 
 def _become(words, env, folder, log):
     os.setsid()
+    # Ctrl-C may be ignored where the tests run, such as in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open('w') as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
