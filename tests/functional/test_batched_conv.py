@@ -1,12 +1,18 @@
 """One kernel per sample, against loops and nn.Conv2d."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import nn
 
-from mmfdconv.functional import batched_conv, pad_input, per_sample_conv2d
+from mmfdconv.functional import (
+    accelerator_path,
+    batched_conv,
+    pad_input,
+    per_sample_conv2d,
+)
 
 from ..reference.conv import pad, sample_conv
 
@@ -179,23 +185,24 @@ def test_gradients_of_gradients(samples):
 
 
 @pytest.mark.parametrize(
-    'features, kernel, device, one_by_one',
+    'features, kernel, path, one_by_one',
     [
-        (64, 64, 'cpu', False),
-        (65, 64, 'cpu', True),
-        (64, 63, 'cpu', True),
-        (65, 63, 'meta', False),
+        (64, 64, nullcontext, False),
+        (65, 64, nullcontext, True),
+        (64, 63, nullcontext, True),
+        (65, 63, accelerator_path, False),
     ],
 )
 def test_small_samples_and_other_devices_have_groups(
-    features, kernel, device, one_by_one, monkeypatch
+    features, kernel, path, one_by_one, monkeypatch
 ):
     monkeypatch.setattr(batched_conv, '_MAX_FEATURES', 64)
     monkeypatch.setattr(batched_conv, '_MAX_KERNEL', kernel)
-    x = torch.empty(features, 1, 1, 1, device=device)
+    x = torch.empty(features, 1, 1, 1)
     weight = torch.empty(features, 4, 1, 4, 4)
     options = batched_conv.ConvOptions()
-    assert batched_conv._one_by_one(x, weight, options) is one_by_one
+    with path():
+        assert batched_conv._one_by_one(x, weight, options) is one_by_one
 
 
 @pytest.mark.parametrize('name', CASES)
