@@ -250,6 +250,8 @@ def _look_up(gate: Tensor, groups: Tensor) -> Tensor:
         ``(B, rows, cols//2 + 1, 2)``, memory of its own.
     """
     pairs = torch.complex(gate, gate)
+    if gate.is_meta:  # torch 2.1 has the loop's call wrong there
+        return torch.view_as_real(pairs[:, groups])
     found = pairs.new_empty(len(gate), *groups.shape)
     # One sample after the other: CPUs are slow where there are rows.
     for one, out in zip(pairs, found.flatten(1)):
