@@ -8,6 +8,7 @@ import numpy as np
 
 from ..analysis.outputs import pretty_table
 from .area import PixelAreas
+from .atomic import Outputs
 from .estimate import (
     Estimate,
     Measure,
@@ -15,7 +16,6 @@ from .estimate import (
     estimate_from_polygons,
 )
 from .legend import number_classes
-from .outputs import Outputs
 from .raster import MapReader, environment
 from .reference import Polygons, read_reference
 from .report import write_report

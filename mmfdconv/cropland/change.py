@@ -18,9 +18,9 @@ from typing import (
 import numpy as np
 
 from .area import PixelAreas, count_hectares
+from .atomic import Outputs
 from .confidence import Confidence, check_min_confidence
 from .legend import UNSURE, find_cropland
-from .outputs import Outputs
 from .overlay import Overlay
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment

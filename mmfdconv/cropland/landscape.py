@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from ..datasets.landcover import GID_CLASSES, GID_PALETTE
-from .outputs import Outputs
+from .atomic import Outputs
 from .raster import MapReader, RowWriter
 
 __all__ = ['label_points', 'make_landscape']

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.dist import get_dist_info, init_dist
 
 from ..engine import launch
+from .atomic import Outputs
 from .files import open_raster, result_name
-from .outputs import Outputs
 from .products import Products, name_files
 
 __all__ = [

@@ -9,10 +9,10 @@ import torch
 from rasterio import features
 
 from . import area, vector
+from .atomic import Outputs
 from .confidence import check_min_confidence
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
-from .outputs import Outputs
 from .predictor import Predictor
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment

@@ -20,8 +20,8 @@ import numpy as np
 from ..analysis.outputs import pretty_table
 from . import sheet
 from .area import PixelAreas, transform_points
+from .atomic import Outputs
 from .legend import UNSURE, number_classes
-from .outputs import Outputs
 from .raster import MapReader, environment
 from .strata import Strata, allocate, draw, measure, sample_size
 

@@ -10,8 +10,8 @@ from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from ..datasets.raster_bands import Band
-from .bands import read_bands
 from .files import find_crs, open_raster, read_window
+from .scene_bands import read_bands
 
 __all__ = ['Rows', 'Scene', 'check_scene']
 

@@ -12,10 +12,10 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from .area import reproject_points, transform_points
-from .bands import read_bands
 from .files import find_crs, open_raster, read_window
 from .reference import WGS84
 from .report import render
+from .scene_bands import read_bands
 
 __all__ = [
     'COLUMNS',

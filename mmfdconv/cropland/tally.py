@@ -11,9 +11,9 @@ from rasterio import features
 from rasterio.windows import Window
 
 from .area import PixelAreas, count_hectares, transform_points
+from .atomic import Outputs
 from .files import read_window
 from .legend import number_classes
-from .outputs import Outputs
 from .overlay import number_pixels
 from .raster import NODATA, MapReader
 from .reference import Points, Polygons, read_reference

@@ -14,7 +14,7 @@ from typing import Dict, List, Optional, Sequence, Union
 import numpy as np
 
 from .landcover import GID_BANDS, GID_CLASSES, GID_PALETTE
-from .tile_writer import Scene, write_tiles
+from .tile_writer import LabelledScene, write_tiles
 from .tiling import UnknownValueError, colours_to_ids, values_to_ids
 
 __all__ = ['convert_gid', 'find_gid_scenes']
@@ -104,7 +104,7 @@ def convert_gid(
     )
 
 
-def find_gid_scenes(images: PathLike, labels: PathLike) -> List[Scene]:
+def find_gid_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
     """Find images and their labels, at any depth below their folders.
 
     The label of ``NAME.tif`` is ``NAME_label`` or ``NAME_5label``, ``.tif``
@@ -136,7 +136,7 @@ def find_gid_scenes(images: PathLike, labels: PathLike) -> List[Scene]:
             )
         else:
             label_of[name] = path
-    scenes: Dict[str, Scene] = {}
+    scenes: Dict[str, LabelledScene] = {}
     for path in _files(images, _TIFF):
         name = path.stem
         if _LABEL.fullmatch(name):
@@ -149,7 +149,9 @@ def find_gid_scenes(images: PathLike, labels: PathLike) -> List[Scene]:
         if name in fine and name not in label_of:
             raise ValueError(f'{path}: {_OTHER}')
         missing = Path(labels, f'{name}_label{path.suffix}')
-        scenes[name] = Scene(name, path, label_of.get(name, missing), name)
+        scenes[name] = LabelledScene(
+            name, path, label_of.get(name, missing), name
+        )
     if not scenes:
         raise ValueError(f'{images}: holds no image *.tif')
     return list(scenes.values())

@@ -15,7 +15,7 @@ from typing import Dict, List, Optional, Sequence, Union
 import numpy as np
 
 from .landcover import HI_CNA_BANDS
-from .tile_writer import Scene, write_tiles
+from .tile_writer import LabelledScene, write_tiles
 from .tiling import values_to_ids
 
 __all__ = ['convert_hi_cna', 'find_hi_cna_scenes']
@@ -97,7 +97,7 @@ def find_hi_cna_scenes(
     images: Sequence[str] = ('image1', 'image2'),
     masks: Sequence[str] = ('mask1', 'mask2'),
     group: Optional[str] = None,
-) -> List[Scene]:
+) -> List[LabelledScene]:
     """Find images and their masks.
 
     Assumed is ``image1/NAME.tif`` with ``mask1/NAME.tif`` (or ``.png``) for
@@ -126,7 +126,7 @@ def find_hi_cna_scenes(
         for stem, path in _by_stem(image_dir, _IMAGES).items():
             mask = mask_of.get(stem, mask_dir / f'{stem}.tif')
             name = f'{stem}_t{date}'
-            scenes.append(Scene(name, path, mask, _group(group, path)))
+            scenes.append(LabelledScene(name, path, mask, _group(group, path)))
     if not scenes:
         raise ValueError(f'{raw_dir}: no image *.tif in {" or ".join(images)}')
     return scenes

@@ -15,18 +15,18 @@ import numpy as np
 from .geotiff import import_rasterio
 
 __all__ = [
-    'Layout',
+    'ImageHeader',
     'encode_png',
     'encode_tif',
-    'layout_of',
+    'read_header',
     'open_image',
     'palette_of',
-    'read_window',
+    'read_pixels',
     'write_whole',
 ]
 
 
-class Layout(NamedTuple):
+class ImageHeader(NamedTuple):
     """What the header of an image says."""
 
     height: int
@@ -35,10 +35,10 @@ class Layout(NamedTuple):
     dtype: str
 
 
-def layout_of(path: Path) -> Layout:
+def read_header(path: Path) -> ImageHeader:
     """Read the header of an image."""
     with open_image(path) as file:
-        return Layout(file.height, file.width, file.count, file.dtypes[0])
+        return ImageHeader(file.height, file.width, file.count, file.dtypes[0])
 
 
 def open_image(path: Path) -> Any:
@@ -54,7 +54,7 @@ def open_image(path: Path) -> Any:
             raise OSError(f'{path}: cannot be read: {error}') from None
 
 
-def read_window(file: Any, path: Path, window: Any) -> np.ndarray:
+def read_pixels(file: Any, path: Path, window: Any) -> np.ndarray:
     """Read a window of all bands, (bands, h, w)."""
     rasterio = import_rasterio()
     try:

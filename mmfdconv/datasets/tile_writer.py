@@ -34,18 +34,18 @@ from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
 from .tile_files import (
-    Layout,
+    ImageHeader,
     encode_png,
     encode_tif,
-    layout_of,
     open_image,
     palette_of,
-    read_window,
+    read_header,
+    read_pixels,
     write_whole,
 )
 from .tiling import UnknownValueError, assign_splits, tile_grid
 
-__all__ = ['Scene', 'write_tiles']
+__all__ = ['LabelledScene', 'write_tiles']
 
 _RECORD = 'tiles.json'
 _VERSION = 1
@@ -57,7 +57,7 @@ _SHOWN = 10  # of many faulty files
 Decode = Callable[[np.ndarray, Optional[np.ndarray]], np.ndarray]
 
 
-class Scene(NamedTuple):
+class LabelledScene(NamedTuple):
     """An image, its label image, and what it must share a split with."""
 
     name: str
@@ -69,13 +69,13 @@ class Scene(NamedTuple):
 class _Row(NamedTuple):
     """One row of a scene's tiles: (column, folder of its split)."""
 
-    scene: Scene
+    scene: LabelledScene
     row: int
     tiles: Tuple[Tuple[int, str], ...]
 
 
 def write_tiles(
-    scenes: Sequence[Scene],
+    scenes: Sequence[LabelledScene],
     out_dir: Union[str, os.PathLike],
     decode: Decode,
     *,
@@ -179,8 +179,10 @@ def write_tiles(
 
 
 def _check(
-    scenes: Sequence[Scene], tile_size: int, bands: Optional[Sequence[str]]
-) -> Dict[str, Layout]:
+    scenes: Sequence[LabelledScene],
+    tile_size: int,
+    bands: Optional[Sequence[str]],
+) -> Dict[str, ImageHeader]:
     """Read all headers, so that a wrong file is found before hours of work."""
     sizes, wrong = {}, []
     for scene in scenes:
@@ -190,7 +192,7 @@ def _check(
         if not scene.label.is_file():
             wrong.append(f'{scene.image}: its label {scene.label} is missing')
             continue
-        image, label = layout_of(scene.image), layout_of(scene.label)
+        image, label = read_header(scene.image), read_header(scene.label)
         sizes[scene.name] = image
         if image[:2] != label[:2]:
             wrong.append(
@@ -221,8 +223,8 @@ def _check(
 
 
 def _plan(
-    scenes: Sequence[Scene],
-    sizes: Mapping[str, Layout],
+    scenes: Sequence[LabelledScene],
+    sizes: Mapping[str, ImageHeader],
     tile_size: int,
     split: str,
     fractions: Mapping[str, float],
@@ -345,10 +347,10 @@ def _write_row(
             return 0
         # The whole row at once: scenes are stored in strips of their width.
         window = Window(0, job.row * size, len(job.tiles) * size, size)
-        pixels = read_window(file, job.scene.image, window)
+        pixels = read_pixels(file, job.scene.image, window)
         ids = _decode(
             decode,
-            read_window(labels, job.scene.label, window),
+            read_pixels(labels, job.scene.label, window),
             palette_of(labels),
             job,
             size,

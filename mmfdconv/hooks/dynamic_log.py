@@ -17,7 +17,7 @@ from ..analysis.figures.bands import draw_maps
 from ..analysis.figures.canvas import pixels
 from ..analysis.figures.gates import GateStudy, draw_gates
 from ..layers import gate_entropy, has_gates, record_bands, record_gates
-from ..layers.recording import Bands
+from ..layers.recording import FrequencyBands
 from .unwrapped import unwrapped
 
 __all__ = ['DynamicConvLogHook']
@@ -87,7 +87,7 @@ class DynamicConvLogHook(Hook):
         self.figure_interval = figure_interval
         self._recording: Optional[ExitStack] = None
         self._gates: Dict[str, Tensor] = {}
-        self._bands: Dict[str, Bands] = {}
+        self._bands: Dict[str, FrequencyBands] = {}
         self._warned = False
 
     # ----------------------------------------------------------------- hook
@@ -193,7 +193,7 @@ def _gate_scalars(gates: Dict[str, Tensor]) -> Dict[str, float]:
     return _numbers({f'gates/entropy/{n}': v for n, v in means.items()})
 
 
-def _band_scalars(bands: Dict[str, Bands]) -> Dict[str, float]:
+def _band_scalars(bands: Dict[str, FrequencyBands]) -> Dict[str, float]:
     values = {}
     for name, (energy, maps) in bands.items():
         for i, share in enumerate(energy):

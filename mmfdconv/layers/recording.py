@@ -22,7 +22,7 @@ from .kernel_warehouse import KWConv
 from .odconv import ODConv
 
 __all__ = [
-    'Bands',
+    'FrequencyBands',
     'gate_entropy',
     'has_gates',
     'record_bands',
@@ -75,7 +75,7 @@ def record_gates(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
         yield gates
 
 
-class Bands(NamedTuple):
+class FrequencyBands(NamedTuple):
     """What FBM did to one image; bands run from high frequencies to low."""
 
     #: Share of the input's energy in each band, ``(bands,)``; their sum is 1.
@@ -85,7 +85,7 @@ class Bands(NamedTuple):
 
 
 @contextmanager
-def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
+def record_bands(model: nn.Module) -> Iterator[Dict[str, FrequencyBands]]:
     """Record the bands and maps of every FBM, for the first image of a batch.
 
     Args:
@@ -93,7 +93,7 @@ def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
 
     Yields:
         A dict that every forward pass fills: name of the layer that FBM is
-        part of to :class:`Bands`, detached, on the device of the layer.
+        part of to :class:`FrequencyBands`, detached, on the layer's device.
     """
     modulations = {
         name: layer.FBM
@@ -107,13 +107,13 @@ def record_bands(model: nn.Module) -> Iterator[Dict[str, Bands]]:
         layer = model.get_submodule(name)
         parts[name] = fbm if layer.keeps_kernels else layer
 
-    def read(name: str, args: Any, output: Any) -> Optional[Bands]:
+    def read(name: str, args: Any, output: Any) -> Optional[FrequencyBands]:
         fbm, x = modulations[name], args[0].detach()
         x = x[None] if x.dim() == 3 else x[:1]
         if not x.numel():  # FFT libraries refuse an empty batch
             return None
         x = x.to(wide(x.dtype))
-        return Bands(_band_energy(x, fbm), fbm.maps(x)[0])
+        return FrequencyBands(_band_energy(x, fbm), fbm.maps(x)[0])
 
     with _recording(parts, read) as bands:
         yield bands

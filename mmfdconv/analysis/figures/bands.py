@@ -147,7 +147,7 @@ def draw_bands(
     return figure
 
 
-def draw_maps(found: Mapping[str, recording.Bands]) -> Any:
+def draw_maps(found: Mapping[str, recording.FrequencyBands]) -> Any:
     """Draw the maps of several FBMs, a row each, the highest band first.
 
     Args:

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from mmfdconv.cropland.outputs import Outputs
+from mmfdconv.cropland.atomic import Outputs
 
 pytestmark = pytest.mark.core
 
