@@ -20,6 +20,7 @@ COMMANDS = {
     'benchmark': 'time layers or backbones against the stock ones',
     'step': 'time a training step of detectors, beside each other',
     'figures': 'draw what a dynamic model learned',
+    'audit': 'say which dynamic layers earn their cost',
     'runs': 'put training curves and metrics of runs beside each other',
     'export-onnx': 'export a trained model to ONNX, and compare',
     'fold-static': 'fold a trained model into a stock one',

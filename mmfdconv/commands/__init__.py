@@ -16,6 +16,7 @@ __all__ = ['main', 'plain_errors']
 
 #: The part of the optional packages that a command needs, see setup.py.
 _EXTRAS = dict(
+    audit='figures',
     change='cropland',
     compare='figures',
     estimate='cropland',

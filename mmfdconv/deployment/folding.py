@@ -15,7 +15,7 @@ from ..layers import (
     record_descriptors,
 )
 
-__all__ = ['FoldedLayer', 'fold_static_', 'static_layer']
+__all__ = ['FoldedLayer', 'averaged_layers', 'fold_static_', 'static_layer']
 
 #: A constant that a stock layer without bias has no place for, over the norm
 #: of its kernel.
@@ -75,13 +75,8 @@ def fold_static_(
             f'layers: {unknown} are no dynamic layers of the model; it has '
             f'{list(found)}'
         )
-    model.eval()
     call = call or model
-    with record_descriptors(model) as means:
-        for image in images:
-            call(image)
-    with fixed_gates(model, means):
-        stock = {name: static_layer(layer) for name, layer in found.items()}
+    stock = averaged_layers(model, images, call)
     errors = _errors(call, images, found, stock)
     results = []
     for name in found:
@@ -99,6 +94,35 @@ def fold_static_(
             setattr(model.get_submodule(parent), child, stock[result.name])
     _drop_cells(model)
     return results
+
+
+@torch.no_grad()
+def averaged_layers(
+    model: nn.Module,
+    images: Sequence[Any],
+    call: Optional[Callable[[Any], Any]] = None,
+) -> Dict[str, Any]:
+    """The stock layer of each dynamic one, its gates averaged over images.
+
+    Args:
+        model: Any; it is put into evaluation, and keeps its layers.
+        images: What ``call`` takes, one after the other.
+        call: Calls the model with an image. Defaults to the model itself.
+
+    Returns:
+        By name, see :func:`static_layer`.
+    """
+    model.eval()
+    call = call or model
+    with record_descriptors(model) as means:
+        for image in images:
+            call(image)
+    with fixed_gates(model, means):
+        return {
+            name: static_layer(layer)
+            for name, layer in model.named_modules()
+            if isinstance(layer, DynamicConv2d)
+        }
 
 
 def static_layer(layer: DynamicConv2d):

@@ -162,10 +162,8 @@ def gate_movements(run: Run, images: int) -> Dict[str, float]:
         images: So many of the validation images, spread evenly.
 
     Returns:
-        By layer, the standard deviation over the images of a kernel's share
-        times the number of kernels, mean over the kernels: 0 where gates are
-        the same for every image, whatever that is. Empty for a model without
-        gates over kernels.
+        By layer, see :attr:`~mmfdconv.analysis.figures.gates.LayerGates.moves`.
+        Empty for a model without gates over kernels.
     """
     cfg = Config.fromfile(run.config)
     init_default_scope(cfg.default_scope)
@@ -175,10 +173,7 @@ def gate_movements(run: Run, images: int) -> Dict[str, float]:
         study = study_gates(model, build_data(cfg), images)
     except ValueError:  # such as DCD's, and the stock model's
         return {}
-    return {
-        name: float(gates.shares.std(dim=0).mean() * gates.shares.shape[1])
-        for name, gates in study.layers.items()
-    }
+    return {name: gates.moves for name, gates in study.layers.items()}
 
 
 # ------------------------------------------------------------------- output

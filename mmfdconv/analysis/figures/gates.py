@@ -69,6 +69,16 @@ class LayerGates(NamedTuple):
         """Mean share of each kernel over that of uniform gates, ``(K,)``."""
         return self.shares.mean(dim=0) * self.shares.shape[1]
 
+    @property
+    def moves(self) -> float:
+        """How far gates move between images.
+
+        The standard deviation over the images of a kernel's share times the
+        number of kernels, mean over the kernels: 0 where gates are the same
+        for every image, whatever that is.
+        """
+        return float(self.shares.std(dim=0).mean() * self.shares.shape[1])
+
     def dead(self, below: float = 0.1) -> List[int]:
         """Kernels whose usage is below ``below``."""
         return torch.nonzero(self.usage < below).flatten().tolist()

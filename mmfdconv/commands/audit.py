@@ -1,0 +1,121 @@
+"""Say which dynamic layers of a trained model earn their cost.
+
+Every layer is folded alone, its gates frozen at their mean over training
+images, and the config's validation says what that loses. Layers that lose
+little are folded together at the end, and the command is printed that writes
+them into the checkpoint as stock layers.
+"""
+
+import argparse
+import csv
+from functools import partial
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from tqdm import tqdm
+
+from ..analysis.figures.subject import Subject
+from ..analysis.outputs import check_folder, check_suffix, pretty_table
+from ..deployment.auditing import Audit, AuditedLayer, audit
+from ..engine import launch
+from ..engine.options import add_config_options, load_config
+from . import plain_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    add_config_options(parser, 'val_dataloader.dataset.data_root=data/coco')
+    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument(
+        '--metric',
+        help='the score to go by, higher is better; default: mIoU, '
+        "mAP of boxes, PQ or top-1, whichever the config's evaluator gives",
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=32,
+        help='of training, to average gates over, and of validation, to '
+        'follow them over (default: 32)',
+    )
+    parser.add_argument(
+        '--tolerance',
+        type=float,
+        default=0.005,
+        help='share of the score that folding a layer may lose '
+        '(default: 0.005)',
+    )
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--out', help='also write the table to this .csv file')
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Audit, or say what is wrong."""
+    MMLogger.get_instance('audit', log_level='ERROR')
+    with plain_errors(prog):
+        if args.out:
+            check_suffix(args.out, ('.csv',))
+            check_folder(args.out)
+        launch.check_checkpoint('checkpoint', args.checkpoint)
+        cfg = load_config(args)
+        init_default_scope(cfg.default_scope)
+        model = Subject.load(cfg, args.checkpoint, args.device).model
+        found = audit(
+            cfg,
+            model,
+            args.metric,
+            args.images,
+            args.tolerance,
+            partial(tqdm, unit='layer', dynamic_ncols=True),
+        )
+    print(to_text(found))
+    if args.out:
+        write(found, args.out)
+        print(f'wrote {args.out}')
+
+
+def to_text(found: Audit) -> str:
+    """The table, and what follows from it."""
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            '-' if layer.moves is None else f'{layer.moves:.4f}',
+            '-' if layer.lost is None else f'{layer.lost:+.4g}',
+            f'{layer.params:+,}',
+            f'{layer.flops / 1e6:+,.2f} M',
+            layer.advice,
+        )
+        for layer in found.layers
+    ]
+    head = ('layer', 'type', 'gates move', f'{found.metric} lost')
+    head += ('parameters', 'FLOPs', 'advice')
+    height, width = found.shape
+    text = [
+        str(pretty_table(head, rows)),
+        '',
+        "gates move: deviation over images of a kernel's share, over that of "
+        'uniform gates. lost: with this layer folded alone. Parameters and '
+        f"FLOPs: beyond the stock layer's, one image of {height} x {width}.",
+        f'{found.metric} {found.score:.4g}',
+    ]
+    folds = [layer.name for layer in found.layers if layer.folds]
+    if folds:
+        text += [
+            f'{found.metric} {found.folded:.4g} with the {len(folds)} of '
+            f'{len(found.layers)} layers folded that need not be dynamic:',
+            '  mmfdconv fold-static CONFIG CHECKPOINT --calibrate FOLDER '
+            f'--out stock.pth --layers {" ".join(folds)}',
+        ]
+    else:
+        text.append('every layer is worth keeping dynamic')
+    return '\n'.join(text)
+
+
+def write(found: Audit, path: str) -> None:
+    """One row for each layer."""
+    with Path(path).open('w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(AuditedLayer._fields)
+        writer.writerows(found.layers)

@@ -1,0 +1,81 @@
+"""A config's validation, as often as one likes, without a runner."""
+
+import copy
+from typing import Dict, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+from torch import nn
+
+__all__ = ['Validation']
+
+#: What toolboxes' papers report, where a config's evaluator gives several.
+_USUAL = (
+    'mIoU',
+    'coco/bbox_mAP',
+    'bbox_mAP',
+    'coco_panoptic/PQ',
+    'accuracy/top1',
+)
+
+
+class Validation:
+    """Scores models on the validation data of a config.
+
+    Args:
+        cfg: With ``val_dataloader`` and ``val_evaluator``; its default scope
+            must be set.
+
+    Raises:
+        ValueError: It lacks one of them.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
+            raise ValueError(
+                'config: it has no val_dataloader and val_evaluator, so '
+                'nothing gives a score'
+            )
+        self.loader = Runner.build_dataloader(
+            copy.deepcopy(dict(cfg.val_dataloader)), seed=0
+        )
+        self.evaluator = Evaluator(copy.deepcopy(cfg.val_evaluator))
+        meta = getattr(self.loader.dataset, 'metainfo', None)
+        if meta:
+            self.evaluator.dataset_meta = meta
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> Dict[str, float]:
+        """All metrics of a model as it is now, by name."""
+        model.eval()
+        for batch in self.loader:
+            self.evaluator.process(model.test_step(batch), batch)
+        return self.evaluator.evaluate(len(self.loader.dataset))
+
+    @staticmethod
+    def pick(scores: Dict[str, float], metric: Optional[str] = None) -> str:
+        """The metric to go by.
+
+        Args:
+            scores: What a validation gave.
+            metric: Its name. None: the one that papers report.
+
+        Raises:
+            ValueError: There is no such metric, or no usual one.
+        """
+        if metric is None:
+            usual = (
+                name
+                for end in _USUAL
+                for name in scores
+                if name == end or name.endswith('/' + end)
+            )
+            metric = next(usual, None)
+        if metric not in scores:
+            raise ValueError(
+                f'metric: {metric!r} is none of the validation, which gives '
+                f'{", ".join(scores)}'
+            )
+        return metric
