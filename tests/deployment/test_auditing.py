@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 pytest.importorskip('mmpretrain', reason='no classifier without mmpretrain')
-cv2 = pytest.importorskip('cv2', reason='no pictures without OpenCV')
-np = pytest.importorskip('numpy')
 pytest.importorskip('matplotlib')
+import cv2
+import numpy as np
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 

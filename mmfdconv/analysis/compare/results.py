@@ -162,8 +162,8 @@ def gate_movements(run: Run, images: int) -> Dict[str, float]:
         images: So many of the validation images, spread evenly.
 
     Returns:
-        By layer, see :attr:`~mmfdconv.analysis.figures.gates.LayerGates.moves`.
-        Empty for a model without gates over kernels.
+        By layer, see :attr:`..figures.gates.LayerGates.moves`. Empty for a
+        model without gates over kernels.
     """
     cfg = Config.fromfile(run.config)
     init_default_scope(cfg.default_scope)
