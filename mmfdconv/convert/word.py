@@ -16,6 +16,11 @@ from ..registry import LAYERS
 from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
 from .pretraining import strip_checkpoints
+from .router_rates import (
+    ROUTER_RATE,
+    scale_router_rates_,
+    unscale_router_rates_,
+)
 from .rules import LayerRule
 from .words import METHODS, nearest, read_method
 
@@ -97,7 +102,11 @@ def with_dynamic_convolutions(
         cfg: A loaded config of mmdet, mmseg or mmpretrain, of either style.
         method: One of :data:`METHODS`; ``'stock'`` takes dynamic layers out.
         options: What to change of the method's ``conv_cfg``; dots lead into
-            dicts, as in ``{'fbm_cfg.mask': 'nearest64'}``.
+            dicts, as in ``{'fbm_cfg.mask': 'nearest64'}``. And
+            ``router_lr_mult``, which the method's file may also have: what
+            multiplies the learning rates of all that predicts gates, see
+            :func:`~mmfdconv.convert.router_rates.scale_router_rates_`.
+            Defaults to 1, as published; the model is built for another.
         rule: Which layers, see :func:`convert_dynamic_`; None: the preset
             of backbone and method.
 
@@ -129,6 +138,8 @@ def with_dynamic_convolutions(
             'nothing to make dynamic'
         )
     entry = read_method(method)
+    options = dict(options or {})
+    router_rate = options.pop(ROUTER_RATE, entry.get(ROUTER_RATE, 1))
     if rule is None:
         rule = cfg.get('dynamic_rule')
     check_rule(rule)
@@ -139,7 +150,7 @@ def with_dynamic_convolutions(
         holder['backbone'] = ConfigDict(
             type=_WRAPPER,
             backbone=inner,
-            conv_cfg=_changed(conv_cfg, options or {}),
+            conv_cfg=_changed(conv_cfg, options),
         )
         if rule is not None:
             holder['backbone']['rule'] = _as_config(rule)
@@ -149,6 +160,7 @@ def with_dynamic_convolutions(
         _spare_gate_norms(cfg)
     if entry.dynamic_conv_cfg.type == 'KWConv':
         share_rates_(cfg)
+    scale_router_rates_(cfg, router_rate, _GATE_NORMS)
     return cfg
 
 
@@ -167,6 +179,7 @@ def make_stock_(cfg: Config) -> bool:
             cfg.pop('custom_hooks')
     if found:
         unshare_rates_(cfg)
+        unscale_router_rates_(cfg)
     keys = _custom_keys(cfg)
     if found and keys:
         for name in _GATE_NORMS:
@@ -275,7 +288,7 @@ def _changed(
         if name not in known:
             raise ValueError(
                 f'options: {conv_cfg.type} has no option {name!r}; '
-                f'{nearest(name, sorted(known))}'
+                f'{nearest(name, sorted({*known, ROUTER_RATE}))}'
             )
     changed = Config(dict(conv_cfg=conv_cfg))
     changed.merge_from_dict({f'conv_cfg.{k}': v for k, v in options.items()})

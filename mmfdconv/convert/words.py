@@ -110,6 +110,7 @@ def read_method(method: str) -> ConfigDict:
     Returns:
         ``dynamic_conv_cfg``, the layer; ``dynamic_temperature``, the hook of
         a method that needs one, and ``pretraining_temperature``, the one
-        with which its authors pretrain; the last two may be missing.
+        with which its authors pretrain; ``router_lr_mult``, the factor of
+        its routers' learning rates. All but the first may be missing.
     """
     return Config.fromfile(method_file(method))._cfg_dict

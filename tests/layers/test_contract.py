@@ -51,6 +51,22 @@ def example(geometry='k3', batch=3, dtype=torch.float32):
     return torch.randn(batch, channels, 9, 10, dtype=dtype)
 
 
+#: What a stock layer's weight and bias become.
+STOCK_LIKE = {'weight', 'bias', 'experts', 'dft_weight'}
+
+
+@all_geometries
+@all_methods
+def test_a_parameter_is_of_the_stock_layer_or_of_a_router(method, geometry):
+    layer = fresh(method, geometry)
+    named = {id(p): name for name, p in layer.named_parameters()}
+    routers = {named[id(p)] for p in layer.router_parameters()}
+    rest = {named[id(p)] for p in layer.weight_parameters()}
+    assert rest <= STOCK_LIKE
+    assert routers and not routers & STOCK_LIKE
+    assert routers | rest == set(named.values())
+
+
 def test_every_registered_layer_is_here():
     registry = pytest.importorskip(
         'mmfdconv.registry', reason='MMEngine is not installed'

@@ -1,0 +1,186 @@
+"""Routers learn at a rate of their own, by keys of stock constructors."""
+
+import copy
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmfdconv.convert import (
+    METHODS,
+    short_config,
+    with_dynamic_convolutions,
+)
+from mmfdconv.layers import DynamicConv2d
+
+pytestmark = pytest.mark.core
+
+BASE, DECAY = 1e-2, 0.1
+OPTIMIZER = dict(type='SGD', lr=BASE, weight_decay=DECAY)
+
+
+@MODELS.register_module()
+class Blocks(nn.Module):
+    """Names like a ResNet's; some that a careless key would take along."""
+
+    def __init__(self, width=24):
+        super().__init__()
+        block = nn.Module()
+        block.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        block.bn1 = nn.BatchNorm2d(width)
+        block.conv2 = nn.Conv2d(width, width, 1)
+        block.bn2 = nn.BatchNorm2d(width)
+        self.layer1 = nn.Sequential(block)
+        self.fc = nn.Linear(width, 2)
+
+
+@MODELS.register_module()
+class Classifier(nn.Module):
+    """A backbone and a head with names of routers' parts."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        self.attention = nn.Linear(2, 2)
+        self.q = nn.Linear(2, 2)
+        self.routing = nn.Sequential(nn.Linear(2, 2))
+
+
+def experiment(**paramwise):
+    wrapper = dict(type='OptimWrapper', optimizer=dict(OPTIMIZER))
+    if paramwise:
+        wrapper['paramwise_cfg'] = paramwise
+    backbone = dict(type='Blocks')
+    model = dict(type='Classifier', backbone=backbone)
+    return Config(dict(model=model, optim_wrapper=wrapper))
+
+
+RULE = dict(patterns={'.*[.]conv[12]': True}, otherwise=False)
+#: Blocks are no family whose cells have names.
+NAMES = dict(warehouse_names={'layer1.0.conv1': 'stage0_layer0_conv0'})
+
+
+def made_dynamic(cfg, method, options=None):
+    cfg = copy.deepcopy(cfg)
+    cfg.update(NAMES)
+    return with_dynamic_convolutions(cfg, method, options, RULE)
+
+
+def groups(cfg):
+    """Settings by parameter's name, and the names of routers' parameters."""
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    wrapper = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+    by_id = {
+        id(p): (group['lr'], group['weight_decay'])
+        for group in wrapper.optimizer.param_groups
+        for p in group['params']
+    }
+    routers = {
+        id(p)
+        for layer in model.modules()
+        if isinstance(layer, DynamicConv2d)
+        for p in layer.router_parameters()
+    }
+    named = dict(model.named_parameters())
+    return (
+        {name: by_id[id(p)] for name, p in named.items()},
+        {name for name, p in named.items() if id(p) in routers},
+    )
+
+
+RECIPES = {
+    'none': dict(),
+    'backbone': dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+    'kinds': dict(norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.5),
+    'both': dict(
+        custom_keys={'bn1': dict(decay_mult=0.0), 'backbone': dict()},
+        flat_decay_mult=0.0,
+        norm_decay_mult=0.0,
+    ),
+}
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+@pytest.mark.parametrize('method', [m for m in METHODS if m != 'stock'])
+def test_routers_and_nothing_else(method, recipe):
+    cfg = experiment(**RECIPES[recipe])
+    plain = made_dynamic(cfg, method)
+    slow = made_dynamic(cfg, method, dict(router_lr_mult=0.1))
+    before, routers = groups(plain)
+    after, _ = groups(slow)
+    assert routers
+    assert set(after) == set(before)
+    for name, (rate, decay) in after.items():
+        factor = 0.1 if name in routers else 1
+        expected = (before[name][0] * factor, before[name][1])
+        assert (rate, decay) == pytest.approx(expected), name
+    # Taken out again, and written a second time.
+    back = with_dynamic_convolutions(slow, 'stock').optim_wrapper
+    assert back.to_dict() == cfg.optim_wrapper.to_dict()
+    again = made_dynamic(slow, method, dict(router_lr_mult=0.1))
+    assert again.to_dict() == slow.to_dict()
+
+
+def test_keys_are_short_where_names_are_clear():
+    new = made_dynamic(experiment(), 'fdconv', dict(router_lr_mult=0.5))
+    mark = dict(lr_mult=0.5, router_lr_mult=0.5)
+    assert new.optim_wrapper.paramwise_cfg.custom_keys.to_dict() == {
+        'KSM_Global.': mark,
+        'KSM_Local.': mark,
+        'FBM.': mark,
+    }
+    assert Config.fromstring(new.dump(), '.py').to_dict() == new.to_dict()
+
+
+def test_a_key_for_routers_wins():
+    recipe = {'KSM_Global': dict(lr_mult=3.0), 'conv1.FBM.': dict()}
+    cfg = experiment(custom_keys=recipe)
+    new = made_dynamic(cfg, 'fdconv', dict(router_lr_mult=0.1))
+    rates, routers = groups(new)
+    for name in routers:
+        factor = 3 if 'KSM_Global' in name else 1 if 'FBM' in name else 0.1
+        assert rates[name][0] == pytest.approx(BASE * factor), name
+    keys = new.optim_wrapper.paramwise_cfg.custom_keys.to_dict()
+    assert {k: keys[k] for k in recipe} == recipe
+
+
+@pytest.mark.parametrize('factor', [0, -1, 'slow', True, float('nan')])
+def test_a_factor_that_is_none(factor):
+    with pytest.raises(ValueError, match='router_lr_mult must be'):
+        made_dynamic(experiment(), 'odconv', dict(router_lr_mult=factor))
+
+
+@pytest.mark.parametrize('method', ['odconv', 'kw1x'])
+def test_a_constructor_that_reads_no_keys(method):
+    cfg = experiment(decay_rate=0.9, num_layers=6)
+    name = 'LearningRateDecayOptimizerConstructor'
+    cfg.optim_wrapper.constructor = name
+    made_dynamic(cfg, method, dict(router_lr_mult=1))
+    with pytest.raises(ValueError, match='sets learning rates by depth'):
+        made_dynamic(cfg, method, dict(router_lr_mult=0.1))
+
+
+def test_no_optimizer():
+    cfg = experiment()
+    cfg.pop('optim_wrapper')
+    with pytest.raises(ValueError, match='optim_wrapper'):
+        made_dynamic(cfg, 'odconv', dict(router_lr_mult=0.1))
+
+
+def test_a_file_that_inherits_has_the_keys(tmp_path):
+    cfg = experiment(custom_keys=dict(backbone=dict(lr_mult=0.1)))
+    cfg.update(NAMES)
+    cfg.dump(tmp_path / 'stock.py')
+    text = short_config(
+        str(tmp_path / 'stock.py'),
+        'dcd',
+        dict(router_lr_mult=0.5),
+        RULE,
+        folder=tmp_path,
+    )
+    (tmp_path / 'dcd.py').write_text(text)
+    inherited = Config.fromfile(tmp_path / 'dcd.py').optim_wrapper
+    whole = made_dynamic(cfg, 'dcd', dict(router_lr_mult=0.5)).optim_wrapper
+    assert inherited.to_dict() == whole.to_dict()
