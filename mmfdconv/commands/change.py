@@ -62,13 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar='VALUE=NAME',
             help=f'class names of {when.upper()}, whatever it carries',
         )
-    parser.add_argument(
-        '--min-area',
-        type=float,
-        default=0.1,
-        metavar='HECTARES',
-        help='of the smallest polygon (default: %(default)s)',
-    )
+    options.add_area_options(parser)
     parser.add_argument(
         '--confidence',
         nargs=2,
@@ -145,6 +139,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 _classes(args, 'after_classes'),
             ),
             min_area=args.min_area,
+            min_unit=args.mmu,
             confidence=confidence,
             min_confidence=args.min_confidence,
         )

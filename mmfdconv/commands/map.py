@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 
 from ..cropland import area, many, options, session
 from ..cropland.predictor import Predictor, load_predictor
-from ..cropland.products import MIN_AREA, Products, name_files
+from ..cropland.products import Products, name_files
 from ..engine.launch import close_process_group
 from ..engine.options import add_launcher_options
 
@@ -55,22 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels below become a class of their own, 'unsure'",
     )
     parser.add_argument(
-        '--mmu',
-        type=float,
-        default=0.0,
-        metavar='HECTARES',
-        help='minimum mapping unit: smaller areas become what is around them, '
-        'in map, polygons and table (default: %(default)s)',
-    )
-    parser.add_argument(
         '--no-polygons', action='store_true', help='write no polygons'
     )
-    parser.add_argument(
-        '--min-area',
-        type=float,
-        metavar='HECTARES',
-        help=f'of the smallest polygon (default: {MIN_AREA}; with --mmu 0)',
-    )
+    options.add_area_options(parser)
     options.add_scene_options(parser)
     options.add_model_options(parser)
     add_launcher_options(parser)

@@ -21,14 +21,15 @@ from .area import PixelAreas, count_hectares
 from .atomic import Outputs
 from .confidence import Confidence, check_min_confidence
 from .legend import UNSURE, find_cropland
+from .mapping_unit import check_min_unit, sieve_pairs
 from .overlay import Overlay
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
-from .vector import PolygonCount, write_polygons
+from .vector import MIN_AREA, PolygonCount, write_polygons
 
 __all__ = ['Change', 'compare', 'format_change']
 
-PIXELS = 1 << 22  # of the later map, read at once
+PIXELS = 1 << 22  # of the later map, read at once, and votes for classes
 # Called with rows done since the last call, and rows in all.
 Progress = Callable[[int, int], Any]
 # Class name by value.
@@ -36,6 +37,7 @@ Classes = Dict[int, str]
 NEVER, KEPT, LOST, GAINED, OPEN = range(5)
 # A map with pixels that either map is unsure of has one more, ``unsure``.
 KINDS = ('no cropland', 'cropland kept', 'cropland lost', 'cropland gained')
+WORDS = ('', 'kept', 'lost', 'gained', UNSURE)  # for them, in tables
 PALETTE = (
     (225, 225, 220),
     (120, 180, 90),
@@ -55,9 +57,6 @@ class Change(NamedTuple):
         after_classes: Names of the later one's, N of them.
         cropland: Which of either is cropland, as an index.
         hectares: Shape (K, N), from the row's class to the column's.
-        drawn: Hectares of each kind in the map, in the order of
-            :meth:`kinds`. It has one value for each pixel, so they differ
-            from :meth:`kinds` where the later map has smaller ones.
         polygons: Count of the polygons.
         notes: Sentences on what to know of the two maps.
         unsure: Which class of either is ``unsure``, if one is.
@@ -68,7 +67,6 @@ class Change(NamedTuple):
     after_classes: List[str]
     cropland: Tuple[int, int]
     hectares: np.ndarray
-    drawn: np.ndarray
     polygons: Optional[PolygonCount] = None
     notes: Tuple[str, ...] = ()
     unsure: Tuple[Optional[int], Optional[int]] = (None, None)
@@ -79,27 +77,27 @@ class Change(NamedTuple):
         return KINDS + (UNSURE,) * (self.unsure != (None, None))
 
     @property
-    def sure(self) -> np.ndarray:
-        """The hectares without what either map is unsure of, (K, N)."""
-        sure = self.hectares.copy()
-        for axis, index in enumerate(self.unsure):
-            if index is not None:
-                np.moveaxis(sure, axis, 0)[index] = 0
-        return sure
+    def kind_of(self) -> np.ndarray:
+        """Which of :attr:`names` each pair of classes is, uint8, (K, N)."""
+        (i, j), (first, second) = self.cropland, self.unsure
+        kinds = np.full(self.hectares.shape, NEVER, np.uint8)
+        kinds[i], kinds[:, j] = LOST, GAINED
+        kinds[i, j] = KEPT
+        if first is not None:
+            kinds[first] = OPEN
+        if second is not None:
+            kinds[:, second] = OPEN
+        return kinds
 
     def kinds(self) -> Dict[str, float]:
         """Return hectares that never were cropland, kept, lost, gained.
 
         And those that either map is unsure of, where a map has that class.
         """
-        i, j = self.cropland
-        sure = self.sure
-        kept = sure[i, j]
-        lost = sure[i].sum() - kept
-        gained = sure[:, j].sum() - kept
-        never = sure.sum() - kept - lost - gained
-        unsure = self.hectares.sum() - sure.sum()
-        return dict(zip(self.names, (never, kept, lost, gained, unsure)))
+        found = np.bincount(
+            self.kind_of.ravel(), self.hectares.ravel(), len(self.names)
+        )
+        return dict(zip(self.names, found.tolist()))
 
 
 def compare(
@@ -109,7 +107,8 @@ def compare(
     cropland: Sequence[Optional[str]] = (None, None),
     classes: Optional[Classes] = None,
     overrides: Sequence[Optional[Classes]] = (None, None),
-    min_area: float = 0.1,
+    min_area: Optional[float] = None,
+    min_unit: float = 0.0,
     confidence: Optional[Sequence[Union[str, Path]]] = None,
     min_confidence: Optional[float] = None,
     progress: Progress = lambda rows, total: None,
@@ -122,9 +121,8 @@ def compare(
     class); with ``confidence`` also ``_change_confidence.tif`` (percent, the
     smaller one of both maps). All of them or none appear.
 
-    Where the later map has the smaller pixels the table counts those, and a
-    pixel of the map of changes is cropland afterwards if more than half of it
-    is; half is no change.
+    Where the later map has the smaller pixels, a pixel of the earlier one
+    takes the most frequent class; see :meth:`Overlay.most_frequent`.
 
     Args:
         before: The earlier map.
@@ -135,8 +133,12 @@ def compare(
             or ``farmland``, whichever the map has.
         classes: For maps that carry none.
         overrides: Of either map, whatever it carries.
-        min_area: Hectares of the smallest polygon. Map and table count every
-            pixel.
+        min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
+            all of them where there is a ``min_unit``. Map and table count
+            every pixel.
+        min_unit: Hectares; smaller areas of what became of pixels become what
+            is around them, in map, polygons and table. The map is then held
+            in memory, some ten bytes a pixel.
         confidence: Rasters of either map's confidence, in percent, each on
             the grid of its map.
         min_confidence: Percent; where either map has less, or none, what
@@ -149,6 +151,9 @@ def compare(
             wrong.
     """
     check_min_confidence(min_confidence)
+    check_min_unit(min_unit)
+    if min_area is None:
+        min_area = 0.0 if min_unit else MIN_AREA
     if min_confidence is not None and confidence is None:
         raise ValueError('--min-confidence: needs the confidence of both maps')
     prefix = Path(prefix)
@@ -187,7 +192,6 @@ def compare(
                 np.zeros(
                     (len(overlay.before_classes), len(overlay.after_classes))
                 ),
-                np.zeros(len(PALETTE)),
                 unsure=(
                     _find(overlay.before_classes),
                     _find(overlay.after_classes),
@@ -209,11 +213,12 @@ def compare(
                 )
                 outputs = stack.enter_context(Outputs(inputs))
                 paths = {k: outputs.add(f) for k, f in files.items()}
-                _write_map(paths, first, overlay, areas, sure, change, heard)
+                pixels = int(np.ceil(min_unit / areas.mean))
+                _write_map(
+                    paths, first, overlay, areas, sure, change, pixels, heard
+                )
                 count = _write_rest(paths, change, areas, min_area, heard)
-    return change._replace(
-        polygons=count, drawn=change.drawn[: len(change.names)]
-    )
+    return change._replace(polygons=count)
 
 
 def _find(names: List[str]) -> Optional[int]:
@@ -226,12 +231,28 @@ def _index(names: List[str], name: str) -> int:
     return [n.casefold() for n in names].index(name.casefold())
 
 
-def _write_map(paths, grid, overlay, areas, sure, change, heard) -> None:
-    """Write map and confidence; add up the map's hectares and the table's."""
-    n = overlay.parts
-    rows = max(1, PIXELS // (grid.width * n * n))
-    palette = PALETTE[: len(change.names)]
+def _write_map(
+    paths, grid, overlay, areas, sure, change, least, heard
+) -> None:
+    """Write map and confidence, and add up the table's hectares.
+
+    Areas of fewer than ``least`` pixels are sieved.
+    """
+    count, n = change.hectares.size, overlay.parts
+    # Pairs of classes by number; the last number is for no data.
+    table = np.full(1 << 16, NODATA, np.uint8)
+    table[:count] = change.kind_of.ravel()
+    cells = max(n * n, len(change.after_classes)) if n > 1 else 1
+    rows = max(1, PIXELS // (grid.width * cells))
+    spans = [
+        (top, min(top + rows, grid.height))
+        for top in range(0, grid.height, rows)
+    ]
+    whole = None
+    if least > 1:
+        whole = np.empty((grid.height, grid.width), np.uint16)
     with contextlib.ExitStack() as stack:
+        palette = PALETTE[: len(change.names)]
         file = stack.enter_context(
             RowWriter(paths['map'], grid, change.names, palette)
         )
@@ -239,64 +260,38 @@ def _write_map(paths, grid, overlay, areas, sure, change, heard) -> None:
             lowest = stack.enter_context(
                 RowWriter(paths['confidence'], grid, ('confidence',))
             )
-        for top in range(0, grid.height, rows):
-            bottom = min(top + rows, grid.height)
+
+        def write(top: int, pairs: np.ndarray) -> None:
+            file.write(top, table[pairs])
+            pixels = areas.pixels(top, top + len(pairs))
+            found = count_hectares(pairs, pixels, count)
+            change.hectares[:] += found.reshape(change.hectares.shape)
+
+        for top, bottom in spans:
             old, new = overlay.read(top, bottom)
             if sure:
                 percent = sure.read(top, bottom)
                 sure.hide((old, new), percent, change.unsure)
-            pixels = areas.pixels(top, bottom)
-            _count(old, new, n, pixels / n**2, change.hectares)
-            kinds = _kinds(old, new, n, change.cropland, change.unsure)
-            change.drawn[:] += count_hectares(kinds, pixels, len(PALETTE))
-            file.write(top, kinds)
+            new = overlay.most_frequent(old, new, change.cropland)
+            known = (old != NODATA) & (new != NODATA)
+            pairs = old.astype(np.uint16) * len(change.after_classes) + new
+            pairs[~known] = len(table) - 1
             if sure:
-                seen = np.where(kinds == NODATA, NODATA, sure.lowest(percent))
+                seen = np.where(known, sure.lowest(percent), NODATA)
                 lowest.write(top, seen.astype(np.uint8))
+            if whole is None:
+                write(top, pairs)
+            else:
+                whole[top:bottom] = pairs
             heard(bottom - top)
+        if whole is not None:
+            whole = sieve_pairs(whole, table, least)
+            for top, bottom in spans:
+                write(top, whole[top:bottom])
     if not change.hectares.any():
         raise ValueError(
             'the two maps have no place in common where both have data'
         )
-
-
-def _parts(new: np.ndarray, n: int) -> List[np.ndarray]:
-    """The later map's classes, one array for each place in a pixel."""
-    return [new[i::n, j::n] for i in range(n) for j in range(n)]
-
-
-def _count(old, new, n, pixels, hectares) -> None:
-    """Add hectares from class to class to ``hectares``, shape (K, N)."""
-    size, width = hectares.size, hectares.shape[1]
-    pairs = np.minimum(old.astype(np.uint32) * width, size)
-    unknown = old == NODATA
-    for part in _parts(new, n):
-        keys = pairs + part
-        keys[unknown | (part == NODATA)] = size
-        found = count_hectares(keys, pixels, size)
-        hectares += found.reshape(hectares.shape)
-
-
-def _kinds(old, new, n, cropland, unsure) -> np.ndarray:
-    """What became of each pixel, uint8, of the shape of ``old``."""
-
-    def count(test) -> np.ndarray:
-        return sum(test(part).astype(np.uint16) for part in _parts(new, n))
-
-    known = count(lambda part: part != NODATA)
-    crop = count(lambda part: part == cropland[1])
-    # A part that is unsure has no say, unless most of them are.
-    unknown = count(lambda part: part == unsure[1])  # None is nowhere
-    sure = known - unknown
-    was = old == cropland[0]
-    now = (2 * crop > sure) | (was & (2 * crop == sure))
-    kinds = np.full(old.shape, NEVER, np.uint8)
-    kinds[was] = LOST
-    kinds[now] = GAINED
-    kinds[was & now] = KEPT
-    kinds[(old == unsure[0]) | (2 * unknown > known)] = OPEN
-    kinds[(old == NODATA) | (2 * known < n * n)] = NODATA
-    return kinds
 
 
 def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
@@ -319,38 +314,30 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
             paths['quicklook'],
             done,
             PALETTE,
-            dict(zip(change.names, change.drawn.tolist())),
+            change.kinds(),
             title='Change',
         )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)
         writer.writerow(('before', 'after', 'cropland', 'hectares'))
+        kind_of = change.kind_of
         for i, j in np.argwhere(change.hectares).tolist():
             writer.writerow(
                 (
                     change.before_classes[i],
                     change.after_classes[j],
-                    _kind(i, j, change),
+                    WORDS[kind_of[i, j]],
                     f'{change.hectares[i, j]:.4f}',
                 )
             )
     return count
 
 
-def _kind(i: int, j: int, change: Change) -> str:
-    before, after = change.cropland
-    if i == change.unsure[0] or j == change.unsure[1]:
-        return UNSURE
-    if i == before:
-        return 'kept' if j == after else 'lost'
-    return 'gained' if j == after else ''
-
-
 def format_change(change: Change) -> str:
     """Lay out what became of the cropland as a table of text."""
     before, after = change.cropland
     _, kept, lost, gained, *unsure = change.kinds().values()
-    sure = change.sure
+    sure = np.where(change.kind_of == OPEN, 0, change.hectares)
     rows = [
         ('compared, where both maps have data', change.hectares.sum()),
         (f'{change.before_classes[before]} before', kept + lost),
@@ -368,10 +355,5 @@ def format_change(change: Change) -> str:
     rows.append(('gained', gained))
     partners('from', sure[:, after], change.before_classes, before)
     rows += [('unsure in either map', hectares) for hectares in unsure]
-    if not np.allclose(change.drawn[[LOST, GAINED]], (lost, gained)):
-        rows.append(('lost, by whole pixels of the map', change.drawn[LOST]))
-        rows.append(
-            ('gained, by whole pixels of the map', change.drawn[GAINED])
-        )
     wide = max(len(name) for name, _ in rows)
     return '\n'.join(f'{n:<{wide}}  {value:>14,.2f} ha' for n, value in rows)

@@ -13,8 +13,15 @@ from rasterio.errors import RasterioError
 from ..engine.options import add_conv_options, parse_rule
 from .gates import GATES
 from .mapping import Tiling
+from .vector import MIN_AREA
 
-__all__ = ['add_model_options', 'add_scene_options', 'stoppable', 'tiling']
+__all__ = [
+    'add_area_options',
+    'add_model_options',
+    'add_scene_options',
+    'stoppable',
+    'tiling',
+]
 
 
 def add_scene_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +53,24 @@ def add_scene_options(parser: argparse.ArgumentParser) -> None:
         metavar=('LOW', 'HIGH'),
         help='scene values that become 0 and 255, for a scene of more than 8 '
         'bits and a model of 8-bit images',
+    )
+
+
+def add_area_options(parser: argparse.ArgumentParser) -> None:
+    """Add what becomes of small areas."""
+    parser.add_argument(
+        '--mmu',
+        type=float,
+        default=0.0,
+        metavar='HECTARES',
+        help='minimum mapping unit: smaller areas become what is around them, '
+        'in map, polygons and table (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--min-area',
+        type=float,
+        metavar='HECTARES',
+        help=f'of the smallest polygon (default: {MIN_AREA}; with --mmu 0)',
     )
 
 

@@ -25,10 +25,9 @@ ALIKE = 1.1  # ratio of pixels' sides up to which resolutions are the same
 class Overlay:
     """Rows of both maps as class numbers, on the grid of ``before``.
 
-    Neighbours of another grid are taken as they are (nearest), for classes
-    have no mean. A later map of smaller pixels is read at ``parts`` x
-    ``parts`` places in each pixel: one place would say nothing of the others,
-    and the most frequent class would lose what is rare everywhere.
+    A pixel has the class that its middle lies in. A later map of smaller
+    pixels is read at ``parts`` x ``parts`` places in each pixel, which takes
+    the most frequent class: maps of large pixels are made so, too.
 
     Args:
         before: The earlier map.
@@ -87,6 +86,32 @@ class Overlay:
             number_pixels(after, self._read_after(start, stop), self._new),
         )
 
+    def most_frequent(
+        self, old: np.ndarray, new: np.ndarray, cropland: Tuple[int, int]
+    ) -> np.ndarray:
+        """Return the later map's class of each pixel, uint8, (rows, W).
+
+        It is that of most places that have data, and none where most places
+        have none. As much cropland as of another class is no change.
+
+        Args:
+            old: The earlier map's classes, as :meth:`read` gives them.
+            new: The later map's.
+            cropland: Which class is cropland in either map.
+        """
+        n, count = self.parts, len(self.after_classes)
+        if n == 1:
+            return new
+        pixel = np.arange(old.size).reshape(old.shape) * (count + 1)
+        keys = pixel.repeat(n, 0).repeat(n, 1) + np.minimum(new, count)
+        votes = np.bincount(keys.ravel(), minlength=old.size * (count + 1))
+        votes = votes.reshape(*old.shape, count + 1)
+        unknown, votes = votes[..., -1], 2 * votes[..., :-1]
+        votes[..., cropland[1]] += np.where(old == cropland[0], 1, -1)
+        found = votes.argmax(-1).astype(np.uint8)
+        found[2 * unknown > n * n] = NODATA
+        return found
+
     @contextlib.contextmanager
     def warp(
         self, dataset: Any, nodata: int
@@ -126,12 +151,20 @@ class Overlay:
         ratio = self.ratio
         if ratio < 1:
             wide, narrow, ratio = narrow, wide, 1 / ratio
-        return (
+        said = (
             f'resolutions differ: a pixel of {wide} is {ratio:.1f} times as '
-            f'wide as one of {narrow}. Hectares are counted by the small '
-            'pixels. Large ones on the edges of fields are mixed, and what is '
-            'mixed counts as lost or gained; the difference of both is free '
-            'of it'
+            f'wide as one of {narrow}. '
+        )
+        if self.parts > 1:
+            return said + (
+                'The later map is brought to the large ones by the most '
+                'frequent class'
+            )
+        return said + (
+            'Each small one is compared with the large one that its middle '
+            'lies in; large ones on the edges of fields are mixed, and what '
+            'is mixed counts as lost or gained. The difference of both is '
+            'free of it'
         )
 
     def close(self) -> None:

@@ -2,27 +2,25 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Dict, List, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
-from rasterio import features
 
 from . import area, vector
 from .atomic import Outputs
 from .confidence import check_min_confidence
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
+from .mapping_unit import check_min_unit, sieve
 from .predictor import Predictor
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
 from .scene import Scene
 
-__all__ = ['Mapped', 'Products', 'map_scene', 'sieve']
+__all__ = ['Mapped', 'Products', 'map_scene']
 
 _GREY = (150, 150, 150)
-MIN_AREA = 0.1  # hectares of the smallest polygon
-_ROUNDS = 10  # of a sieve; what is merged may still be small
 
 
 class Products(NamedTuple):
@@ -65,10 +63,7 @@ class Products(NamedTuple):
                     f'--min-confidence: {len(predictor.classes)} classes '
                     'leave no value for one more in a map of 8 bits'
                 )
-        if self.min_unit < 0:
-            raise ValueError(
-                f'--mmu: must not be below 0 hectares, but is {self.min_unit}'
-            )
+        check_min_unit(self.min_unit)
         if (
             self.probabilities
             or self.confidence
@@ -170,7 +165,7 @@ def map_scene(
             if products.polygons:
                 least = products.min_area
                 if least is None:
-                    least = 0.0 if products.min_unit else MIN_AREA
+                    least = 0.0 if products.min_unit else vector.MIN_AREA
                 with clock.on('polygons'):
                     count = vector.write_polygons(
                         paths['polygons'],
@@ -254,25 +249,3 @@ def _bytes(percent: torch.Tensor, valid: np.ndarray) -> np.ndarray:
     values = percent.round().to(torch.uint8).cpu().numpy()
     values[..., ~valid] = NODATA
     return values
-
-
-def sieve(values: np.ndarray, pixels: int) -> np.ndarray:
-    """Give areas of few pixels to the largest area beside them.
-
-    Pixels are connected along edges. An area that has only pixels without
-    data beside it stays.
-
-    Args:
-        values: Classes, uint8, shape (H, W), 255 without data.
-        pixels: Of the smallest area that stays.
-    """
-    if pixels <= 1:
-        return values
-    known = values != NODATA
-    for _ in range(_ROUNDS):
-        found: Any = features.sieve(values, pixels, mask=known)
-        # GDAL counts areas before it merges: some are small again.
-        if np.array_equal(found, values):
-            break
-        values = found
-    return np.where(known, values, NODATA).astype(np.uint8)

@@ -21,10 +21,11 @@ from shapely.geometry.polygon import orient
 from .area import PixelAreas, transform_points
 from .raster import NODATA
 
-__all__ = ['PolygonCount', 'Sieve', 'polygonise', 'write_polygons']
+__all__ = ['MIN_AREA', 'PolygonCount', 'Sieve', 'polygonise', 'write_polygons']
 
 PIECE = 1 << 20  # pixels
 BATCH = 2000  # polygons written at once
+MIN_AREA = 0.1  # hectares of the smallest polygon
 
 # Rows [start, stop) of a map of small integers, shape (stop - start, W).
 ReadRows = Callable[[int, int], np.ndarray]

@@ -63,9 +63,6 @@ def test_what_became_of_the_cropland(years, tmp_path):
     assert change.before_classes == change.after_classes == [*CLASSES]
     assert change.cropland == (2, 2)
     assert change.notes == ()
-    assert dict(enumerate(change.drawn)) == pytest.approx(
-        dict(enumerate(change.kinds().values()))
-    )
     assert change.kinds() == pytest.approx(
         {
             'no cropland': PIXEL * (600 * 60 - 50 * 20 - 200),
@@ -453,34 +450,53 @@ def finer(values, n=4):
 
 PATTERNS = {
     'stripe of a quarter': lambda y, x: (x % 4 == 1) + 0 * y,
-    'stripe of a half': lambda y, x: (x % 4 < 2) + 0 * y,
-    'a pixel in sixteen': lambda y, x: (x % 4 == 1) & (y % 4 == 1),
     'board': lambda y, x: (x // 2 + y // 2) % 2 == 0,
-    'stripe of six': lambda y, x: (x % 12 < 6) + 0 * y,
     'blobs': lambda y, x: np.sin(x / 3.1) + np.sin(y / 4.3) + 0.3 > 1,
 }
 
 
 @pytest.mark.parametrize('name', PATTERNS)
-@pytest.mark.parametrize('swap', [False, True])
-def test_no_area_is_lost_between_resolutions(tmp_path, name, swap):
-    """Pixels of 1 m over some of 4 m: areas are those of either map."""
+def test_a_later_map_of_larger_pixels(tmp_path, name):
+    """Pixels of 1 m under some of 4 m: areas are those of either map."""
     y, x = np.mgrid[:240, :200]
     small = np.where(PATTERNS[name](y, x), 2, 3)
     large = np.full((60, 50), 3)
     large[:, :25] = 2
-    maps = [
-        write_map(tmp_path / 'a.tif', large),
+    change = compare(
         write_map(tmp_path / 'b.tif', **finer(small)),
-    ]
-    change = compare(*maps[:: -1 if swap else 1], tmp_path / 'out')
-    hectares = change.hectares.T if swap else change.hectares
+        write_map(tmp_path / 'a.tif', large),
+        tmp_path / 'out',
+    )
     left, all_of_it = (small[:, :100] == 2).sum(), (small == 2).sum()
     expected = np.array([left, all_of_it - left]) * PIXEL / 16
-    np.testing.assert_allclose(hectares[2:4, 2], expected, rtol=1e-6)
-    assert 'is 4.0 times as wide as one of' in change.notes[0]
-    wide = maps[0].name
-    assert f'{wide} is 4.0' in change.notes[0]
+    np.testing.assert_allclose(change.hectares[2, 2:4], expected, rtol=1e-6)
+    assert 'a.tif is 4.0 times as wide as one of' in change.notes[0]
+    assert 'the large one that its middle lies in' in change.notes[0]
+
+
+def test_a_later_map_of_smaller_pixels(tmp_path):
+    """The most frequent class of sixteen, against a count by hand."""
+    rng = np.random.default_rng(0)
+    large = rng.integers(1, 4, (60, 50))
+    small = rng.integers(0, 5, (240, 200))
+    change = compare(
+        write_map(tmp_path / 'a.tif', large),
+        write_map(tmp_path / 'b.tif', **finer(small)),
+        tmp_path / 'out',
+    )
+    expected = np.zeros((6, 6))
+    for (row, column), old in np.ndenumerate(large):
+        part = small[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        votes = np.bincount(part.ravel(), minlength=6).astype(float)
+        votes[2] += 0.5 if old == 2 else -0.5
+        expected[old, votes.argmax()] += PIXEL
+    np.testing.assert_allclose(change.hectares, expected, rtol=1e-6)
+    assert change.notes[0].endswith('by the most frequent class')
+    with MapReader(change.files['map']) as grid:
+        found = np.bincount(grid.read(0, 60).ravel(), minlength=4)
+    np.testing.assert_allclose(
+        found * PIXEL, [*change.kinds().values()], rtol=1e-6
+    )
 
 
 def test_a_pixel_becomes_what_most_of_it_is(tmp_path):
@@ -499,12 +515,8 @@ def test_a_pixel_becomes_what_most_of_it_is(tmp_path):
     )
     with rasterio.open(change.files['map']) as file:
         assert file.read(1).tolist() == [[1, 1, 2, 3, 0, 0, 1, 2]]
-    np.testing.assert_allclose(change.drawn / PIXEL, [2, 3, 2, 1], rtol=1e-6)
-    lines = [line.split('  ')[0] for line in format_change(change).split('\n')]
-    assert lines[-2:] == [
-        'lost, by whole pixels of the map',
-        'gained, by whole pixels of the map',
-    ]
+    kinds = np.array([*change.kinds().values()])
+    np.testing.assert_allclose(kinds / PIXEL, [2, 3, 2, 1], rtol=1e-6)
     after[after[:, :] == 3] = 255
     change = compare(
         write_map(tmp_path / 'a.tif', before),
@@ -514,9 +526,7 @@ def test_a_pixel_becomes_what_most_of_it_is(tmp_path):
     with rasterio.open(change.files['map']) as file:
         found = file.read(1).tolist()
     assert found == [[1, 1, 255, 3, 3, 255, 1, 255]]
-    assert change.hectares.sum() == pytest.approx(
-        sum(share) * PIXEL / 16, rel=1e-6
-    )
+    assert change.hectares.sum() == pytest.approx(5 * PIXEL, rel=1e-6)
 
 
 def test_degrees_are_weighed_by_row(tmp_path):
@@ -565,7 +575,6 @@ def test_what_a_map_is_unsure_of_is_not_lost(tmp_path):
         assert [*grid.classes.values()] == [*KINDS, 'unsure']
     expected = dict(zip((*KINDS, 'unsure'), np.array([0, 1, 1, 1, 4]) * PIXEL))
     assert change.kinds() == pytest.approx(expected, rel=1e-6)
-    assert change.drawn == pytest.approx([*expected.values()], rel=1e-6)
     rows = [line.split() for line in format_change(change).splitlines()]
     assert ['unsure', 'in', 'either', 'map', '0.01', 'ha'] in rows
     assert not any(row[:2] == ['to', 'unsure'] for row in rows)
@@ -680,9 +689,9 @@ def test_confidence_of_a_finer_map(tmp_path):
     assert read_band(change.files['confidence']) == [[70, 53]]
     # Two of four parts lost and two unsure; then three of four unsure.
     assert read_band(change.files['map']) == [[2, 4]]
-    parts = np.array([0, 1, 2, 0, 5])
+    pixels = np.array([0, 0, 1, 0, 1])
     np.testing.assert_allclose(
-        [*change.kinds().values()], parts * PIXEL / 4, rtol=1e-6, atol=1e-12
+        [*change.kinds().values()], pixels * PIXEL, rtol=1e-6
     )
 
 
@@ -707,6 +716,41 @@ def test_wrong_confidence_is_told(tmp_path):
     with pytest.raises(ValueError, match='--min-confidence: needs'):
         compare(path, path, tmp_path / 'out', min_confidence=60)
     assert not [*tmp_path.glob('out*')]
+
+
+def test_a_minimum_mapping_unit_for_all(tmp_path, monkeypatch):
+    """What is smaller becomes what is around it, in every file."""
+    monkeypatch.setattr('mmfdconv.cropland.change.PIXELS', 7 * 40)
+    before = np.full((40, 40), 3)
+    before[:, :20] = 2
+    after = before.copy()
+    after[5:15, 5:15] = 1  # lost, of two classes, both too small alone
+    after[5:15, 10:15] = 5
+    after[9, 9] = 2  # a hole
+    after[30, 5] = 1  # a speck of loss
+    after[30, 30] = 2  # and of gain
+    after[35:, 35:] = 255
+    maps = [
+        write_map(tmp_path / f'{i}.tif', year)
+        for i, year in enumerate((before, after))
+    ]
+    change = compare(*maps, tmp_path / 'out', min_unit=59.5 * PIXEL)
+    expected = np.full((40, 40), 0)
+    expected[:, :20] = 1
+    expected[5:15, 5:15] = 2
+    expected[35:, 35:] = 255
+    assert read_band(change.files['map']) == expected.tolist()
+    pixels = np.zeros((6, 6))
+    pixels[2, 1] = pixels[2, 5] = 50
+    pixels[2, 2], pixels[3, 3] = 800 - 100, 800 - 25
+    np.testing.assert_allclose(change.hectares / PIXEL, pixels, rtol=1e-6)
+    with fiona.open(change.files['polygons']) as file:
+        (lost,) = [feature.properties for feature in file]
+    assert lost['class'] == 'lost'
+    assert lost['hectares'] == pytest.approx(100 * PIXEL, rel=1e-6)
+    assert change.polygons == (1, 0)
+    with pytest.raises(ValueError, match='--mmu: .* but is -1'):
+        compare(*maps, tmp_path / 'out', min_unit=-1)
 
 
 def test_the_command_line(tmp_path, capsys):

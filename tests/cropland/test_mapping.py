@@ -15,7 +15,7 @@ from rasterio.errors import RasterioError
 
 from mmfdconv.cropland.area import PixelAreas
 from mmfdconv.cropland.mapping import Tiling, count_windows, map_rows
-from mmfdconv.cropland.products import Products, map_scene, sieve
+from mmfdconv.cropland.products import Products, map_scene
 from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows import RowBlend
 
@@ -339,21 +339,3 @@ def test_a_minimum_mapping_unit_for_all(predictor, scene, tmp_path):
     assert mapped.polygons.left_out == 0
     with pytest.raises(ValueError, match='--mmu: .* but is -1'):
         map_with(predictor, scene, tmp_path, min_unit=-1)
-
-
-def test_small_areas_become_what_is_around_them():
-    values = np.zeros((20, 20), np.uint8)
-    values[5:15, 5:15] = 1
-    values[8, 8] = 0  # a hole
-    values[2, 2:6] = 2  # a sliver
-    values[10, 9] = 3  # two that are small even together
-    values[10, 10] = 4
-    values[18:, 18:] = 255
-    values[19, 19] = 5  # nothing but no data beside it
-    found = sieve(values, 8)
-    expected = np.zeros((20, 20), np.uint8)
-    expected[5:15, 5:15] = 1
-    expected[18:, 18:] = 255
-    expected[19, 19] = 5
-    np.testing.assert_array_equal(found, expected)
-    assert sieve(values, 1) is values
