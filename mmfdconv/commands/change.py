@@ -5,26 +5,48 @@ cropland_change_confidence.tif where both maps have their confidence.
 Hectares are those of the ground, in any coordinate system. They are counts of
 pixels, with the errors of both maps in them; sample.py and estimate.py make
 areas with intervals of them.
+
+Of many pairs each has its files, NAME_change.tif and so on, and changes.csv
+has all of them. They go on where they were stopped.
 """
 
 import argparse
 import shlex
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from ..cropland import options, session
-from ..cropland.change import format_change
+from ..cropland import many, options, session
+from ..cropland.change import Change, format_change, name_changes
 from ..cropland.confidence import check_min_confidence, find_confidence
 from ..cropland.legend import parse_classes
-from ..cropland.predictor import load_predictor
-from ..cropland.products import Products
+from ..cropland.many import Pair
+from ..cropland.predictor import Predictor, load_predictor
+from ..cropland.products import Products, name_files
 from ..cropland.tally import write_zones
+
+# Options that change where and how fast results are made, and not them.
+_HOW = ('before', 'after', 'out_dir', 'batch', 'device')
+# Those that do not matter before there are maps.
+_LATER = (
+    *('cropland_class', 'classes', 'before_class', 'before_classes'),
+    *('after_class', 'after_classes', 'mmu', 'min_area', 'min_confidence'),
+    *('zones', 'zone_field'),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('before', help='the earlier map, or scene')
-    parser.add_argument('after', help='the later map, or scene')
+    parser.add_argument(
+        'before',
+        help='the earlier map, or scene; a folder or a .txt list of them; or, '
+        'alone, a CSV with columns before and after, and name if need be',
+    )
+    parser.add_argument(
+        'after',
+        nargs='?',
+        help='the later map, or scene; a folder or a list of files that have '
+        'the names of the earlier ones',
+    )
     parser.add_argument(
         '--model',
         nargs=2,
@@ -94,85 +116,199 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, prog: str) -> None:
     """Compare, or say what is wrong with the maps."""
-    out_dir = Path(args.out_dir)
     with options.stoppable(prog):
         check_min_confidence(args.min_confidence)
-        needed = args.min_confidence is not None
-        maps = [args.before, args.after]
+        if args.model and args.confidence:
+            raise ValueError(
+                '--confidence: is for maps; with --model that of the model is '
+                'taken, where --min-confidence is given'
+            )
+        if many.are_many(args.before, args.after):
+            _compare_all(args, prog)
+            return
+        pair = Pair('cropland', args.before, args.after)
+        predictor = None
         if args.model:
-            if args.confidence:
-                raise ValueError(
-                    '--confidence: is for maps; with --model that of the '
-                    'model is taken, where --min-confidence is given'
-                )
-            session.check_scenes(maps, args)
-            predictor = load_predictor(
-                *args.model, **options.predictor_options(args)
-            )
-            mapped = [
-                session.map_with_bar(
-                    scene,
-                    predictor,
-                    out_dir / name,
-                    args,
-                    print,
-                    products=Products(polygons=False, confidence=needed),
-                ).files
-                for scene, name in zip(maps, ('before', 'after'))
-            ]
-            maps = [files['map'] for files in mapped]
-            confidence = None
-            if needed:
-                confidence = [files['confidence'] for files in mapped]
-        else:
-            confidence = args.confidence or find_confidence(maps, needed)
-        change = session.compare_with_bar(
-            *maps,
-            out_dir / 'cropland',
-            cropland=(
-                args.before_class or args.cropland_class,
-                args.after_class or args.cropland_class,
-            ),
-            classes=_classes(args, 'classes'),
-            overrides=(
-                _classes(args, 'before_classes'),
-                _classes(args, 'after_classes'),
-            ),
-            min_area=args.min_area,
-            min_unit=args.mmu,
-            confidence=confidence,
-            min_confidence=args.min_confidence,
-        )
-        print(format_change(change))
-        if confidence:
-            print('confidence is read from', *confidence)
-        for note in change.notes:
-            print(note)
-        if args.zones:
-            table = out_dir / 'cropland_change_zones.csv'
-            count = write_zones(
-                table, args.zones, change.files['map'], args.zone_field
-            )
-            print(f'wrote {table}, of {count} zones')
-        print(_how_to_estimate(args, prog, change.files['map']))
-        print(
-            f'{change.polygons.written} polygons lost or gained; '
-            f'{change.polygons.left_out} smaller ones left out'
-        )
-        for file in change.files.values():
-            print(f'wrote {file}')
+            session.check_scenes(pair[1:], args)
+            predictor = _load(args)
+        _compare(pair, predictor, args, prog, ('before', 'after'))
 
 
-def _how_to_estimate(args: argparse.Namespace, prog: str, path: Path) -> str:
+def _load(args: argparse.Namespace) -> Predictor:
+    return load_predictor(*args.model, **options.predictor_options(args))
+
+
+def _compare_all(args: argparse.Namespace, prog: str) -> None:
+    """Compare what is not compared yet, and put all into one table."""
+    if args.confidence:
+        raise ValueError(
+            '--confidence: names that of two maps; of many it is '
+            'NAME_confidence.tif beside NAME_classes.tif'
+        )
+    pairs = many.find_pairs(args.before, args.after, maps=not args.model)
+    marks = {pair.name: _mark(pair, args) for pair in pairs}
+    left = [
+        p for p in pairs if not many.is_done(_files(p, args), marks[p.name])
+    ]
+    print(f'{len(left)} pairs to compare; {len(pairs) - len(left)} are done')
+    predictor = None
+    if args.model and left:
+        session.check_scenes([path for p in left for path in p[1:]], args)
+        predictor = _load(args)
+    failed = []
+    for number, pair in enumerate(left, 1):
+        print(f'\n{number} of {len(left)}: {pair.name}')
+        names = (f'{pair.name}_before', f'{pair.name}_after')
+        tags = {many.TAG: marks[pair.name]}
+        try:
+            _compare(pair, predictor, args, prog, names, tags)
+        except options.FAILURES as error:
+            failed.append(f'{pair.name}: {error}')
+    done = [p for p in pairs if many.is_done(_files(p, args), marks[p.name])]
+    if done:
+        print(f'\n{len(done)} pairs together:')
+        _write_tables(done, args)
+    if failed:
+        raise ValueError(
+            f'{len(failed)} pairs were not compared: {"; ".join(failed)}'
+        )
+
+
+def _write_tables(done: List[Pair], args: argparse.Namespace) -> None:
+    """Write the tables of all pairs, and print the sum of the first."""
+    tables = [('table', 'changes.csv', 'cropland')]
+    if args.zones:
+        tables.append(('zones', 'changes_zones.csv', 'class'))
+    for kind, name, column in tables:
+        path = Path(args.out_dir, name)
+        found = [(pair.name, _files(pair, args)[kind]) for pair in done]
+        total = many.merge_tables(found, path, 'pair', column)
+        if kind == 'table':
+            for word, hectares in total.items():
+                print(f'{word or "no cropland":<11}  {hectares:>14,.2f} ha')
+        print(f'wrote {path}')
+
+
+def _mark(pair: Pair, args: argparse.Namespace) -> str:
+    """Tell whether a comparison is of these files and options."""
+    inputs = [*pair, *(args.model or ())]
+    if args.zones:
+        inputs.append(args.zones)
+    if not args.model:
+        inputs += map(str, find_confidence(pair[1:]) or ())
+    return many.fingerprint(inputs, _choices(args, _HOW))
+
+
+def _choices(args: argparse.Namespace, but: Iterable[str]) -> Dict[str, Any]:
+    return {k: v for k, v in vars(args).items() if k not in but}
+
+
+def _files(pair: Pair, args: argparse.Namespace) -> Dict[str, Path]:
+    """All files of a comparison, by kind."""
+    confidence = args.min_confidence is not None
+    if not args.model:
+        confidence = find_confidence(pair[1:]) is not None
+    files = name_changes(Path(args.out_dir, pair.name), confidence)
+    if args.zones:
+        name = f'{pair.name}_change_zones.csv'
+        files['zones'] = Path(args.out_dir, name)
+    return files
+
+
+def _maps(
+    pair: Pair,
+    predictor: Optional[Predictor],
+    args: argparse.Namespace,
+    names: Tuple[str, str],
+) -> Tuple[List[Any], Optional[List[Any]]]:
+    """Return both maps, which a model makes if there is one, and confidence.
+
+    Maps that an earlier run has made of the same scenes are taken.
+    """
+    needed = args.min_confidence is not None
+    if predictor is None:
+        maps = [pair.before, pair.after]
+        return maps, args.confidence or find_confidence(maps, needed)
+    products = Products(polygons=False, confidence=needed)
+    found = []
+    for scene, name in zip(pair[1:], names):
+        prefix = Path(args.out_dir, name)
+        files = name_files(prefix, products)
+        mark = many.fingerprint(
+            [scene, *args.model], _choices(args, (*_HOW, *_LATER))
+        )
+        if not many.is_done(files, mark):
+            session.map_with_bar(
+                *(scene, predictor, prefix, args, print),
+                products=products,
+                tags={many.TAG: mark},
+            )
+        found.append(files)
+    confidence = [files['confidence'] for files in found] if needed else None
+    return [files['map'] for files in found], confidence
+
+
+def _compare(
+    pair: Pair,
+    predictor: Optional[Predictor],
+    args: argparse.Namespace,
+    prog: str,
+    names: Tuple[str, str],
+    tags: Optional[Dict[str, str]] = None,
+) -> None:
+    """Compare two maps and say what came out."""
+    maps, confidence = _maps(pair, predictor, args, names)
+    change = session.compare_with_bar(
+        *maps,
+        Path(args.out_dir, pair.name),
+        cropland=(
+            args.before_class or args.cropland_class,
+            args.after_class or args.cropland_class,
+        ),
+        classes=_classes(args, 'classes'),
+        overrides=(
+            _classes(args, 'before_classes'),
+            _classes(args, 'after_classes'),
+        ),
+        min_area=args.min_area,
+        min_unit=args.mmu,
+        confidence=confidence,
+        min_confidence=args.min_confidence,
+        tags=tags,
+    )
+    print(format_change(change))
+    if confidence:
+        print('confidence is read from', *confidence)
+    for note in change.notes:
+        print(note)
+    if args.zones:
+        table = _files(pair, args)['zones']
+        count = write_zones(
+            table, args.zones, change.files['map'], args.zone_field
+        )
+        print(f'wrote {table}, of {count} zones')
+    print(_how_to_estimate(pair, args, prog, change))
+    print(
+        f'{change.polygons.written} polygons lost or gained; '
+        f'{change.polygons.left_out} smaller ones left out'
+    )
+    for file in change.files.values():
+        print(f'wrote {file}')
+
+
+def _how_to_estimate(
+    pair: Pair, args: argparse.Namespace, prog: str, change: Change
+) -> str:
     """Say what these hectares are not, and which command to run for it."""
-    scenes = [args.before, args.after] if args.model else ['BEFORE', 'AFTER']
-    sample = shlex.join([str(path), '--scenes', *map(str, scenes)])
+    path = str(change.files['map'])
+    scenes = pair[1:] if args.model else ['BEFORE', 'AFTER']
+    sample = shlex.join([path, '--scenes', *scenes])
     return (
         "these hectares count pixels, with the maps' errors in them. For "
         'areas with 95 % intervals, draw points and label them, then '
         'estimate:\n'
         f'  {prog.replace("change", "sample")} {sample}\n'
-        f'  {prog.replace("change", "estimate")} {shlex.quote(str(path))} '
+        f'  {prog.replace("change", "estimate")} {shlex.quote(path)} '
         'LABELS.csv'
     )
 

@@ -9,9 +9,6 @@ import argparse
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from fiona.errors import FionaError
-from rasterio.errors import RasterioError
-
 from ..cropland import area, many, options, session
 from ..cropland.predictor import Predictor, load_predictor
 from ..cropland.products import Products, name_files
@@ -117,13 +114,13 @@ def _map_all(
 ) -> List[str]:
     """Map what is not mapped yet; return what went wrong with which."""
     marks = {
-        scene: many.fingerprint(scene, args.checkpoint, _choices(args))
+        scene: many.fingerprint([scene, args.checkpoint], _choices(args))
         for scene, _ in pairs
     }
     left = [
         (scene, prefix)
         for scene, prefix in pairs
-        if not many.is_mapped(prefix, products, marks[scene])
+        if not many.is_done(name_files(prefix, products), marks[scene])
     ]
     print(f'{len(left)} scenes to map; {len(pairs) - len(left)} are done')
     failed = []
@@ -143,7 +140,7 @@ def _map_all(
                     products=products,
                     tags={many.TAG: marks[scene]},
                 )
-            except (ValueError, OSError, FionaError, RasterioError) as error:
+            except options.FAILURES as error:
                 failed.append(f'{scene}: {error}')
     return failed
 
@@ -154,17 +151,15 @@ def _write_table(
     args: argparse.Namespace,
 ) -> None:
     """Write the table of all scenes that are mapped, and print their sum."""
-    tables = [
-        (scene, name_files(prefix, products)['hectares'])
-        for scene, prefix in pairs
-        if many.is_mapped(
-            prefix,
-            products,
-            many.fingerprint(scene, args.checkpoint, _choices(args)),
-        )
-    ]
-    path = Path(args.out_dir, 'hectares.csv')
-    hectares = many.merge_tables(tables, path)
-    print(f'{len(tables)} scenes together:')
-    print(area.format_hectares(hectares))
-    print(f'wrote {path}')
+    tables = []
+    for scene, prefix in pairs:
+        files = name_files(prefix, products)
+        mark = many.fingerprint([scene, args.checkpoint], _choices(args))
+        if many.is_done(files, mark):
+            tables.append((scene, files['hectares']))
+    if tables:
+        path = Path(args.out_dir, 'hectares.csv')
+        hectares = many.merge_tables(tables, path, 'scene', 'class')
+        print(f'{len(tables)} scenes together:')
+        print(area.format_hectares(hectares))
+        print(f'wrote {path}')

@@ -27,7 +27,7 @@ from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
 from .vector import MIN_AREA, PolygonCount, write_polygons
 
-__all__ = ['Change', 'compare', 'format_change']
+__all__ = ['Change', 'compare', 'format_change', 'name_changes']
 
 PIXELS = 1 << 22  # of the later map, read at once, and votes for classes
 # Called with rows done since the last call, and rows in all.
@@ -100,6 +100,25 @@ class Change(NamedTuple):
         return dict(zip(self.names, found.tolist()))
 
 
+def name_changes(
+    prefix: Union[str, Path], confidence: bool
+) -> Dict[str, Path]:
+    """Return the files of a comparison by kind."""
+    prefix = Path(prefix)
+    endings = {
+        'map': 'change.tif',
+        'polygons': 'change.gpkg',
+        'quicklook': 'change.png',
+        'table': 'change.csv',
+        'confidence': confidence and 'change_confidence.tif',
+    }
+    return {
+        kind: prefix.with_name(f'{prefix.name}_{ending}')
+        for kind, ending in endings.items()
+        if ending
+    }
+
+
 def compare(
     before: Union[str, Path],
     after: Union[str, Path],
@@ -111,6 +130,7 @@ def compare(
     min_unit: float = 0.0,
     confidence: Optional[Sequence[Union[str, Path]]] = None,
     min_confidence: Optional[float] = None,
+    tags: Optional[Dict[str, str]] = None,
     progress: Progress = lambda rows, total: None,
 ) -> Change:
     """Compare two maps on the grid of the first and write what changed.
@@ -143,6 +163,7 @@ def compare(
             the grid of its map.
         min_confidence: Percent; where either map has less, or none, what
             became of the pixel is ``unsure``.
+        tags: To write into the map of changes, by name.
         progress: Hears of every row twice, when it is compared and when it
             is made polygons, and of the number of both together.
 
@@ -156,15 +177,7 @@ def compare(
         min_area = 0.0 if min_unit else MIN_AREA
     if min_confidence is not None and confidence is None:
         raise ValueError('--min-confidence: needs the confidence of both maps')
-    prefix = Path(prefix)
-    endings = dict(map='tif', polygons='gpkg', quicklook='png', table='csv')
-    files = {
-        kind: prefix.with_name(f'{prefix.name}_change.{ending}')
-        for kind, ending in endings.items()
-    }
-    if confidence is not None:
-        name = f'{prefix.name}_change_confidence.tif'
-        files['confidence'] = prefix.with_name(name)
+    files = name_changes(prefix, confidence is not None)
     with environment(), MapReader(before, classes, overrides[0]) as first:
         with MapReader(after, classes, overrides[1]) as second:
             names = [
@@ -215,7 +228,8 @@ def compare(
                 paths = {k: outputs.add(f) for k, f in files.items()}
                 pixels = int(np.ceil(min_unit / areas.mean))
                 _write_map(
-                    paths, first, overlay, areas, sure, change, pixels, heard
+                    *(paths, first, overlay, areas, sure, change),
+                    *(pixels, tags, heard),
                 )
                 count = _write_rest(paths, change, areas, min_area, heard)
     return change._replace(polygons=count)
@@ -232,7 +246,7 @@ def _index(names: List[str], name: str) -> int:
 
 
 def _write_map(
-    paths, grid, overlay, areas, sure, change, least, heard
+    paths, grid, overlay, areas, sure, change, least, tags, heard
 ) -> None:
     """Write map and confidence, and add up the table's hectares.
 
@@ -254,7 +268,7 @@ def _write_map(
     with contextlib.ExitStack() as stack:
         palette = PALETTE[: len(change.names)]
         file = stack.enter_context(
-            RowWriter(paths['map'], grid, change.names, palette)
+            RowWriter(paths['map'], grid, change.names, palette, tags)
         )
         if sure:
             lowest = stack.enter_context(

@@ -1,12 +1,27 @@
-"""Many scenes in one run: which they are, who maps them, what is done."""
+"""Many scenes, or pairs of them, in one run.
+
+Which they are, who maps them, and what is done.
+"""
 
 import csv
 import datetime
 import hashlib
 import json
 import os
+from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 from mmengine.config import Config
@@ -15,13 +30,15 @@ from mmengine.dist import get_dist_info, init_dist
 from ..engine import launch
 from .atomic import Outputs
 from .files import open_raster, result_name
-from .products import Products, name_files
 
 __all__ = [
     'TAG',
+    'Pair',
+    'are_many',
+    'find_pairs',
     'find_scenes',
     'fingerprint',
-    'is_mapped',
+    'is_done',
     'join_ranks',
     'merge_tables',
     'name_results',
@@ -30,15 +47,21 @@ __all__ = [
 TAG = 'MMFDCONV_RUN'
 SUFFIXES = ('.tif', '.tiff', '.jp2', '.vrt', '.img')
 # What maps of earlier runs in the same folder are called.
-_OURS = ('_classes', '_probabilities', '_confidence', '_change')
+_MAP = '_classes'
+_OURS = (_MAP, '_probabilities', '_confidence', '_change')
 _WAIT = datetime.timedelta(days=7)  # of the first rank, for the slowest one
 
 
-def find_scenes(words: Sequence[str]) -> List[str]:
+def find_scenes(words: Sequence[str], maps: bool = False) -> List[str]:
     """Return the scenes that files, folders and lists of files stand for.
 
-    A folder stands for the rasters in it, in the order of their names; a
-    ``.txt`` file for the names in it, one a line, seen from its folder.
+    A folder stands for the rasters in it, in the order of their names, without
+    what earlier runs made of them; a ``.txt`` file for the names in it, one a
+    line, seen from its folder.
+
+    Args:
+        words: Files, folders and lists.
+        maps: Of a folder with ``NAME_classes.tif``, take those.
 
     Raises:
         ValueError: A folder or a list holds none, or a scene comes twice.
@@ -48,31 +71,127 @@ def find_scenes(words: Sequence[str]) -> List[str]:
         path = Path(word)
         found = [word]
         if path.is_dir():
-            found = [
-                str(file)
+            files = [
+                file
                 for file in sorted(path.iterdir())
                 if file.suffix.lower() in SUFFIXES
-                and not file.stem.endswith(_OURS)
             ]
+            made = [file for file in files if file.stem.endswith(_MAP)]
+            if not (maps and made):
+                made = [f for f in files if not f.stem.endswith(_OURS)]
+            found = [*map(str, made)]
         elif path.suffix.lower() == '.txt' and path.is_file():
             lines = path.read_text(encoding='utf-8').splitlines()
             names = [line.strip() for line in lines if line.strip()]
-            # GDAL's own names, such as /vsizip/..., are no relative paths.
-            found = [
-                str(path.parent / name)
-                if (path.parent / name).exists()
-                else name
-                for name in names
-            ]
+            found = [_seen_from(path.parent, name) for name in names]
         if not found:
             raise ValueError(
                 f'{word} holds no scene; looked for {", ".join(SUFFIXES)}'
             )
         scenes += found
-    twice = sorted({scene for scene in scenes if scenes.count(scene) > 1})
+    twice = [scene for scene, n in Counter(scenes).items() if n > 1]
     if twice:
         raise ValueError(f'scenes: {", ".join(twice)} comes twice')
     return scenes
+
+
+def _seen_from(folder: Path, name: str) -> str:
+    """A file's name from its folder; GDAL's own names are no paths."""
+    return str(folder / name) if (folder / name).exists() else name
+
+
+class Pair(NamedTuple):
+    """Two scenes, or maps, of one place.
+
+    Attributes:
+        name: Beginning of the results' names.
+        before: The earlier one.
+        after: The later one.
+    """
+
+    name: str
+    before: str
+    after: str
+
+
+def are_many(before: str, after: Optional[str]) -> bool:
+    """Whether words stand for many pairs; see :func:`find_pairs`."""
+    words = [before] if after is None else [before, after]
+    return after is None or any(
+        Path(word).is_dir() or Path(word).suffix.lower() == '.txt'
+        for word in words
+    )
+
+
+def find_pairs(
+    before: str, after: Optional[str] = None, maps: bool = False
+) -> List[Pair]:
+    """Return the pairs that two folders or lists, or a table, stand for.
+
+    Folders and lists (``.txt``) are those of :func:`find_scenes`; their files
+    belong together by name, but for an ending ``_classes``. A table (CSV) has
+    columns ``before`` and ``after``, seen from its folder, and may have
+    ``name``.
+
+    Raises:
+        ValueError: A name is in one of them only, or comes twice, or the
+            table lacks a column or a cell.
+    """
+    if after is None:
+        pairs = _read_pairs(Path(before))
+        _check_names(pair.name for pair in pairs)
+        return pairs
+    sides: List[Dict[str, str]] = []
+    for word in (before, after):
+        paths = find_scenes([word], maps)
+        _check_names(map(_name, paths))
+        sides.append({_name(path): path for path in paths})
+    early, late = sides
+    lonely = sorted(early.keys() ^ late.keys())
+    if lonely:
+        raise ValueError(
+            f'{", ".join(lonely)} is in only one of {before} and {after}; '
+            'both must hold the same names, or give a CSV with columns before '
+            'and after'
+        )
+    return [Pair(name, path, late[name]) for name, path in early.items()]
+
+
+def _check_names(names: Iterable[str]) -> None:
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f'pairs: the name {", ".join(twice)} comes twice, and results are '
+            'called by it; give a CSV with columns before, after and name'
+        )
+
+
+def _name(path: str) -> str:
+    name = result_name(path)
+    return name[: -len(_MAP)] if name.endswith(_MAP) else name
+
+
+def _read_pairs(path: Path) -> List[Pair]:
+    if path.suffix.lower() != '.csv' or not path.is_file():
+        raise ValueError(
+            f'{path}: alone it must be a CSV with columns before and after; '
+            'or give two maps, scenes, folders or lists'
+        )
+    with path.open(newline='', encoding='utf-8') as file:
+        rows = [*csv.DictReader(file)]
+    if not rows:
+        raise ValueError(f'{path} has no pairs')
+    pairs = []
+    for number, row in enumerate(rows, 2):
+        ends = [row.get(column) for column in ('before', 'after')]
+        if not all(ends):
+            raise ValueError(
+                f'{path}: row {number} lacks before or after; its columns '
+                f'are {", ".join(map(str, row))}'
+            )
+        early, late = (_seen_from(path.parent, str(end)) for end in ends)
+        pairs.append(Pair(row.get('name') or _name(early), early, late))
+    return pairs
 
 
 def name_results(
@@ -116,18 +235,16 @@ def join_ranks(launcher: str) -> Tuple[int, int]:
     return get_dist_info()
 
 
-def fingerprint(
-    scene: str, checkpoint: str, choices: Mapping[str, Any]
-) -> str:
-    """Return what tells whether a map is of this scene, model and options.
+def fingerprint(inputs: Iterable[str], choices: Mapping[str, Any]) -> str:
+    """Return what tells whether a result is of these files and options.
 
     Args:
-        scene: Name of the scene.
-        checkpoint: The model's weights.
-        choices: All options that a map depends on.
+        inputs: Scenes or maps, and the model's weights.
+        choices: All options that the result depends on.
     """
-    known = [choices, scene, checkpoint]
-    for path in (scene, checkpoint):
+    known: List[Any] = [choices]
+    for path in inputs:
+        known.append(path)
         if os.path.isfile(path):
             status = os.stat(path)
             known += [status.st_size, status.st_mtime_ns]
@@ -135,9 +252,13 @@ def fingerprint(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def is_mapped(prefix: Path, products: Products, mark: str) -> bool:
-    """Whether all files of a map are there and bear the fingerprint."""
-    files = name_files(prefix, products)
+def is_done(files: Mapping[str, Path], mark: str) -> bool:
+    """Whether all files of a result are there and bear the fingerprint.
+
+    Args:
+        files: By kind; ``map`` is the raster that bears it, as :data:`TAG`.
+        mark: The fingerprint.
+    """
     if not all(path.is_file() for path in files.values()):
         return False
     try:
@@ -148,31 +269,32 @@ def is_mapped(prefix: Path, products: Products, mark: str) -> bool:
 
 
 def merge_tables(
-    scenes: Iterable[Tuple[str, Path]], path: Path
+    tables: Iterable[Tuple[str, Path]], path: Path, of: str, by: str
 ) -> Dict[str, float]:
-    """Put the hectares of many maps into one table, and add them up.
+    """Put tables of hectares into one, and add the hectares up.
 
     Args:
-        scenes: Name of each scene, and its table of hectares.
-        path: CSV to write, with a row for each scene and class.
+        tables: A name, and a table with columns ``by`` and ``hectares``.
+        path: CSV to write, with the rows of all, each after its name.
+        of: What to call the column of the names.
+        by: Column to add up by.
 
     Returns:
-        Hectares by class. Where scenes overlap, what they share counts
-        twice.
+        Hectares by what stands in ``by``. Where scenes overlap, what they
+        share counts twice.
     """
     total: Dict[str, float] = {}
     with Outputs() as outputs:
         target = outputs.add(path)
         with open(target, 'w', newline='', encoding='utf-8') as file:
             writer = csv.writer(file)
-            writer.writerow(('scene', 'class', 'hectares', 'share'))
-            for scene, table in scenes:
-                with table.open(newline='', encoding='utf-8') as rows:
-                    for row in csv.DictReader(rows):
-                        name = row['class']
-                        hectares = float(row['hectares'])
-                        total[name] = total.get(name, 0.0) + hectares
-                        writer.writerow(
-                            (scene, name, row['hectares'], row['share'])
-                        )
+            for number, (name, table) in enumerate(tables):
+                with table.open(newline='', encoding='utf-8') as lines:
+                    rows = csv.DictReader(lines)
+                    if not number:
+                        writer.writerow([of, *(rows.fieldnames or ())])
+                    for row in rows:
+                        writer.writerow([name, *row.values()])
+                        value = float(row['hectares'])
+                        total[row[by]] = total.get(row[by], 0.0) + value
     return total

@@ -16,12 +16,16 @@ from .mapping import Tiling
 from .vector import MIN_AREA
 
 __all__ = [
+    'FAILURES',
     'add_area_options',
     'add_model_options',
     'add_scene_options',
     'stoppable',
     'tiling',
 ]
+
+# What may be wrong with files and options, in a sentence.
+FAILURES = (ValueError, OSError, FionaError, RasterioError)
 
 
 def add_scene_options(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +168,7 @@ def stoppable(name: str) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         yield
-    except (ValueError, OSError, FionaError, RasterioError) as error:
+    except FAILURES as error:
         sys.exit(f'{name}: error: {error}')
     except KeyboardInterrupt:
         sys.stderr.write(f'\n{name}: stopped; unfinished files are deleted\n')

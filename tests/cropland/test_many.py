@@ -1,14 +1,16 @@
-"""Many scenes in one run: found, named, gone on with, added up."""
+"""Many scenes or pairs in one run: found, named, gone on with, added up."""
 
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmfdconv.commands import main
-from mmfdconv.cropland.many import find_scenes, name_results
+from mmfdconv.cropland.many import Pair, find_pairs, find_scenes, name_results
 
 from .helpers import BANDS, PIXEL, noise, write_scene
+from .test_change import write_map
 
 pytestmark = pytest.mark.core
 
@@ -112,3 +114,105 @@ def test_a_damaged_scene_does_not_stop_the_others(
     assert 'b.tif: rows' in str(stopped.value.code)
     assert '2 scenes together:' in capsys.readouterr().out
     assert (out / 'c_classes.tif').is_file()
+
+
+def test_pairs_go_by_name_or_by_a_table(tmp_path):
+    touch(tmp_path / 'a', 'x_classes.tif', 'x_confidence.tif', 'y_classes.tif')
+    touch(tmp_path / 'b', 'y.tif', 'x.tif')
+    early, late = tmp_path / 'a', tmp_path / 'b'
+    assert find_pairs(str(early), str(late), maps=True) == [
+        Pair(
+            name, str(early / f'{name}_classes.tif'), str(late / f'{name}.tif')
+        )
+        for name in 'xy'
+    ]
+    touch(late, 'z.tif')
+    with pytest.raises(ValueError, match='z is in only one of .*a and .*b;'):
+        find_pairs(str(early), str(late), maps=True)
+    table = tmp_path / 'pairs.csv'
+    table.write_text('after,before\nb/x.tif,b/y.tif\n/vsizip/c.zip/x.tif,x\n')
+    assert find_pairs(str(table)) == [
+        Pair('y', str(late / 'y.tif'), str(late / 'x.tif')),
+        Pair('x', 'x', '/vsizip/c.zip/x.tif'),
+    ]
+    for rows, message in (
+        ('before,after\na,b\na,c\n', 'the name a comes twice'),
+        ('before,then\na,b\n', 'row 2 lacks before or after; .* then'),
+        ('before,after\n', 'pairs.csv has no pairs'),
+    ):
+        table.write_text(rows)
+        with pytest.raises(ValueError, match=message):
+            find_pairs(str(table))
+    with pytest.raises(ValueError, match='x.tif: alone it must be a CSV'):
+        find_pairs(str(late / 'x.tif'))
+
+
+def test_pairs_are_compared_and_gone_on_with(tmp_path, capsys):
+    (tmp_path / 'before').mkdir()
+    (tmp_path / 'after').mkdir()
+    values = np.full((30, 30), 3)
+    values[:20] = 2
+    for number, name in enumerate('abc', 1):
+        after = values.copy()
+        after[:number] = 1
+        for when, year in (('before', values), ('after', after)):
+            write_map(tmp_path / when / f'{name}_classes.tif', year)
+    damaged = tmp_path / 'after' / 'b_classes.tif'
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:500])
+    out = tmp_path / 'out'
+    argv = [str(tmp_path / 'before'), str(tmp_path / 'after')]
+    argv += ['--out-dir', str(out)]
+    with pytest.raises(SystemExit, match='1 pairs were not compared: b: '):
+        main('change', argv, 'change.py')
+    said = capsys.readouterr().out
+    assert '3 pairs to compare; 0 are done' in said
+    assert '2 pairs together:' in said
+    done = (out / 'a_change.tif').stat().st_ino
+    damaged.write_bytes(whole)
+    main('change', argv, 'change.py')
+    said = capsys.readouterr().out
+    assert '1 pairs to compare; 2 are done' in said
+    assert f'lost         {(1 + 2 + 3) * 30 * PIXEL:>14,.2f} ha' in said
+    assert (out / 'a_change.tif').stat().st_ino == done
+    with (out / 'changes.csv').open(newline='') as file:
+        lost = {
+            row['pair']: float(row['hectares'])
+            for row in csv.DictReader(file)
+            if row['cropland'] == 'lost'
+        }
+    expected = {'a': 30 * PIXEL, 'b': 60 * PIXEL, 'c': 90 * PIXEL}
+    assert lost == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(SystemExit, match='--confidence: names that of two'):
+        main('change', [*argv, '--confidence', 'a', 'b'], 'change.py')
+
+
+def test_pairs_of_scenes_are_mapped_by_one_model(
+    folder, model_files, tmp_path, capsys
+):
+    later = tmp_path / 'later'
+    later.mkdir()
+    (folder / 'c.tif').unlink()
+    for seed, name in enumerate('ab', 5):
+        values = noise(4, 70, 80, seed=seed)
+        write_scene(later / f'{name}.tif', values, names=BANDS)
+    out = tmp_path / 'out'
+    argv = [str(folder), str(later), '--model', *model_files, *SIZE]
+    argv += ['--out-dir', str(out)]
+    main('change', argv, 'change.py')
+    said = capsys.readouterr().out
+    assert '2 pairs together:' in said
+    scenes = f'{folder / "a.tif"} {later / "a.tif"}'
+    assert f'{out / "a_change.tif"} --scenes {scenes}' in said
+    maps = [*out.glob('*_classes.tif')]
+    assert sorted(path.name for path in maps) == [
+        'a_after_classes.tif',
+        'a_before_classes.tif',
+        'b_after_classes.tif',
+        'b_before_classes.tif',
+    ]
+    times = [path.stat().st_ino for path in maps]
+    # Another comparison of the same maps.
+    main('change', [*argv, '--mmu', '0.01'], 'change.py')
+    assert '2 pairs to compare; 0 are done' in capsys.readouterr().out
+    assert [path.stat().st_ino for path in maps] == times
