@@ -3,6 +3,7 @@
 #   make test STACK=openmmlab    original OpenMMLab, in .venv-openmmlab
 
 STACK ?= onedl
+RELEASE_VENV ?= .venv-release
 VENV ?= $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 PYTEST_ARGS ?=
 # Idle processes take over tests; neighbours, which share what it took long to
@@ -12,11 +13,12 @@ PYTEST = '$(ENV_PYTHON)' -m pytest --numprocesses 2 --dist worksteal
 SHELL := bash
 # The environment's interpreter, absolute: the demo changes directories.
 ENV_PYTHON = $(abspath $(VENV))/bin/python
+RELEASE_PYTHON = $(abspath $(RELEASE_VENV))/bin/python
 # The working tree's code runs, wherever an environment was made.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-gpu lint format env clean
+.PHONY: help demo test test-core test-gpu lint format dist env release-env clean
 
 help: ## Show this list
 	@echo 'make TARGET [STACK=onedl|openmmlab] [PYTHON=python3.11] [PYTEST_ARGS=...]'
@@ -48,8 +50,19 @@ format: env ## Format the code and mend what ruff can mend
 	@'$(ENV_PYTHON)' -m ruff check --fix .
 	@'$(ENV_PYTHON)' -m ruff format .
 
+dist: release-env ## Build wheel and sdist into dist/, and check them
+	rm -rf build dist
+	@'$(RELEASE_PYTHON)' -m build --no-isolation .
+	@'$(RELEASE_PYTHON)' -m twine check --strict dist/*
+
 env: ## Make the environment of STACK, unless it is there
 	@PYTHON='$(PYTHON)' bash .dev_scripts/setup_env.sh '$(STACK)' '$(VENV)'
+
+release-env: ## Make the environment that builds site and release, unless it is there
+	@cmp -s requirements/release.txt '$(RELEASE_VENV)/pins.txt' || { \
+	  '$(or $(PYTHON),python3)' -m venv --clear "$$(realpath -m '$(RELEASE_VENV)')" && \
+	  '$(RELEASE_PYTHON)' -m pip install --quiet --requirement requirements/release.txt && \
+	  cp requirements/release.txt '$(RELEASE_VENV)/pins.txt'; }
 
 clean: ## Remove build files and caches (environments, data and results stay)
 	rm -rf build dist *.egg-info mmfdconv/.mim .pytest_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ REPO = Path(__file__).resolve().parents[1]
 STACKS = ('onedl', 'openmmlab')
 SOURCES = (
     *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'),
+    *('CHANGELOG.md', 'CITATION.cff', 'CONTRIBUTING.md'),
     *('model-index.yml', 'Makefile', 'configs', 'tools', 'requirements'),
     *('mmfdconv', 'mmfdconv_cli.py'),
 )
@@ -180,30 +181,6 @@ def test_installed_configs_resolve(wheel, tmp_path):
 
 
 @pytest.mark.slow
-def test_installed_command_works_in_an_empty_folder(wheel, tmp_path):
-    """Without the repository: its modules and methods are in the wheel."""
-    pytest.importorskip('mmdet')
-    target = tmp_path / 'site'
-    pip('install', '--no-deps', '--target', target, wheel, cwd=tmp_path)
-    (empty := tmp_path / 'empty').mkdir()
-    done = subprocess.run(
-        [
-            *(sys.executable, target / 'bin' / 'mmfdconv', 'config'),
-            'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
-            *('--conv', 'kw4x', '--out', 'my_config.py'),
-        ],
-        cwd=empty,
-        env={'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(target)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in empty.iterdir()] == ['my_config.py']
-    text = (empty / 'my_config.py').read_text()
-    assert "conv_cfg=dict(type='KWConv', cell_num_ratio=4)" in text
-
-
-@pytest.mark.slow
 @pytest.mark.core
 def test_working_tree_configs_resolve(tmp_path):
     pytest.importorskip('mmengine')
@@ -218,7 +195,7 @@ def test_working_tree_configs_resolve(tmp_path):
     )
 
 
-@pytest.mark.parametrize('stack', STACKS)
+@pytest.mark.parametrize('stack', (*STACKS, 'release'))
 def test_requirements_pin_every_line(stack):
     path = REPO / 'requirements' / f'{stack}.txt'
     lines = [
@@ -233,6 +210,18 @@ def test_requirements_pin_every_line(stack):
     for line in lines:  # what exists for Linux on x86-64 alone is marked
         if line.startswith(('nvidia-', 'cuda-', 'triton')):
             assert "sys_platform == 'linux'" in line
+
+
+def test_everything_names_the_same_version():
+    text = (REPO / 'mmfdconv' / 'version.py').read_text()
+    (version,) = re.findall(r"__version__ = '(.+)'", text)
+    changes = (REPO / 'CHANGELOG.md').read_text()
+    latest, date = re.findall(r'^## \[([\d.]+)\] - ([\d-]+)$', changes, re.M)[
+        0
+    ]
+    assert latest == version
+    citation = (REPO / 'CITATION.cff').read_text()
+    assert f"\nversion: {version}\ndate-released: '{date}'\n" in citation
 
 
 def test_pre_commit_runs_the_pinned_ruff():
