@@ -1,7 +1,8 @@
 """Train a config with each method, from each seed, and compare them.
 
-Writes comparison.md, .csv and .png, and gates.csv. The same command again goes
-on where it was stopped; what is finished stays.
+Writes comparison.md, .csv and .png, gates.csv, and, of detectors and
+segmentors, predictions.png. The same command again goes on where it was
+stopped; what is finished stays.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from mmengine.runner import Runner, set_random_seed
 from tqdm import tqdm
 
 from ..analysis import speed
-from ..analysis.compare import results, training
+from ..analysis.compare import predictions, results, training
 from ..analysis.cost.run import parse_shape
 from ..convert import METHODS, nearest
 from ..engine import launch
@@ -77,6 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of validation, over which gates are followed at the end, at '
         'least 2; 0: none (default: %(default)s)',
     )
+    parser.add_argument(
+        '--pictures',
+        type=int,
+        default=4,
+        metavar='IMAGES',
+        help='of validation, whose predictions by the first seed are drawn '
+        'side by side; 0: none (default: %(default)s)',
+    )
 
 
 def run(args: argparse.Namespace, prog: str) -> None:
@@ -118,7 +127,11 @@ def _check(args: argparse.Namespace) -> None:
                 f'{", ".join(args.conv)} and a dot, as in '
                 'fdconv.kernel_num=16'
             )
-    for name, least in (('time_rounds', 0), ('gate_images', 2)):
+    for name, least in (
+        ('time_rounds', 0),
+        ('gate_images', 2),
+        ('pictures', 0),
+    ):
         value = getattr(args, name)
         if value < least and value != 0:
             raise ValueError(
@@ -195,6 +208,14 @@ def _compare(args, configs, finished, loader, work_dir) -> str:
             movements[word] = [
                 results.gate_movements(run, args.gate_images) for run in own
             ]
+    scope = next(iter(configs.values())).default_scope
+    if args.pictures and scope in ('mmdet', 'mmseg'):
+        first = {run.method: run for run in reversed(finished)}
+        predictions.draw_predictions(
+            [first[word] for word in methods],
+            args.pictures,
+            work_dir / 'predictions.png',
+        )
     logging.disable(logging.NOTSET)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     env = speed.environment(device, _precision(configs[methods[0]]))

@@ -1,0 +1,85 @@
+"""What the methods of a comparison predict, side by side on real images."""
+
+import inspect
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import VISUALIZERS, init_default_scope
+
+from ...engine.models import build_model, load_weights
+from ..figures.canvas import new_figure, save_figure
+from ..figures.data import build_data, displayable
+from .training import Run
+
+__all__ = ['draw_predictions']
+
+_CELL = 2.2  # inches
+
+
+@torch.no_grad()
+def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
+    """Draw images, what is true of them, and what each model predicts.
+
+    Args:
+        runs: Finished ones, a column each, of a detector or a segmentor; all
+            of one experiment.
+        images: So many of the validation images, spread evenly, a row each.
+        out: The picture to write.
+    """
+    cfg = Config.fromfile(runs[0].config)
+    init_default_scope(cfg.default_scope)
+    data = build_data(cfg)
+    count = min(images, len(data))
+    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
+    items = [data[index] for index in chosen]
+    painter = _Painter(cfg, data)
+    columns: Dict[str, List[np.ndarray]] = {
+        'image': [displayable(item['inputs']) for item in items],
+        'truth': [painter.draw(item, item['data_samples']) for item in items],
+    }
+    for run in runs:
+        model = build_model(Config.fromfile(run.config))
+        load_weights(model, str(run.checkpoint))
+        columns[run.method] = [
+            painter.draw(item, model.test_step(pseudo_collate([item]))[0])
+            for item in items
+        ]
+    figure = new_figure(_CELL * len(columns), _CELL * count)
+    axes = figure.subplots(count, len(columns), squeeze=False)
+    for column, (title, pictures) in enumerate(columns.items()):
+        axes[0][column].set_title(title)
+        for row, picture in enumerate(pictures):
+            axes[row][column].imshow(picture)
+            axes[row][column].set_axis_off()
+    save_figure(figure, out)
+
+
+class _Painter:
+    """The config's own visualizer."""
+
+    def __init__(self, cfg: Config, data: Any) -> None:
+        settings = dict(cfg.get('visualizer') or {}, name='predictions')
+        settings.pop('vis_backends', None)
+        self.visualizer = VISUALIZERS.build(settings)
+        self.visualizer.dataset_meta = data.metainfo
+        self.bare = {}
+        add = self.visualizer.add_datasample
+        if 'with_labels' in inspect.signature(add).parameters:
+            self.bare['with_labels'] = False  # they cover a small image
+
+    def draw(self, item: Any, sample: Any) -> np.ndarray:
+        """An item of the data set with a sample's truth or prediction."""
+        true = sample is item['data_samples']
+        self.visualizer.add_datasample(
+            'prediction',
+            displayable(item['inputs']),
+            sample,
+            draw_gt=true,
+            draw_pred=not true,
+            **self.bare,
+        )
+        return self.visualizer.get_image()

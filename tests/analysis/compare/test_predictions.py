@@ -1,0 +1,85 @@
+"""Images, truth and predictions, side by side."""
+
+import pytest
+import torch
+
+pytest.importorskip('mmseg', reason='no segmentor without mmseg')
+pytest.importorskip('matplotlib')
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmfdconv.analysis.compare.predictions import draw_predictions
+from mmfdconv.analysis.compare.training import Run
+from mmfdconv.engine.models import build_model
+
+CONFIG = """
+default_scope = 'mmseg'
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(type='SegDataPreProcessor', pad_val=0),
+    backbone=dict(
+        type='ResNet', depth=18, base_channels=8, stem_channels=8,
+        norm_cfg=dict(type='BN')),
+    decode_head=dict(
+        type='FCNHead', in_channels=64, in_index=3, channels=64, num_convs=0,
+        concat_input=False, num_classes=2, norm_cfg=dict(type='BN')),
+    test_cfg=dict(mode='whole'))
+val_dataloader = test_dataloader = dict(
+    dataset=dict(
+        type='BaseSegDataset', data_root={root!r},
+        data_prefix=dict(img_path='img', seg_map_path='ann'),
+        metainfo=dict(classes=('a', 'b'), palette=[[0, 0, 255], [255, 0, 0]]),
+        pipeline=[
+            dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
+            dict(type='PackSegInputs')]))
+visualizer = dict(type='SegLocalVisualizer', alpha=1.0)
+"""
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two models: one sees class 0 everywhere, the other class 1."""
+    for folder in ('img', 'ann'):
+        (tmp_path / folder).mkdir()
+    truth = np.zeros((64, 64), np.uint8)
+    truth[:, 32:] = 1
+    for i in range(2):
+        grey = np.full((64, 64, 3), 128, np.uint8)
+        cv2.imwrite(str(tmp_path / 'img' / f'{i}.jpg'), grey)
+        cv2.imwrite(str(tmp_path / 'ann' / f'{i}.png'), truth)
+    made = []
+    for label in (0, 1):
+        run = Run(f'sees {label}', 0, tmp_path / f'run_{label}', 'epoch', 1)
+        run.config.write_text(CONFIG.format(root=str(tmp_path)))
+        cfg = Config.fromfile(run.config)
+        init_default_scope(cfg.default_scope)
+        model = build_model(cfg)
+        torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
+        bias = torch.tensor([1.0 - label, float(label)])
+        model.decode_head.conv_seg.bias.data.copy_(bias)
+        run.folder.mkdir()
+        weights = dict(state_dict=model.state_dict())
+        torch.save(weights, run.folder / 'epoch_1.pth')
+        made.append(run)
+    return made
+
+
+def test_columns_show_what_each_model_sees(runs, tmp_path):
+    out = tmp_path / 'predictions.png'
+    draw_predictions(runs, 5, out)
+    picture = cv2.imread(str(out))[..., ::-1].astype(int)
+    height, width = picture.shape[:2]
+    middles = [int(width * (column + 0.5) / 4) for column in range(4)]
+    row = picture[int(height * 0.3)]
+    grey, _, blue, red = (row[middle] for middle in middles)
+    assert np.abs(grey - 128).max() < 5
+    left, right = row[middles[1] - 30], row[middles[1] + 30]
+    for pixel, expected in (
+        (left, (0, 0, 255)),
+        (right, (255, 0, 0)),
+        (blue, (0, 0, 255)),
+        (red, (255, 0, 0)),
+    ):
+        assert np.abs(pixel - expected).max() < 30, (pixel, expected)
