@@ -40,6 +40,7 @@ from .modes import (
 )
 from .precision import wide
 from .recomputing import recompute
+from .tables import constant_table
 from .warehouse import (
     CellShape,
     assign_cells,
@@ -61,6 +62,7 @@ __all__ = [
     'assign_cells',
     'cell_shape',
     'cells_to_kernels',
+    'constant_table',
     'convolve_images',
     'convolve_to_few',
     'dct_basis',

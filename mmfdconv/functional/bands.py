@@ -46,7 +46,7 @@ def modulate_bands(
     x = x.reshape(B, S, C // S, H, W)
     if coefficients is not None:
         coefficients = coefficients.unflatten(1, (S, C // S))
-    if prefers_cpu_path(x) and passes_by_products(x, rule):
+    if passes_by_products(x, rule):
         if coefficients is None:
             coefficients = low_pass_coefficients(x, k_list)
         y = _ModulateBands.apply(x, maps, coefficients, k_list)
@@ -65,39 +65,41 @@ def _modulate(
     """:func:`modulate_bands` as the equation stands, ``(B, S, C/S, H, W)``."""
     y = x * maps[:, :, :1]
     lows = low_passes(x, k_list, rule, coefficients)
-    for low, step in zip(lows, _steps(maps)):
+    for low, step in zip(lows, _steps(maps, len(k_list))):
         y = y + low * step
     return y
 
 
-def _steps(maps: Tensor) -> List[Tensor]:
+def _steps(maps: Tensor, number: int) -> List[Tensor]:
     """From the map of each band to the next lower one's, ``(B, S, 1, H, W)``.
 
     The lowest band passes where it has no map.
     """
-    weights = [*maps.split(1, dim=2), 1]
-    return [low - high for high, low in zip(weights, weights[1:])]
+    between = maps[:, :, 1:] - maps[:, :, :-1]
+    steps = list(between.split(1, dim=2)) if maps.shape[2] > 1 else []
+    return steps if len(steps) == number else [*steps, 1 - maps[:, :, -1:]]
 
 
 class _ModulateBands(torch.autograd.Function):
-    """A CPU's passes, which overwrite what is in the caches."""
+    """By hand, in half the calls; it overwrites what is its own."""
 
     @staticmethod
     def forward(
         ctx, x: Tensor, maps: Tensor, coefficients: Tensor, k_list
     ) -> Tensor:
         lows = list(low_passes(x, k_list, 'exact', coefficients))
+        steps = _steps(maps, len(k_list))
         y = x * maps[:, :, :1]
-        for low, step in zip(lows, _steps(maps)):
+        for low, step in zip(lows, steps):
             y.addcmul_(low, step)
         ctx.k_list = k_list
-        ctx.save_for_backward(x, maps, coefficients, *lows)
+        ctx.save_for_backward(x, maps, coefficients, *lows, *steps)
         return y
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         k_list = ctx.k_list
-        x, maps, coefficients, *lows = ctx.saved_tensors
+        x, maps, coefficients, *others = ctx.saved_tensors
         if torch.is_grad_enabled():  # gradients of gradients are wanted
             grads = plain_backward(
                 lambda *tensors: _modulate(*tensors, k_list),
@@ -106,19 +108,24 @@ class _ModulateBands(torch.autograd.Function):
                 grad,
             )
             return (*grads, None)
+        lows, steps = others[: len(k_list)], others[len(k_list) :]
         product = grad * x
         inner = [product.sum(2)]  # <grad, P_i x> over the channels
-        of_coefficients = torch.zeros_like(coefficients)
-        for i, (low, step) in enumerate(zip(lows, _steps(maps))):
+        of_coefficients = None
+        for i, (low, step) in enumerate(zip(lows, steps)):
             inner.append(torch.mul(grad, low, out=product).sum(2))
             part = low_pass_coefficients(
                 torch.mul(grad, step, out=product), k_list, i
             )
-            h, w = part.shape[-2:]
-            of_coefficients[..., :h, :w] += part
+            if of_coefficients is None:  # the first has all of them
+                of_coefficients = part
+            else:
+                h, w = part.shape[-2:]
+                of_coefficients[..., :h, :w].add_(part)
         # A map weighs the difference of two low-passes, the last its all.
-        inner.append(torch.zeros_like(inner[0]))
-        sums = torch.stack(inner[: maps.shape[2] + 1], dim=2)
+        if maps.shape[2] == len(inner):
+            inner.append(torch.zeros_like(inner[0]))
+        sums = torch.stack(inner, dim=2)
         of_maps = sums[:, :, :-1] - sums[:, :, 1:]
         of_x = torch.mul(grad, maps[:, :, :1], out=product)
         return of_x, of_maps, of_coefficients, None

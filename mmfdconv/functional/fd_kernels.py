@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .exported_kernels import gated_image
-from .frequency import inverse_rfft2
+from .frequency import adjoint_of_inverse_rfft2, inverse_rfft2
 from .frequency_order import FrequencyOrder, spread_over_groups
 from .modes import (
     is_exported,
@@ -124,7 +124,7 @@ def modulate_kernel(
     """
     size, tensors = image.shape, gates[1:]
     image = image.view(-1, *layout.grid)
-    if is_traced() or not prefers_cpu_path(image) or len(image) == 0:
+    if is_traced() or len(image) == 0:
         kernel = _modulate(image, *tensors)
     elif torch.is_grad_enabled():
         kernel = _Modulate.apply(image, *tensors)
@@ -140,21 +140,21 @@ def _disjoint_weight(
     spectra: Tensor, gate: Tensor, layout: KernelLayout
 ) -> Tensor:
     """:func:`disjoint_weight` as the equation stands."""
-    order, num_kept, gated = layout.order, layout.num_kept, None
+    order, num_kept = layout.order, layout.num_kept
     if is_exported():
         with untraced():
             groups = order.groups(gate.shape[2], num_kept)
         return gated_image(spectra, gate, groups, order.size)
-    above = spectra[0].numel() // 2 - num_kept
-    for pairs, own in zip(spectra, gate.unbind(1)):
-        # The gates in order of rank, then where the frequencies are.
-        weights = spread_over_groups(own, num_kept)
-        if above:
-            weights = F.pad(weights, (0, above))
-        weights = permute(weights, order.rank, order.order)
-        term = weights.view(-1, *pairs.shape[:2], 1) * pairs
-        gated = term if gated is None else gated + term
-    if len(gate) == 0:
+    B, R, _ = gate.shape
+    _, rows, half, _ = spectra.shape
+    # The gates in order of rank, then where the frequencies are.
+    weights = spread_over_groups(gate.flatten(0, 1), num_kept)
+    if num_kept < rows * half:
+        weights = F.pad(weights, (0, rows * half - num_kept))
+    weights = permute(weights, order.rank, order.order)
+    gated = weights.view(B, R, rows, half, 1) * spectra
+    gated = gated.squeeze(1) if R == 1 else gated.sum(1)
+    if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, *order.size) + gated.sum()
     return inverse_rfft2(torch.view_as_complex(gated), order.size)
@@ -176,13 +176,15 @@ def _modulate(
     return image
 
 
-# ------------------------------------------------------------ passes on CPUs
-#
-# By hand they take a third of the time: gates are looked up in a small table,
-# no complex numbers are multiplied, and what is overwritten is in the caches.
+# ----------------------------------------------------------- passes by hand
 
 
 class _DisjointWeight(torch.autograd.Function):
+    """A CPU's, in a third of the time.
+
+    Gates are looked up in a small table, and no complex numbers multiplied.
+    """
+
     @staticmethod
     def forward(
         ctx, spectra: Tensor, gate: Tensor, layout: KernelLayout
@@ -211,10 +213,8 @@ class _DisjointWeight(torch.autograd.Function):
                 grad,
             ) + (None,)
         groups = layout.order.groups(gate.shape[2], layout.num_kept)
-        # The adjoint of irfft2; a column that stands for two counts twice.
-        # The others come out symmetric by themselves.
-        grad = torch.view_as_real(torch.fft.rfft2(grad, norm='forward'))
-        grad[:, :, 1 : (layout.order.size[1] + 1) // 2].mul_(2)
+        grad = adjoint_of_inverse_rfft2(grad, layout.order.size)
+        grad = torch.view_as_real(grad)
         of_spectra: List[Tensor] = []
         of_gates: List[Tensor] = []
         for pairs, own in zip(spectra, gate.unbind(1)):
@@ -281,6 +281,8 @@ def _modulate_in_place(
 
 
 class _Modulate(torch.autograd.Function):
+    """With half of what autograd keeps, which overwrites what is its own."""
+
     @staticmethod
     def forward(ctx, *tensors: Optional[Tensor]) -> Tensor:
         kernel, local = _modulate_in_place(*tensors, keep=True)
@@ -302,12 +304,11 @@ class _Modulate(torch.autograd.Function):
         product = grad * image
         of_row = of_filter = of_neighbours = of_taps = None
         if row is not None:
-            other = product if filter is None else product * filter
-            of_row = _sum_like(other, row)
+            of_row = _sum_filters(product, filter).sum_to_size(row.shape)
             product.mul_(row)
             grad.mul_(row)
         if filter is not None:
-            of_filter = _sum_like(product, filter)
+            of_filter = product.sum((3, 4), keepdim=True)
             product.mul_(filter)
             grad.mul_(filter)
         if local is not None:
@@ -319,8 +320,9 @@ class _Modulate(torch.autograd.Function):
         return grad, of_row, of_filter, of_neighbours, of_taps
 
 
-def _sum_like(x: Tensor, other: Tensor) -> Tensor:
-    """Sum to the shape of what was expanded, into memory of its own."""
-    if x.shape == other.shape:
-        return x.clone()
-    return x.sum_to_size(other.shape)
+def _sum_filters(x: Tensor, weights: Optional[Tensor]) -> Tensor:
+    """Add up what the filters of a group have, ``(B, G, 1, kh, cols)``."""
+    if weights is None:
+        return x.sum(2, keepdim=True)
+    weights = weights.flatten(2)[:, :, None]  # (B, G, 1, O/G)
+    return (weights @ x.flatten(3)).unflatten(3, x.shape[3:])

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from .exported_kernels import forward_rfft2
-from .modes import is_exported, prefers_cpu_path
+from .modes import is_exported, is_traced, prefers_cpu_path
 
 __all__ = [
+    'adjoint_of_inverse_rfft2',
     'image_to_weight',
     'inverse_rfft2',
     'kernel_to_spectrum',
@@ -97,11 +98,50 @@ def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
     """
     if prefers_cpu_path(spectrum):
         return torch.fft.irfft2(spectrum, s=size)
-    # Along the rows first, what contradicts is the imaginary part of these
-    # columns.
+    if is_traced():
+        return _rows_first(spectrum, size)
+    return _InverseRfft2.apply(spectrum, size)
+
+
+def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Gradient of the half plane, from that of the image.
+
+    Args:
+        grad: ``(..., rows, cols)``.
+        size: ``(rows, cols)``.
+
+    Returns:
+        Complex, ``(..., rows, cols//2 + 1)``.
+    """
+    spectrum = torch.fft.rfft2(grad, norm='forward')
+    # A column that stands for two counts twice; the others come out symmetric
+    # by themselves.
+    spectrum[..., 1 : (size[1] + 1) // 2].mul_(2)
+    return spectrum
+
+
+def _rows_first(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
+    """:func:`inverse_rfft2` on any library.
+
+    Along the rows first, what contradicts is the imaginary part of the columns
+    that hold both.
+    """
     rows, cols = size
     spectrum = torch.fft.ifft(spectrum, n=rows, dim=-2)
     alone = torch.view_as_real(spectrum)[..., 1]
     alone = alone[..., :: cols // 2] if cols % 2 == 0 else alone[..., :1]
     alone.zero_()
     return torch.fft.irfft(spectrum, n=cols, dim=-1)
+
+
+class _InverseRfft2(torch.autograd.Function):
+    """One FFT of both axes goes back where autograd takes two, and copies."""
+
+    @staticmethod
+    def forward(ctx, spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
+        ctx.size = size
+        return _rows_first(spectrum, size)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+        return adjoint_of_inverse_rfft2(grad, ctx.size), None

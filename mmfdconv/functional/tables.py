@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
+from .modes import is_traced
+
 __all__ = ['constant_table']
 
 #: Recipes with many scales have some hundred sides; a table has a few columns
@@ -19,7 +21,7 @@ _Table = TypeVar('_Table')
 def constant_table(make: Callable[..., _Table]) -> Callable[..., _Table]:
     """Keep the last tables that a function made; do not write to them.
 
-    Not tensors without values, which a tracer makes; and no tensors of
+    A tracer makes its own, which have no values; and none is a tensor of
     inference mode: a model that is built for inference may ask first, and one
     that trains later.
 
@@ -30,6 +32,8 @@ def constant_table(make: Callable[..., _Table]) -> Callable[..., _Table]:
 
     @wraps(make)
     def table(*key: Any) -> _Table:
+        if is_traced():
+            return make(*key)
         found = tables.get(key)
         if found is None:
             with torch.inference_mode(False):

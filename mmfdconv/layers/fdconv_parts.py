@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..functional import constant_table, is_exported
 from .routers import (
     RouterBatchNorm,
     RouterConv,
@@ -24,24 +25,9 @@ __all__ = [
     'GlobalGates',
     'KernelSpatialModulationGlobal',
     'KernelSpatialModulationLocal',
-    'apply_gate_activation',
 ]
 
 _MIN_HIDDEN = 16
-
-
-def apply_gate_activation(logit: Tensor, act: str, scale: float) -> Tensor:
-    """Turn logits into gates.
-
-    Args:
-        logit: Any shape.
-        act: ``'sigmoid'``, ``scale * sigmoid(logit)``, or ``'tanh'``,
-            ``1 + tanh(logit)``.
-        scale: The published ``att_multi``; 2 makes a zero logit neutral.
-    """
-    if act == 'sigmoid':
-        return logit.sigmoid() * scale
-    return 1 + logit.tanh()
 
 
 class GlobalGates(NamedTuple):
@@ -68,12 +54,12 @@ class GlobalGates(NamedTuple):
         B, row = self.kernel.shape[0], None
         if self.channel is not None:
             row = self.channel.view(B, groups, 1, 1, I, 1)
-            row = row.expand(-1, -1, -1, -1, -1, kw)
         if self.spatial is not None:
             spatial = self.spatial.view(B, 1, 1, kh, 1, kw)
-            spatial = spatial.expand(-1, -1, -1, -1, I, -1)
             row = spatial if row is None else row * spatial
-        return None if row is None else row.flatten(4)
+        if row is None:
+            return None
+        return row.expand(-1, -1, -1, -1, I, kw).flatten(4)
 
 
 class KernelSpatialModulationGlobal(nn.Module):
@@ -91,8 +77,8 @@ class KernelSpatialModulationGlobal(nn.Module):
         kernel_temperature: Divides the logits of the frequency groups.
         att_multi: Scale of the sigmoid.
         only_kernel: Predict the frequency groups' gates alone.
-        act: ``'sigmoid'``, ``'tanh'``, or, with ``only_kernel``,
-            ``'softmax'``.
+        act: ``'sigmoid'``; ``'tanh'``, ``1 + tanh(logit)``; or, with
+            ``only_kernel``, ``'softmax'``.
     """
 
     def __init__(
@@ -130,6 +116,7 @@ class KernelSpatialModulationGlobal(nn.Module):
             'spatial_fc': 0 if only_kernel or positions == 1 else positions,
             'kernel_fc': 0 if num_kernel_gates == 1 else num_kernel_gates,
         }
+        self._num_modulating = sum(widths.values()) - widths['kernel_fc']
         for name, width in widths.items():
             head = None
             if width:
@@ -137,15 +124,14 @@ class KernelSpatialModulationGlobal(nn.Module):
             self.add_module(name, head)
 
     @property
-    def heads(self) -> Tuple[RouterConv, ...]:
-        """The heads that exist."""
-        heads = (
+    def heads(self) -> Tuple[Optional[RouterConv], ...]:
+        """Of channels, filters, positions and frequency groups."""
+        return (
             self.channel_fc,
             self.filter_fc,
             self.spatial_fc,
             self.kernel_fc,
         )
-        return tuple(head for head in heads if head is not None)
 
     def reset_parameters(self) -> None:
         """Neutral gates."""
@@ -154,51 +140,65 @@ class KernelSpatialModulationGlobal(nn.Module):
         nn.init.ones_(self.relu.scale)
         nn.init.zeros_(self.relu.bias)
         for head in self.heads:
-            init_head_(head)
+            if head is not None:
+                init_head_(head)
 
     def start_gain(self) -> float:
         """Product of the neutral gates, the frequency groups' left out."""
         if self.act != 'sigmoid':
             return 1.0
-        modulating = [h for h in self.heads if h is not self.kernel_fc]
-        return (self.att_multi / 2) ** len(modulating)
+        number = sum(head is not None for head in self.heads[:3])
+        return (self.att_multi / 2) ** number
 
     def forward(self, descriptor: Tensor) -> GlobalGates:
         """Predict the gates from ``(B, C)``."""
         hidden = normalise(self.bn, self.fc(descriptor))
         hidden = self.relu(hidden)  # (B, hidden)
-        logit, kernel_logit = self._logits(hidden)
-        gates = apply_gate_activation(
-            _divide(logit, self.temperature), self.act, self.att_multi
-        )
-        modulating = (self.channel_fc, self.filter_fc, self.spatial_fc)
-        return GlobalGates(
-            *split_heads(gates, modulating),
-            kernel=self._kernel_gate(kernel_logit),
-        )
+        gates = self._activate(apply_heads(self.heads, hidden))
+        *modulating, kernel = split_heads(gates, self.heads)
+        if kernel is None:
+            kernel = hidden.new_ones(hidden.shape[0], 1)
+        return GlobalGates(*modulating, kernel)
 
-    def _logits(self, hidden: Tensor) -> Tuple[Tensor, Tensor]:
-        """Of the modulating heads side by side, and of frequency groups."""
-        if not self.heads:
-            return hidden[:, :0], hidden[:, :0]
-        logits = apply_heads(self.heads, hidden)
-        last = 0 if self.kernel_fc is None else self.num_kernel_gates
-        return logits.split([logits.shape[1] - last, last], dim=1)
+    def _activate(self, logits: Tensor) -> Tensor:
+        """Turn the logits of all heads into gates.
 
-    def _kernel_gate(self, logit: Tensor) -> Tensor:
-        """Gates of the frequency groups, 1 / (R K) each at the start."""
-        if self.kernel_fc is None:
-            return logit.new_ones(logit.shape[0], 1)
-        logit = _divide(logit, self.kernel_temperature)
+        Those of frequency groups are 1 / (R K) each at the start, and
+        ``att_multi`` is not for them: 2 * sigmoid, as published.
+        """
+        K = self.num_kernel_gates
+        logits = self._scale(
+            logits, 1 / self.temperature, 1 / self.kernel_temperature
+        )
         if self.act == 'softmax':
-            return logit.softmax(dim=1)
-        # att_multi is not for these: 2 * sigmoid, as published.
-        gate = apply_gate_activation(logit, self.act, 2.0)
-        return gate / self.num_kernel_gates
+            return logits.softmax(dim=1)
+        if self.act == 'tanh':
+            return self._scale(1 + logits.tanh(), 1.0, 1 / K)
+        return self._scale(logits.sigmoid(), self.att_multi, 2 / K)
+
+    def _scale(self, x: Tensor, modulating: float, kernel: float) -> Tensor:
+        """Multiply the frequency groups by another number than the rest."""
+        if modulating == kernel == 1:
+            return x
+        last = 0 if self.kernel_fc is None else self.num_kernel_gates
+        numbers = (modulating, self._num_modulating), (kernel, last)
+        return x * _repeat(numbers, x.device, x.dtype)
 
 
-def _divide(logit: Tensor, temperature: float) -> Tensor:
-    return logit if temperature == 1 else logit / temperature
+@constant_table
+def _repeat(
+    numbers: Tuple[Tuple[float, int], ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Each number as often as it says, in a row."""
+    factory = dict(device=device, dtype=dtype)
+    return torch.cat([torch.full((n,), a, **factory) for a, n in numbers])
+
+
+@constant_table
+def _diagonal(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.eye(size, device=device, dtype=dtype)
 
 
 class KernelSpatialModulationLocal(nn.Module):
@@ -297,8 +297,15 @@ class KernelSpatialModulationLocal(nn.Module):
         )
         # The zero-padded neighbours of every channel, (B, G, n, I).
         x = F.pad(x, (n // 2, n // 2))
-        windows = [x[:, i : i + C].unflatten(1, (G, I)) for i in range(n)]
-        x = torch.stack(windows, dim=2)[:, :, None, :, :, None]
+        if is_exported():  # to where overlapping views are not known
+            x = torch.stack([x[:, i : i + C] for i in range(n)], dim=1)
+        else:
+            x = x.unfold(1, C, 1)
+        x = x.unflatten(2, (G, I)).transpose(1, 2)
+        if kw == 1:
+            return x
         # On the diagonal of the positions, (B, G, kw, n, I, kw).
-        x = x * torch.eye(kw, dtype=dtype, device=x.device).view(kw, 1, 1, kw)
+        x = x.contiguous()
+        places = _diagonal(kw, x.device, dtype).view(kw, 1, 1, kw)
+        x = x[:, :, None, :, :, None] * places
         return x.reshape(-1, G, kw * n, I * kw)

@@ -75,7 +75,7 @@ def test_it_is_the_sum_of_weighted_bands(size, bands, groups, path):
     )
 
 
-def test_gradients():
+def test_gradients(path):
     tensors = inputs((6, 9), bands=4, groups=2)
     run = functools.partial(modulate_bands, k_list=OCTAVES)
     assert torch.autograd.gradcheck(run, tensors)

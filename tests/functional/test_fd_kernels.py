@@ -1,6 +1,7 @@
 """FDConv's kernels, by either path, against loops and against the equation."""
 
 import functools
+from unittest import mock
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ import torch
 from mmfdconv.functional import (
     KernelGates,
     KernelLayout,
-    accelerator_path,
     disjoint_weight,
     fd_kernel,
+    fd_kernels,
     frequency_order,
     half_plane_of_lowest,
     image_to_weight,
@@ -147,12 +148,12 @@ def on_present(layout, tensors):
     return run, present
 
 
-def on_an_accelerator(function):
-    """The same in plain operations."""
+def in_plain_operations(function):
+    """The same as tracers see it."""
 
     @functools.wraps(function)
     def run(*args):
-        with accelerator_path():
+        with mock.patch.object(fd_kernels, 'is_traced', lambda: True):
             return function(*args)
 
     return run
@@ -175,9 +176,9 @@ def test_the_equation(path):
 @pytest.mark.core
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('batch, num_spectra', [(1, 1), (2, 1), (3, 2)])
-def test_a_cpus_passes_are_the_equation(case, batch, num_spectra):
+def test_passes_by_hand_are_the_equation(case, batch, num_spectra, path):
     run, present = on_present(*make(case, batch, num_spectra))
-    assert_same_with_gradients(run, on_an_accelerator(run), present)
+    assert_same_with_gradients(run, in_plain_operations(run), present)
     with torch.no_grad():
         kernel = run(*present)
     torch.testing.assert_close(kernel, run(*present))
@@ -221,10 +222,10 @@ def test_gradients(case, path):
 
 @pytest.mark.core
 @pytest.mark.parametrize('alive', range(6))
-def test_one_gradient_alone(alive):
+def test_one_gradient_alone(alive, path):
     run, tensors = on_present(*make('all'))
     (expected,) = torch.autograd.grad(
-        on_an_accelerator(run)(*tensors).square().sum(), tensors[alive]
+        in_plain_operations(run)(*tensors).square().sum(), tensors[alive]
     )
     frozen = [
         t.detach().requires_grad_(i == alive) for i, t in enumerate(tensors)
@@ -235,7 +236,7 @@ def test_one_gradient_alone(alive):
 
 
 @pytest.mark.core
-def test_backward_twice():
+def test_backward_twice(path):
     """What a backward pass overwrites is its own."""
     run, tensors = on_present(*make('all'))
     kernel = run(*tensors)
@@ -251,7 +252,7 @@ def test_backward_twice():
 
 @pytest.mark.core
 @pytest.mark.parametrize('case', CASES)
-def test_an_image_that_is_kept_stays_as_it_is(case):
+def test_an_image_that_is_kept_stays_as_it_is(case, path):
     layout, (spectra, *gates) = make(case)
     image = disjoint_weight(spectra, gates[0], layout)
     before = image.detach().clone()
@@ -276,7 +277,7 @@ def test_transforms_of_functions():
     """``torch.func`` and forward-mode differentiation."""
     run, (spectra, group, *rest) = on_present(*make('all'))
     tangent = torch.randn_like(group)
-    plain = on_an_accelerator(run)
+    plain = in_plain_operations(run)
 
     def of_gate(run):
         return lambda gate: run(spectra, gate, *rest)
