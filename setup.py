@@ -32,6 +32,7 @@ EXTRAS = {
         'onnxscript',
         'openvino>=2024',
     ],
+    'geoparquet': ['pyarrow'],
     'figures': ['matplotlib>=3.5', 'scikit-learn', 'scipy', 'tqdm'],
 }
 

@@ -30,7 +30,7 @@ _HOW = ('before', 'after', 'out_dir', 'batch', 'device')
 _LATER = (
     *('cropland_class', 'classes', 'before_class', 'before_classes'),
     *('after_class', 'after_classes', 'mmu', 'min_area', 'min_confidence'),
-    *('zones', 'zone_field'),
+    *('simplify', 'polygon_format', 'zones', 'zone_field'),
 )
 
 
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar='VALUE=NAME',
             help=f'class names of {when.upper()}, whatever it carries',
         )
-    options.add_area_options(parser)
+    options.add_polygon_options(parser)
     parser.add_argument(
         '--confidence',
         nargs=2,
@@ -208,7 +208,8 @@ def _files(pair: Pair, args: argparse.Namespace) -> Dict[str, Path]:
     confidence = args.min_confidence is not None
     if not args.model:
         confidence = find_confidence(pair[1:]) is not None
-    files = name_changes(Path(args.out_dir, pair.name), confidence)
+    prefix = Path(args.out_dir, pair.name)
+    files = name_changes(prefix, confidence, args.polygon_format)
     if args.zones:
         name = f'{pair.name}_change_zones.csv'
         files['zones'] = Path(args.out_dir, name)
@@ -272,6 +273,8 @@ def _compare(
         ),
         min_area=args.min_area,
         min_unit=args.mmu,
+        simplify=args.simplify,
+        polygon_format=args.polygon_format,
         confidence=confidence,
         min_confidence=args.min_confidence,
         tags=tags,

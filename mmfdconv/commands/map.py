@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-polygons', action='store_true', help='write no polygons'
     )
-    options.add_area_options(parser)
+    options.add_polygon_options(parser)
     options.add_scene_options(parser)
     options.add_model_options(parser)
     add_launcher_options(parser)
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
             args.mmu,
             not args.no_polygons,
             args.min_area,
+            args.simplify,
+            args.polygon_format,
         )
         if len(scenes) == 1 and ranks == 1:
             session.map_with_bar(

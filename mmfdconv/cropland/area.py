@@ -51,6 +51,8 @@ class PixelAreas:
     Attributes:
         largest: Hectares that no pixel exceeds.
         mean: Hectares of a pixel, on average.
+        sides: Metres from side to side of the middle pixel, and from its top
+            to its bottom.
         stretch: How much too large the coordinate system shows areas, as a
             factor, on average; ``None`` where pixels are degrees.
     """
@@ -78,6 +80,7 @@ class PixelAreas:
         self._across = _hats(grid.width, cells)
         self.largest = float(nodes.max())
         self.mean = float(nodes.mean())
+        self.sides = ground.sides()
         self.stretch = None
         if not crs.is_geographic:
             shown = (
@@ -169,6 +172,18 @@ class _Ground:
         if np.isfinite(area).any():
             self.largest = max(self.largest, float(np.nanmax(area)))
         return area.reshape(column.shape)
+
+    def sides(self) -> Tuple[float, float]:
+        """Return width and height in metres of the pixel in the middle."""
+        middle = self._size / 2
+        across, down = (
+            np.linalg.norm(np.diff(self._places(middle + ends)[0], axis=0))
+            for ends in (
+                np.array([[-0.5, 0], [0.5, 0]]),
+                np.array([[0, -0.5], [0, 0.5]]),
+            )
+        )
+        return float(across), float(down)
 
     def _places(self, pixels) -> Tuple[np.ndarray, np.ndarray]:
         """Points in space, in metres, and the directions that are up there.

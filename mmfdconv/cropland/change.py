@@ -23,9 +23,15 @@ from .confidence import Confidence, check_min_confidence
 from .legend import UNSURE, find_cropland
 from .mapping_unit import check_min_unit, sieve_pairs
 from .overlay import Overlay
+from .polygon_files import check_format
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
-from .vector import MIN_AREA, PolygonCount, write_polygons
+from .vector import (
+    MIN_AREA,
+    PolygonCount,
+    check_simplify,
+    write_polygons,
+)
 
 __all__ = ['Change', 'compare', 'format_change', 'name_changes']
 
@@ -101,13 +107,13 @@ class Change(NamedTuple):
 
 
 def name_changes(
-    prefix: Union[str, Path], confidence: bool
+    prefix: Union[str, Path], confidence: bool, polygon_format: str = 'gpkg'
 ) -> Dict[str, Path]:
     """Return the files of a comparison by kind."""
     prefix = Path(prefix)
     endings = {
         'map': 'change.tif',
-        'polygons': 'change.gpkg',
+        'polygons': f'change.{polygon_format}',
         'quicklook': 'change.png',
         'table': 'change.csv',
         'confidence': confidence and 'change_confidence.tif',
@@ -128,6 +134,8 @@ def compare(
     overrides: Sequence[Optional[Classes]] = (None, None),
     min_area: Optional[float] = None,
     min_unit: float = 0.0,
+    simplify: float = 0.0,
+    polygon_format: str = 'gpkg',
     confidence: Optional[Sequence[Union[str, Path]]] = None,
     min_confidence: Optional[float] = None,
     tags: Optional[Dict[str, str]] = None,
@@ -159,6 +167,8 @@ def compare(
         min_unit: Hectares; smaller areas of what became of pixels become what
             is around them, in map, polygons and table. The map is then held
             in memory, some ten bytes a pixel.
+        simplify: Metres; detail of polygons that is left out.
+        polygon_format: ``'gpkg'`` or ``'parquet'``.
         confidence: Rasters of either map's confidence, in percent, each on
             the grid of its map.
         min_confidence: Percent; where either map has less, or none, what
@@ -173,11 +183,13 @@ def compare(
     """
     check_min_confidence(min_confidence)
     check_min_unit(min_unit)
+    check_simplify(simplify)
+    check_format(polygon_format)
     if min_area is None:
         min_area = 0.0 if min_unit else MIN_AREA
     if min_confidence is not None and confidence is None:
         raise ValueError('--min-confidence: needs the confidence of both maps')
-    files = name_changes(prefix, confidence is not None)
+    files = name_changes(prefix, confidence is not None, polygon_format)
     with environment(), MapReader(before, classes, overrides[0]) as first:
         with MapReader(after, classes, overrides[1]) as second:
             names = [
@@ -231,7 +243,9 @@ def compare(
                     *(paths, first, overlay, areas, sure, change),
                     *(pixels, tags, heard),
                 )
-                count = _write_rest(paths, change, areas, min_area, heard)
+                count = _write_rest(
+                    paths, change, areas, min_area, simplify, heard
+                )
     return change._replace(polygons=count)
 
 
@@ -308,7 +322,9 @@ def _write_map(
         )
 
 
-def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
+def _write_rest(
+    paths, change, areas, min_area, simplify, heard
+) -> PolygonCount:
     with MapReader(paths['map']) as done:
 
         def read(start: int, stop: int) -> np.ndarray:
@@ -323,6 +339,7 @@ def _write_rest(paths, change, areas, min_area, heard) -> PolygonCount:
             areas,
             min_area,
             layer='change',
+            simplify=simplify,
         )
         write_quicklook(
             paths['quicklook'],

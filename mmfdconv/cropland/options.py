@@ -13,12 +13,13 @@ from rasterio.errors import RasterioError
 from ..engine.options import add_conv_options, parse_rule
 from .gates import GATES
 from .mapping import Tiling
+from .polygon_files import FORMATS
 from .vector import MIN_AREA
 
 __all__ = [
     'FAILURES',
-    'add_area_options',
     'add_model_options',
+    'add_polygon_options',
     'add_scene_options',
     'stoppable',
     'tiling',
@@ -60,8 +61,8 @@ def add_scene_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_area_options(parser: argparse.ArgumentParser) -> None:
-    """Add what becomes of small areas."""
+def add_polygon_options(parser: argparse.ArgumentParser) -> None:
+    """Add what becomes of small areas, and how polygons are written."""
     parser.add_argument(
         '--mmu',
         type=float,
@@ -75,6 +76,21 @@ def add_area_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='HECTARES',
         help=f'of the smallest polygon (default: {MIN_AREA}; with --mmu 0)',
+    )
+    parser.add_argument(
+        '--simplify',
+        type=float,
+        default=0.0,
+        metavar='METRES',
+        help='leave out smaller detail of polygons; neighbours keep their '
+        'common edge (default: the edges of the pixels)',
+    )
+    parser.add_argument(
+        '--polygon-format',
+        choices=FORMATS,
+        default=FORMATS[0],
+        help='GeoPackage, or GeoParquet, which needs pyarrow (default: '
+        '%(default)s)',
     )
 
 

@@ -13,6 +13,7 @@ from .confidence import check_min_confidence
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
 from .mapping_unit import check_min_unit, sieve
+from .polygon_files import check_format
 from .predictor import Predictor
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment
@@ -35,6 +36,8 @@ class Products(NamedTuple):
         polygons: Write them.
         min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
             all of them where there is a ``min_unit``.
+        simplify: Metres; detail of polygons that is left out.
+        polygon_format: ``'gpkg'`` or ``'parquet'``.
     """
 
     probabilities: bool = False
@@ -43,6 +46,8 @@ class Products(NamedTuple):
     min_unit: float = 0.0
     polygons: bool = True
     min_area: Optional[float] = None
+    simplify: float = 0.0
+    polygon_format: str = 'gpkg'
 
     def check(self, predictor: Predictor) -> None:
         """Refuse what cannot be done.
@@ -64,6 +69,8 @@ class Products(NamedTuple):
                     'leave no value for one more in a map of 8 bits'
                 )
         check_min_unit(self.min_unit)
+        vector.check_simplify(self.simplify)
+        check_format(self.polygon_format)
         if (
             self.probabilities
             or self.confidence
@@ -99,7 +106,8 @@ def name_files(
         'map': 'classes.tif',
         'probabilities': products.probabilities and 'probabilities.tif',
         'confidence': products.confidence and 'confidence.tif',
-        'polygons': products.polygons and 'polygons.gpkg',
+        'polygons': products.polygons
+        and f'polygons.{products.polygon_format}',
         'quicklook': 'quicklook.png',
         'hectares': 'hectares.csv',
     }
@@ -123,8 +131,8 @@ def map_scene(
 
     The files are ``<prefix>_classes.tif`` (8 bit, 255 without data),
     ``_probabilities.tif`` (percent, a band per class), ``_confidence.tif``
-    (percent), ``_polygons.gpkg``, ``_quicklook.png`` and ``_hectares.csv``.
-    All of them or none appear.
+    (percent), ``_polygons.gpkg`` or ``.parquet``, ``_quicklook.png`` and
+    ``_hectares.csv``. All of them or none appear.
 
     Args:
         scene: The open scene.
@@ -175,6 +183,7 @@ def map_scene(
                         areas,
                         least,
                         layer='classes',
+                        simplify=products.simplify,
                     )
             with clock.on('quick-look'):
                 write_quicklook(

@@ -4,13 +4,23 @@ A piece is a band of rows. Only what touches the lower edge of a piece is
 kept for the next one, so memory goes with the polygons that are still open
 and not with the scene. What is too small to be written is taken out of a
 piece before polygons are made of it.
+
+Simplified polygons are held in memory all together: neighbours share edges.
 """
 
 from itertools import islice
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Sequence,
+    Tuple,
+)
 
 import cv2
-import fiona
 import numpy as np
 import shapely
 from affine import Affine
@@ -19,9 +29,18 @@ from shapely.geometry import Polygon
 from shapely.geometry.polygon import orient
 
 from .area import PixelAreas, transform_points
+from .polygon_files import open_polygons
 from .raster import NODATA
 
-__all__ = ['MIN_AREA', 'PolygonCount', 'Sieve', 'polygonise', 'write_polygons']
+__all__ = [
+    'MIN_AREA',
+    'PolygonCount',
+    'Sieve',
+    'check_simplify',
+    'polygonise',
+    'simplify_polygons',
+    'write_polygons',
+]
 
 PIECE = 1 << 20  # pixels
 BATCH = 2000  # polygons written at once
@@ -191,6 +210,43 @@ def _groups(count: int, pairs: np.ndarray) -> List[int]:
     return [find(member) for member in range(count)]
 
 
+def check_simplify(metres: float) -> None:
+    """Refuse a tolerance below 0 metres.
+
+    Raises:
+        ValueError: It is.
+    """
+    if metres < 0:
+        raise ValueError(
+            f'--simplify: must not be below 0 metres, but is {metres}'
+        )
+
+
+def simplify_polygons(
+    polygons: Sequence[Polygon], metres: float, sides: Tuple[float, float]
+) -> np.ndarray:
+    """Leave out detail; neighbours keep one edge between them.
+
+    By the algorithm of Visvalingam and Whyatt, https://doi.org/10.1179/
+    000870493786962263: corners go whose triangle with the next ones is
+    smaller than ``metres`` squared.
+
+    Args:
+        polygons: N of them that do not overlap, in (column, row).
+        metres: Length below which detail is left out.
+        sides: Width and height of a pixel, in metres.
+
+    Returns:
+        N valid polygons.
+    """
+    # Edges are shared where all their corners are, also those of a third
+    # polygon that ends there. So every corner of a pixel becomes one.
+    corners = shapely.segmentize([*polygons], 1.0)
+    ground = shapely.transform(corners, lambda p: np.rint(p) * sides)
+    found = shapely.coverage_simplify(ground, metres)
+    return shapely.transform(found, lambda p: p / sides)
+
+
 def write_polygons(
     path: str,
     read: ReadRows,
@@ -199,63 +255,56 @@ def write_polygons(
     areas: PixelAreas,
     min_area: float,
     layer: str,
+    simplify: float = 0.0,
 ) -> PolygonCount:
-    """Write the connected areas of a map to a GeoPackage.
+    """Write the connected areas of a map to a GeoPackage or GeoParquet.
 
     Each has ``class`` (its name), ``value`` (its number in the map) and
-    ``hectares``. Outer rings run counter-clockwise.
+    ``hectares`` (of its pixels). Outer rings run counter-clockwise.
 
     Args:
-        path: File to write.
+        path: File to write; its ending says which it is.
         read: Gives the map's rows, unsigned 8 bit.
         names: Class name by value; other values become no polygons.
         grid: Has ``crs``, ``transform``, ``width`` and ``height`` of the map.
         areas: Of the map's pixels.
         min_area: Hectares; smaller polygons are left out.
         layer: Name of the layer.
+        simplify: Metres; see :func:`simplify_polygons`.
     """
     piece = max(1, PIECE // grid.width)
     # Fewer pixels than these are less than min_area wherever they lie.
     pixels = int(min_area / areas.largest)
     sieve = Sieve(read, grid.height, tuple(names), pixels)
     polygons = polygonise(sieve.read, grid.height, tuple(names), piece)
-    schema = {
-        'geometry': 'Polygon',
-        'properties': {'class': 'str', 'value': 'int', 'hectares': 'float'},
-    }
     written = left_out = 0
-    with fiona.open(
-        path,
-        'w',
-        driver='GPKG',
-        crs_wkt=grid.crs.to_wkt(),
-        schema=schema,
-        layer=layer,
-    ) as file:
+    with open_polygons(path, grid.crs, layer) as write:
         while True:
-            batch = [*islice(polygons, BATCH)]
+            batch = [*islice(polygons, None if simplify else BATCH)]
             if not batch:
                 break
             hectares = areas.polygons([polygon for polygon, _ in batch])
-            large = hectares >= min_area
-            file.writerecords(
-                _record(*batch[i], names, hectares[i], grid.transform)
-                for i in np.flatnonzero(large)
+            large = np.flatnonzero(hectares >= min_area)
+            shapes = [batch[i][0] for i in large]
+            values = [batch[i][1] for i in large]
+            if simplify and shapes:
+                shapes = simplify_polygons(shapes, simplify, areas.sides)
+            write(
+                [_on_the_map(shape, grid.transform) for shape in shapes],
+                {
+                    'class': [names[value] for value in values],
+                    'value': values,
+                    'hectares': hectares[large].round(6).tolist(),
+                },
             )
-            written += int(large.sum())
-            left_out += int((~large).sum())
+            written += len(large)
+            left_out += len(batch) - len(large)
     return PolygonCount(written, left_out + sieve.left_out)
 
 
-def _record(polygon, value, names, hectares, transform) -> Dict[str, Any]:
-    shape = shapely.transform(
-        polygon, lambda points: transform_points(transform, points)
+def _on_the_map(polygon: Polygon, transform: Affine) -> Polygon:
+    return orient(
+        shapely.transform(
+            polygon, lambda points: transform_points(transform, points)
+        )
     )
-    return {
-        'geometry': shapely.geometry.mapping(orient(shape)),
-        'properties': {
-            'class': names[value],
-            'value': value,
-            'hectares': round(float(hectares), 6),
-        },
-    }

@@ -1,5 +1,8 @@
 """Polygons made in pieces are those of the whole map."""
 
+import json
+import sys
+
 import fiona
 import numpy as np
 import pytest
@@ -12,7 +15,13 @@ from scipy import ndimage
 
 from mmfdconv.cropland import vector
 from mmfdconv.cropland.area import PixelAreas
-from mmfdconv.cropland.vector import Sieve, polygonise, write_polygons
+from mmfdconv.cropland.polygon_files import check_format
+from mmfdconv.cropland.vector import (
+    Sieve,
+    polygonise,
+    simplify_polygons,
+    write_polygons,
+)
 
 from .helpers import UTM
 
@@ -58,7 +67,7 @@ class Grid:
     crs, transform, width, height = CRS.from_epsg(32650), UTM, 20, 30
 
 
-def write(path, values, names, grid=Grid, min_area=0.01):
+def write(path, values, names, grid=Grid, min_area=0.01, **options):
     count = write_polygons(
         str(path),
         lambda start, stop: values[start:stop],
@@ -67,7 +76,10 @@ def write(path, values, names, grid=Grid, min_area=0.01):
         PixelAreas(grid),
         min_area=min_area,
         layer='classes',
+        **options,
     )
+    if path.suffix == '.parquet':
+        return count
     with fiona.open(str(path), layer='classes') as file:
         return count, CRS.from_wkt(file.crs_wkt), [*file]
 
@@ -156,3 +168,104 @@ def test_noise_is_counted_and_not_made_polygons(tmp_path, monkeypatch):
     count, _, _ = write(tmp_path / 'a.gpkg', values, names, Large, 0.1)
     assert count == (0, sum(labels))
     assert len(made) < sum(labels) / 20  # those on the seams of pieces
+
+
+def fields(height, width, seed=0):
+    """Areas with ragged edges that meet in threes, and some of one pixel."""
+    rng = np.random.default_rng(seed)
+    waves = rng.normal(size=(4, height, width))
+    smooth = ndimage.gaussian_filter(waves, (0, 3, 3))
+    values = smooth.argmax(0).astype(np.uint8)
+    values[rng.random(values.shape) < 0.01] = 3
+    return values
+
+
+@pytest.mark.parametrize('sides', [(4, 4), (3, 9)])
+def test_simplified_neighbours_share_their_edge(sides):
+    values = fields(60, 50)
+    before = [polygon for polygon, _ in polygons_of(values, (0, 1, 2, 3), 16)]
+    after = simplify_polygons(before, 10, sides)
+    assert all(polygon.is_valid for polygon in after)
+    assert shapely.coverage_is_valid(after)
+    # Without a gap: all of them together are one, without a hole.
+    whole = shapely.union_all(after)
+    assert whole.geom_type == 'Polygon' and not whole.interiors
+    assert sum(p.area for p in after) == pytest.approx(whole.area)
+    assert whole.area == pytest.approx(60 * 50, rel=0.03)
+    counts = [
+        shapely.get_num_coordinates(shapes).sum() for shapes in (before, after)
+    ]
+    assert counts[1] < counts[0] / 2
+    # Each is about where it was.
+    off = [a.symmetric_difference(b).area for a, b in zip(before, after)]
+    assert sum(off) < 0.25 * values.size
+
+
+def test_detail_is_measured_in_metres(tmp_path):
+    """Steps of 4 m go at 6 m; a field of 20 m does not change."""
+    values = np.zeros((30, 20), np.uint8)
+    values[np.tri(30, 20, -2, dtype=bool)] = 1
+    values[2:12, 14:19] = 2
+    names = {0: 'other', 1: 'slope', 2: 'farmland'}
+    counts = {}
+    for metres in 0, 6:
+        count, _, features = write(
+            tmp_path / f'{metres}.gpkg', values, names, simplify=metres
+        )
+        assert count == (3, 0)
+        shapes = {
+            f.properties['class']: shapely.geometry.shape(f.geometry)
+            for f in features
+        }
+        counts[metres] = len(shapes['slope'].exterior.coords)
+        field = shapes['farmland']
+        assert field.area == 800 and len(field.exterior.coords) == 5
+        hectares = {f.properties['hectares'] for f in features}
+        assert round(0.08 / 0.9996**2, 6) in hectares  # of the pixels
+    assert counts[0] > 40 and counts[6] <= 10
+
+
+def test_a_pixel_of_degrees_is_narrow():
+    class North:
+        crs, width, height = CRS.from_epsg(4326), 20, 30
+        transform = Affine(1e-4, 0, 10, 0, -1e-4, 60.0015)
+
+    width, height = PixelAreas(North).sides
+    # By WGS 84's radii of curvature at 60 degrees.
+    assert width == pytest.approx(5.580, rel=1e-3)
+    assert height == pytest.approx(11.141, rel=1e-3)
+    assert PixelAreas(Grid).sides == pytest.approx([4 / 0.9996] * 2, rel=1e-5)
+
+
+def test_geoparquet(tmp_path):
+    try:
+        check_format('parquet')
+    except ValueError as error:
+        pytest.skip(f'GeoParquet is not tested: {error}')
+    from pyarrow import parquet
+
+    values = fields(30, 20)
+    names = dict(enumerate('abcd'))
+    _, _, features = write(tmp_path / 'a.gpkg', values, names, min_area=0)
+    write(tmp_path / 'a.parquet', values, names, min_area=0)
+    table = parquet.read_table(tmp_path / 'a.parquet')
+    geo = json.loads(table.schema.metadata[b'geo'])
+    assert geo['version'] == '1.1.0'
+    column = geo['columns'][geo['primary_column']]
+    assert column['encoding'] == 'WKB'
+    assert CRS.from_user_input(json.dumps(column['crs'])) == Grid.crs
+    rows = table.to_pylist()
+    assert len(rows) == len(features) > 4
+    for row, feature in zip(rows, features):
+        shape = shapely.from_wkb(row.pop('geometry'))
+        assert shape.equals(shapely.geometry.shape(feature.geometry))
+        assert row == dict(feature.properties)
+
+
+def test_formats_that_cannot_be_written(monkeypatch):
+    with pytest.raises(ValueError, match="--polygon-format: .* not 'shp'"):
+        check_format('shp')
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    check_format('gpkg')
+    with pytest.raises(ValueError, match=r'pyarrow .*mmfdconv\[geoparquet'):
+        check_format('parquet')
