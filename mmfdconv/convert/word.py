@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from mmengine.config import Config, ConfigDict
 
 from ..layers.cell_sharing import WAREHOUSE_OPTIONS
+from ..layers.warehouse_names import WAREHOUSE_NAMES
 from ..registry import LAYERS
 from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
@@ -32,49 +33,6 @@ _HOOK = 'TemperatureHook'
 _REPLACING = ('init_cfg', 'pretrained')
 #: Norms of FDConv's gates; some recipes name the norms that do not decay.
 _GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
-_TIMM_BLOCK = r'timm_model\.blocks[._](\d+)\.(\d+)\.conv_'
-_FFN_CONV = r'layers\.(\d)\.1\.(\d+)\.ffn\.layers\.'
-#: Names for backbones that KernelWarehouse's authors do not have, after the
-#: manner of theirs: the layers of a stage share one warehouse, depthwise ones
-#: another; in a U-Net those of a level, on both sides of the U. Regular
-#: expression -> name, by the class of the backbone.
-_WAREHOUSES = {
-    'UNet': {
-        r'encoder\.(\d+)\.\d+\.convs\.(\d+)\.conv': r'stage\1_layerenc_conv\2',
-        r'decoder\.(\d+)\.conv_block\.convs\.(\d+)\.conv': (
-            r'stage\1_layerdec_conv\2'
-        ),
-    },
-    'HRNet': {
-        r'layer1\.(\d+)\.conv(\d)': r'stage1_layer\1_conv\2',
-        r'stage(\d)\.(\d+)\.branches\.(\d)\.(\d+)\.conv(\d)': (
-            r'stage\1branch\3_layer\2x\4_conv\5'
-        ),
-    },
-    'SwinTransformer': {
-        r'stages\.(\d)\.blocks\.(\d+)\.ffn\..*': r'stage\1_layer\2_conv',
-    },
-    'VisionTransformer': {
-        r'layers\.(\d+)\.(ffn|mlp)\..*': r'stage0_layer\1_conv',
-    },
-    'MixVisionTransformer': {
-        _FFN_CONV + r'[04]': r'stage\1_layer\2_pwconv',
-        _FFN_CONV + r'1': r'stage\1_layer\2_dwconv',
-    },
-    'MobileNetV3': {
-        r'layer(\d+)\.depthwise_conv\.conv': r'stage0_layer\1_dwconv',
-        r'layer(\d+)\.(expand|linear)_conv\.conv': r'stage0_layer\1_pwconv',
-        r'layer(\d+)\.conv': r'stage0_layer\1_pwconv',
-    },
-    'TIMMBackbone': {  # its EfficientNets and MobileNets
-        _TIMM_BLOCK + r'dw': r'stage\1_layer\2_dwconv',
-        _TIMM_BLOCK + r'(pwl?|exp)': r'stage\1_layer\2_pwconv',
-    },
-}
-_WAREHOUSES['SwinTransformerV2'] = _WAREHOUSES['SwinTransformer']
-_WAREHOUSES['BEiT'] = _WAREHOUSES['VisionTransformer']
-for _name in ('PyramidVisionTransformer', 'PyramidVisionTransformerV2'):
-    _WAREHOUSES[_name] = _WAREHOUSES['MixVisionTransformer']
 _BASIC_BLOCK_DEPTHS = (10, 18, 34)
 
 
@@ -256,8 +214,8 @@ def _suited(
     if kind == 'KWConv':
         if 'warehouse_names' in cfg:
             return dict(warehouse_names=cfg.warehouse_names)
-        if name in _WAREHOUSES:
-            return dict(warehouse_names=dict(_WAREHOUSES[name]))
+        if name in WAREHOUSE_NAMES:
+            return dict(warehouse_names=dict(WAREHOUSE_NAMES[name]))
     if kind == 'FDConv':
         # The published gate would leave ConvNeXt's 7x7 depthwise kernels
         # static; that they are dynamic is a choice of this project.

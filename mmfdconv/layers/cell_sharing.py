@@ -5,23 +5,53 @@ the numbers off the parts that it lists, and layers with equal names share one
 warehouse, as in the published code. So for a ResNet ``('layer', 'conv')``
 means one warehouse per stage, ``('layer',)`` one per stage and position in the
 block.
+
+Not published: where the widths of a stage have but a small common divisor,
+cells are tiny, and an attention over all of them for each of them is many
+times the network (MobileNetV3-Large: 19.9 billion parameters). There the
+layers of a name share several warehouses, see :func:`part`. MobileNetV2, and
+what has the names of the paper's other backbones and whole cells as they do,
+keep the warehouses of the paper.
 """
 
+import math
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from torch import nn
 
+from ..functional import cell_shape, num_mixtures
 from .base import Shared
-from .warehouse import Warehouse
+from .warehouse import Warehouse, router_width
 
-__all__ = ['WAREHOUSE_OPTIONS', 'full_name', 'share_cells', 'shared_name']
+__all__ = [
+    'WAREHOUSE_OPTIONS',
+    'attention_cost',
+    'full_name',
+    'part',
+    'share_cells',
+    'shared_name',
+]
 
 _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
     r'layer(\d+)\.(\d+)\.(?:(expand|depthwise|linear)_conv|conv\.([0-2]))\.conv'
 )
 _MOBILENET_KINDS = ('expand', 'depthwise', 'linear')
+#: MobileNetV2's stem and last convolution.
+_MOBILENET_ENDS = {
+    'conv1.conv': 'stage0_conv0',
+    'conv2.conv': 'stage6_layerlast_pwconv1',
+}
 _CONVNEXT = re.compile(
     r'stages\.(\d+)\.(\d+)\.(depthwise|pointwise)_conv(\d*)'
 )
@@ -36,6 +66,12 @@ WAREHOUSE_OPTIONS = (
     'cell_outplane_ratio',
     'spatial_partition',
 )
+#: Attention over kernels, in parameters, up to which layers of several widths
+#: share cells. Networks of inverted residuals then grow 1.6 to 2.4-fold with a
+#: cell per mixture; MobileNetV2 does 1.75-fold in the paper.
+_SHARE_UP_TO = 4.0
+#: And from which on the user is told: the published ConvNeXt-T has up to 29.
+_TELL_FROM = 50.0
 _NO_WAREHOUSE = 'its name belongs to no warehouse (warehouse_names)'
 _TEMPERATURE = (
     "KWConv's routers have gradients of exactly 0 and learn nothing as long "
@@ -100,12 +136,7 @@ def full_name(name: str, kernel_size: Sequence[int] = (1, 1)) -> Optional[str]:
         if number == 0:
             return 'stagestem_conv0'
         return f'stage{number - 1}_layerds_conv0'
-    # MobileNetV2's stem and last convolution.
-    ends = {
-        'conv1.conv': 'stage0_conv0',
-        'conv2.conv': 'stage6_layerlast_pwconv1',
-    }
-    return ends.get(name)
+    return _MOBILENET_ENDS.get(name)
 
 
 def shared_name(name: str, sharing_range: Sequence[str]) -> str:
@@ -115,6 +146,56 @@ def shared_name(name: str, sharing_range: Sequence[str]) -> str:
         for part in name.split('_')
     ]
     return '_'.join(parts)
+
+
+class _Layer(NamedTuple):
+    """What the cost of a layer in a warehouse depends on."""
+
+    name: str
+    kernel: Tuple[int, int, int, int]  # (O, C/G, kh, kw)
+    grouped: bool
+    hidden: int  # width of its router
+
+
+def attention_cost(layers: Sequence[_Layer]) -> float:
+    """Parameters of the attentions of one warehouse over those of kernels.
+
+    With a cell per mixture and none of the published options that make cells
+    or attentions smaller.
+    """
+    cell = cell_shape([layer.kernel for layer in layers])
+    mixtures = [num_mixtures(layer.kernel, cell) for layer in layers]
+    cells = sum(mixtures)
+    attention = sum(
+        m * (cells + 1) * (layer.hidden + 1)
+        for m, layer in zip(mixtures, layers)
+    )
+    return attention / sum(math.prod(layer.kernel) for layer in layers)
+
+
+def part(layers: Sequence[_Layer]) -> List[List[_Layer]]:
+    """Part layers so that each part has cells of a fair size.
+
+    Layers of one kernel shape stay together. In network order, a shape joins
+    the first part where :func:`attention_cost` stays within a limit, or opens
+    one. Layers with groups share none with those without: cells as thin as a
+    group would cut a full kernel into slivers.
+    """
+    shapes: Dict[Tuple[int, int, bool], List[_Layer]] = {}
+    for layer in layers:
+        key = (*layer.kernel[:2], layer.grouped)
+        shapes.setdefault(key, []).append(layer)
+    parts: List[List[_Layer]] = []
+    for alike in shapes.values():
+        for joined in parts:
+            same = joined[0].grouped == alike[0].grouped
+            if same and attention_cost(joined + alike) <= _SHARE_UP_TO:
+                joined += alike
+                break
+        else:
+            parts.append(alike)
+    order = {layer.name: number for number, layer in enumerate(layers)}
+    return [sorted(p, key=lambda layer: order[layer.name]) for p in parts]
 
 
 def share_cells(
@@ -135,7 +216,7 @@ def share_cells(
         ValueError: An option of the warehouse differs between layers, or is
             out of range.
     """
-    members: Dict[str, List[str]] = {}
+    members: Dict[str, List[_Layer]] = {}
     own: Dict[str, Dict[str, Any]] = {}
     left_out: Dict[str, str] = {}
     shared: List[tuple] = []
@@ -148,7 +229,15 @@ def share_cells(
             continue
         own[name] = layer_options
         shared.append(popped)
-        members.setdefault(shared_name(full, sharing_range), []).append(name)
+        home = shared_name(full, sharing_range)
+        kernel = _kernel_shape(layer)
+        groups = getattr(layer, 'groups', 1)
+        hidden = router_width(
+            kernel[1] * groups, layer_options.get('reduction', 0.0625)
+        )
+        members.setdefault(home, []).append(
+            _Layer(name, kernel, groups > 1, hidden)
+        )
     if not own:
         return Shared({}, {}, left_out, ())
     if any(other != shared[0] for other in shared):
@@ -156,15 +245,17 @@ def share_cells(
             f'{WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
             'backbone; a rule cannot change them for some layers'
         )
-    _, _, warehouse_options = shared[0]
+    _, templates, warehouse_options = shared[0]
     first = stock[next(iter(own))].weight
+    warehouses, more = _warehouses(members, templates is None)
     warehouse = Warehouse(
-        [[_kernel_shape(stock[n]) for n in m] for m in members.values()],
+        [[layer.kernel for layer in layers] for layers in warehouses],
         **warehouse_options,
         device=first.device,
         dtype=first.dtype,
     )
-    for warehouse_index, names in enumerate(members.values()):
+    for warehouse_index, layers in enumerate(warehouses):
+        names = [layer.name for layer in layers]
         trainable = any(stock[n].weight.requires_grad for n in names)
         warehouse.weights[warehouse_index].requires_grad_(trainable)
         for layer_index, name in enumerate(names):
@@ -175,7 +266,55 @@ def share_cells(
             )
     assigned = any(layer.get('temperature', 1) == 1 for layer in own.values())
     notes = (_TEMPERATURE, _DECAY) if assigned else (_DECAY,)
+    notes = (*notes, *more)
     return Shared(own, {'warehouse_manager': warehouse}, left_out, notes)
+
+
+def _warehouses(
+    members: Mapping[str, List[_Layer]], published: bool
+) -> Tuple[List[List[_Layer]], List[str]]:
+    """Layers of every warehouse, and what to tell about them.
+
+    Args:
+        members: Layers by the name that they share.
+        published: Whether the names are those of the published code.
+    """
+    warehouses, notes = [], []
+    for name, layers in members.items():
+        whole = published and _is_whole(layers)
+        parts = [layers] if whole else part(layers)
+        warehouses += parts
+        if len(parts) > 1:
+            notes.append(
+                f'the {len(layers)} layers of {name} share {len(parts)} '
+                'warehouses, as their widths have no large common divisor'
+            )
+        for layers_of_part in parts:
+            cost = attention_cost(layers_of_part)
+            if cost > _TELL_FROM:
+                cell = cell_shape([layer.kernel for layer in layers_of_part])
+                notes.append(
+                    f'in {name}, attentions over the cells of '
+                    f'{cell.out_channels}x{cell.in_channels} channels have '
+                    f'{cost:.0f} times the parameters of their '
+                    f'{len(layers_of_part)} layers, '
+                    f'{layers_of_part[0].name} to {layers_of_part[-1].name}; '
+                    'let fewer layers share cells (warehouse_names, '
+                    'sharing_range), or fewer be dynamic (rule)'
+                )
+    return warehouses, notes
+
+
+def _is_whole(layers: Sequence[_Layer]) -> bool:
+    """Whether layers share cells as in the paper.
+
+    Those are as large as the smallest kernels, but in MobileNetV2.
+    """
+    cell = cell_shape([layer.kernel for layer in layers])
+    smallest = tuple(min(layer.kernel[i] for layer in layers) for i in (0, 1))
+    alike = cell[:2] == smallest and len({x.grouped for x in layers}) == 1
+    name = layers[0].name
+    return alike or name in _MOBILENET_ENDS or bool(_MOBILENET.fullmatch(name))
 
 
 def _warehouse_name(

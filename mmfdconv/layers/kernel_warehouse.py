@@ -23,11 +23,10 @@ from .cell_sharing import share_cells
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .routers import RouterBatchNorm, RouterConv, normalise
-from .warehouse import Place, Warehouse
+from .warehouse import Place, Warehouse, router_width
 
 __all__ = ['KWConv']
 
-_MIN_HIDDEN = 16
 _MIN_BASIS = 16
 
 
@@ -62,7 +61,7 @@ class WarehouseAttention(nn.Module):
         self.mixtures = place.mixtures
         self.start = place.start
         per_mixture = num_cells + 1  # the last one stands for an empty cell
-        hidden = max(int(in_channels * reduction), _MIN_HIDDEN)
+        hidden = router_width(in_channels, reduction)
         self.num_local = int(cell_num_ratio * place.mixtures)
         num_nonlocal = num_cells - self.num_local
         self.fc1 = RouterConv((hidden, in_channels), False, **factory)

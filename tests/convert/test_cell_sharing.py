@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmfdconv.convert import convert_dynamic_
+from mmfdconv.convert import convert_dynamic_, with_dynamic_convolutions
 from mmfdconv.layers import KWConv
 from mmfdconv.layers.cell_sharing import full_name, shared_name
 
@@ -166,6 +167,116 @@ def test_resnet18_has_the_published_parameters(ratio, published):
     assert report.added_params / 1e6 == pytest.approx(
         published - 11.69, abs=0.01
     )
+
+
+def test_mobilenetv2_has_the_published_parameters():
+    """KernelWarehouse's README: 3.50 M, with KW (1x) 5.17 M."""
+    pytest.importorskip('mmpretrain')
+    import mmpretrain.models  # noqa: F401
+
+    with torch.device('meta'):
+        model = MODELS.build(dict(type='mmpretrain.MobileNetV2'))
+        report = convert_dynamic_(model, dict(type='KWConv'))
+    # As published, although its widths have small common divisors.
+    assert len(model.warehouse_manager.weights) == 13
+    assert report.added_params / 1e6 == pytest.approx(5.17 - 3.50, abs=0.01)
+
+
+LIGHT = {
+    'tf_efficientnet_lite0': (3.95, 16),
+    'mobilenetv3_large_100': (1.92, 19),
+    'EfficientNet': (3.95, 16),
+    'MobileNetV3': (3.70, 16),
+}
+
+
+@pytest.mark.parametrize('name', LIGHT)
+def test_light_backbones_stay_light(name):
+    """With a warehouse per stage they had 200 to 20,000 M."""
+    pytest.importorskip('mmpretrain')
+    import mmpretrain.models  # noqa: F401
+
+    if name.islower():
+        pytest.importorskip('timm')
+        settings = dict(type='mmpretrain.TIMMBackbone', model_name=name)
+        settings.update(features_only=True)
+    else:
+        arch = 'b0' if name == 'EfficientNet' else 'large'
+        settings = dict(type=f'mmpretrain.{name}', arch=arch)
+    cfg = Config(dict(model=dict(backbone=settings)))
+    cfg = with_dynamic_convolutions(cfg, 'kw1x').model.backbone.conv_cfg
+    model = MODELS.build(settings).to('meta')
+    report = convert_dynamic_(model, cfg)
+    added, number = LIGHT[name]
+    assert report.added_params / 1e6 == pytest.approx(added, abs=0.01)
+    assert len(model.warehouse_manager.weights) == number
+    told = [note for note in report.notes if 'large common divisor' in note]
+    assert told and not any('times the param' in n for n in report.notes)
+
+
+class Stage(nn.Sequential):
+    """Layers whose names give them one warehouse."""
+
+    def convert(self):
+        model = nn.Module()
+        model.add_module('net', self)
+        names = {r'net\.\d+': 'stage0'}
+        cfg = dict(type='KWConv', warehouse_names=names)
+        return convert_dynamic_(model, cfg, {})
+
+    def kinds(self):
+        """Number of the warehouse of each layer."""
+        return [layer.warehouse_index for layer in self]
+
+
+def test_widths_part_a_warehouse():
+    """Together they would have cells of 4x4 channels."""
+    net = Stage(
+        nn.Conv2d(40, 240, 1),
+        nn.Conv2d(28, 168, 1),
+        nn.Conv2d(168, 28, 1),
+        nn.Conv2d(240, 40, 1),
+        nn.Conv2d(240, 240, 3, groups=240),
+        nn.Conv2d(168, 168, 3, groups=168),
+        nn.Conv2d(28, 168, 1),
+    )
+    report = net.convert()
+    assert net.kinds() == [0, 1, 1, 0, 2, 3, 1]
+    cells = [tuple(w.shape[1:3]) for w in net[0]._warehouse[0].weights]
+    assert cells == [(40, 40), (28, 28), (240, 1), (168, 1)]
+    assert any('the 7 layers of stage0 share 4' in n for n in report.notes)
+
+
+def test_groups_share_nothing_with_full_kernels():
+    net = Stage(
+        nn.Conv2d(64, 128, 1),
+        nn.Conv2d(128, 128, 3, groups=32),
+        nn.Conv2d(128, 64, 1),
+    )
+    net.convert()
+    assert net.kinds() == [0, 1, 0]
+
+
+def test_the_papers_names_keep_a_stage_together(resnet):
+    """At any width that has whole cells; not at Res2Net's."""
+    model = MODELS.build(dict(type='mmdet.ResNet', depth=18, base_channels=4))
+    convert_dynamic_(model, dict(type='KWConv'))
+    assert len(model.warehouse_manager.weights) == 4
+    cfg = dict(type='mmdet.Res2Net', depth=50, scales=4, base_width=26)
+    report = convert_dynamic_(
+        MODELS.build(cfg).to('meta'), dict(type='KWConv')
+    )
+    assert report.added_params / 1e6 == pytest.approx(2.73, abs=0.01)
+
+
+def test_many_layers_of_one_warehouse_are_told():
+    net = Stage(*(nn.Conv2d(8, 8, 7) for _ in range(2)))
+    assert not any('times the param' in n for n in net.convert().notes)
+    net = Stage(*(nn.Conv2d(8, 8, 7) for _ in range(5)))
+    (note,) = [n for n in net.convert().notes if 'times the param' in n]
+    # 245 mixtures of 246 logits from 16 numbers and a bias, 245 * 64 weights
+    assert f'{246 * 17 / 64:.0f} times' in note
+    assert '8x8 channels' in note and 'net.0 to net.4' in note
 
 
 def test_only_a_basic_block_starts_in_the_first_warehouse():

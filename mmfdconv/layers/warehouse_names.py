@@ -1,0 +1,85 @@
+"""Which layers share cells in backbones that KernelWarehouse's paper has not.
+
+After the manner of the paper's: the layers of a stage share one warehouse,
+depthwise ones another.
+"""
+
+from typing import Dict
+
+__all__ = ['WAREHOUSE_NAMES']
+
+_STAGES = 9  # more than any of these backbones have
+_FFN_CONV = r'layers\.(\d)\.1\.(\d+)\.ffn\.layers\.'
+
+
+def _by_blocks(block: str, depthwise: str, pointwise: str) -> Dict[str, str]:
+    """Name warehouses as KernelWarehouse's authors do in MobileNetV2.
+
+    The first block of a stage, which expands the width of the one before,
+    belongs to that one's warehouses.
+
+    Args:
+        block: Regular expression of a block's name, its number of a stage
+            and of a block in the stage left out as ``{}``.
+        depthwise: What follows it in names of depthwise layers.
+        pointwise: Likewise, of those that mix channels.
+    """
+    kinds = {depthwise: 'dwconv', pointwise: 'pwconv'}
+    names = {
+        block.format(stage, 0) + layer: f'stage{stage - 1}_layernext_{kind}'
+        for stage in range(1, _STAGES)
+        for layer, kind in kinds.items()
+    }
+    for layer, kind in kinds.items():
+        number = block.format(r'(\d+)', r'(\d+)')
+        names[number + layer] = rf'stage\1_layer\2_{kind}'
+    return names
+
+
+#: Regular expression -> name, by the class of the backbone. In a U-Net a
+#: level, on both sides of the U, is a stage. MobileNetV3's names do not say
+#: where a stage ends: its layers share by their widths alone.
+WAREHOUSE_NAMES = {
+    'UNet': {
+        r'encoder\.(\d+)\.\d+\.convs\.(\d+)\.conv': r'stage\1_layerenc_conv\2',
+        r'decoder\.(\d+)\.conv_block\.convs\.(\d+)\.conv': (
+            r'stage\1_layerdec_conv\2'
+        ),
+    },
+    'HRNet': {
+        r'layer1\.(\d+)\.conv(\d)': r'stage1_layer\1_conv\2',
+        r'stage(\d)\.(\d+)\.branches\.(\d)\.(\d+)\.conv(\d)': (
+            r'stage\1branch\3_layer\2x\4_conv\5'
+        ),
+    },
+    'SwinTransformer': {
+        r'stages\.(\d)\.blocks\.(\d+)\.ffn\..*': r'stage\1_layer\2_conv',
+    },
+    'VisionTransformer': {
+        r'layers\.(\d+)\.(ffn|mlp)\..*': r'stage0_layer\1_conv',
+    },
+    'MixVisionTransformer': {
+        _FFN_CONV + r'[04]': r'stage\1_layer\2_pwconv',
+        _FFN_CONV + r'1': r'stage\1_layer\2_dwconv',
+    },
+    'MobileNetV3': {
+        r'layer(\d+)\.depthwise_conv\.conv': r'stage0_layer\1_dwconv',
+        r'layer(\d+)\.(expand|linear)_conv\.conv': r'stage0_layer\1_pwconv',
+        r'layer(\d+)\.conv': r'stage0_layer\1_pwconv',
+    },
+    'EfficientNet': _by_blocks(
+        r'layers\.{}\.{}\.',
+        depthwise=r'depthwise_conv\.conv',
+        pointwise=r'((expand|linear)_conv|conv[12]?)\.conv',
+    ),
+    'TIMMBackbone': _by_blocks(  # its EfficientNets and MobileNets
+        r'timm_model\.blocks[._]{}\.{}\.conv_',
+        depthwise='dw',
+        pointwise='(pwl?|exp)',
+    ),
+}
+WAREHOUSE_NAMES['SwinTransformerV2'] = WAREHOUSE_NAMES['SwinTransformer']
+WAREHOUSE_NAMES['EfficientNetV2'] = WAREHOUSE_NAMES['EfficientNet']
+WAREHOUSE_NAMES['BEiT'] = WAREHOUSE_NAMES['VisionTransformer']
+for _name in ('PyramidVisionTransformer', 'PyramidVisionTransformerV2'):
+    WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['MixVisionTransformer']
