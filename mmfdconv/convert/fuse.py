@@ -1,6 +1,7 @@
 """Fold batch norms of a model with dynamic layers."""
 
-from typing import Iterator, Optional, Tuple
+from functools import lru_cache
+from typing import Any, Iterator, List, Optional, Tuple, Type
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -8,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..layers import DynamicConv2d
 
-__all__ = ['fuse_conv_bn', 'misfolded']
+__all__ = ['fuse_conv_bn', 'refuse_misfolding_']
 
 
 def fuse_conv_bn(module: nn.Module) -> nn.Module:
@@ -45,7 +46,62 @@ def fuse_conv_bn(module: nn.Module) -> nn.Module:
     return module
 
 
-def misfolded(model: nn.Module) -> Iterator[Tuple[str, str]]:
+def refuse_misfolding_(model: nn.Module) -> List[str]:
+    """Let mmcv's function fail where it would fold a norm into a wrong layer.
+
+    It asks neither the norm nor the dynamic layer. So the convolution that
+    would take the norm refuses a new weight; its class becomes a subclass of
+    what it was.
+
+    Args:
+        model: A converted one; changed in place.
+
+    Returns:
+        A sentence for each norm.
+    """
+    notes = []
+    for norm, name in _misfolded(model):
+        conv = model.get_submodule(name)
+        if not isinstance(conv, _KeepsItsWeight):
+            conv.__class__ = _keeping(type(conv))
+        notes.append(
+            f"mmcv's fuse_conv_bn would fold {norm} into {name}, and is "
+            'refused; take mmfdconv.convert.fuse_conv_bn'
+        )
+    return notes
+
+
+class _KeepsItsWeight:
+    """Mixed into the class of a convolution that no norm follows."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == 'weight' and name in self.__dict__.get('_parameters', ()):
+            raise ValueError(
+                'fuse_conv_bn: a dynamic layer stands between this '
+                'convolution and the batch norm that would be folded into '
+                'it; take mmfdconv.convert.fuse_conv_bn in place of '
+                "mmcv's"
+            )
+        super().__setattr__(name, value)
+
+    def __reduce_ex__(self, protocol: int) -> Tuple:
+        # The class is made at run time and cannot be found by name.
+        return _restore, (type(self).__mro__[2],), self.__dict__.copy()
+
+
+@lru_cache(maxsize=None)
+def _keeping(cls: Type[nn.Module]) -> Type[nn.Module]:
+    return type(
+        cls.__name__, (_KeepsItsWeight, cls), {'__module__': cls.__module__}
+    )
+
+
+def _restore(cls: Type[nn.Module]) -> nn.Module:
+    new = _keeping(cls)
+    return new.__new__(new)
+
+
+def _misfolded(model: nn.Module) -> Iterator[Tuple[str, str]]:
     """Yield the batch norms that mmcv's function would fold elsewhere.
 
     Yields:

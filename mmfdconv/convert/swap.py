@@ -1,7 +1,7 @@
 """Replace convolutions and linear layers of a model in place, and report."""
 
 import copy
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 from torch import nn
 
@@ -9,7 +9,7 @@ from ..layers import DynamicConv2d, linear_class
 from ..layers.base import Shared
 from ..registry import LAYERS
 from .checkpointing import checkpoint_without_reentrance_
-from .fuse import misfolded
+from .fuse import refuse_misfolding_
 from .hint import suggest_rule
 from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size
@@ -117,7 +117,11 @@ def convert_dynamic_(
     report = ConversionReport(
         rows,
         sum(count(module) for module in shared.modules.values()),
-        (*shared.notes, *_fuse_notes(model), *other_convolutions(modules)),
+        (
+            *shared.notes,
+            *refuse_misfolding_(model),
+            *other_convolutions(modules),
+        ),
     )
     if not report.converted and not already:
         hint = suggest_rule(model) if by_preset else ''
@@ -208,15 +212,6 @@ def _carry_hooks(stock: nn.Module, layer: nn.Module) -> None:
     for name in _HOOKS:
         if name in vars(stock):  # not all versions of torch have them all
             setattr(layer, name, getattr(stock, name))
-
-
-def _fuse_notes(model: nn.Module) -> List[str]:
-    """Say where folding a norm into a dynamic layer would go wrong."""
-    return [
-        f"mmcv's fuse_conv_bn would fold {norm} into {conv}; take "
-        'mmfdconv.convert.fuse_conv_bn'
-        for norm, conv in misfolded(model)
-    ]
 
 
 def _row(
