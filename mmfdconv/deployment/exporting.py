@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..functional import any_size, pool_exported
 from ..layers import FDConv
+from .culprits import culprit
 from .opset import OPSET, merge_equal_constants, to_opset
 
 __all__ = ['DYNAMIC', 'export_onnx', 'obstacles']
@@ -80,18 +81,22 @@ def export_onnx(
     except Exception as error:
         # Exporters raise anything at all.
         lines = [line for line in str(error).splitlines() if line.strip()]
+        with _quiet():
+            name = culprit(model, image, lambda *args: export(*args, dynamic))
+        where = f'{name}, ' if name else ''
         raise ValueError(
-            f'torch {torch.__version__} cannot export '
-            f'{type(model).__name__}: {type(error).__name__}: '
+            f'torch {torch.__version__} cannot export {where}'
+            f'{type(model.get_submodule(name)).__name__}: '
+            f'{type(error).__name__}: '
             + ' '.join(line.strip() for line in lines[:4])
         ) from error
     merge_equal_constants(proto)
     to_opset(proto)
-    refused = {n.op_type for n in proto.graph.node} & set(_REFUSED)
+    refused = [n for n in proto.graph.node if n.op_type in _REFUSED]
     if refused:
         raise ValueError(
-            f'{type(model).__name__} became {", ".join(sorted(refused))}, '
-            'which runtimes on accelerators lack'
+            f'{refused[0].name} of {type(model).__name__} became '
+            f'{refused[0].op_type}, which runtimes on accelerators lack'
         )
     return proto
 

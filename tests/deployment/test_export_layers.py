@@ -1,5 +1,7 @@
 """Every method and kind of layer, exported and run outside of PyTorch."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -162,6 +164,23 @@ def test_equal_constants_are_kept_once():
     )
     own = sum(4 * p.numel() for p in layers[1].parameters())
     assert two.ByteSize() - one.ByteSize() < own + 60_000
+
+
+class Spectrum(nn.Module):
+    """An operator that neither exporter knows in this opset."""
+
+    def forward(self, image):
+        return torch.linalg.eigvals(image).abs()
+
+
+def test_the_layer_that_an_exporter_refuses_is_named():
+    block = nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(C, C, 1), spectrum=Spectrum())
+    )
+    model = nn.Sequential(nn.Conv2d(C, C, 1), nn.ReLU(), nn.Sequential(block))
+    words = r'cannot export 2\.0\.spectrum, Spectrum: \w+Error: .*eigvals'
+    with pytest.raises(ValueError, match=f'(?s){words}'):
+        export_onnx(model, torch.randn(1, C, 7, 7), ['out'], torchscript=True)
 
 
 def test_what_cannot_be_exported_is_named():
