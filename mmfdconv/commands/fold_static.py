@@ -2,14 +2,15 @@
 
 Every dynamic layer gets the gates of an average calibration image, and is a
 stock layer then, which the toolbox runs without this package. What that
-changes is printed for each layer and for the whole. With --layers or --below
-some layers stay dynamic, and the config says which.
+changes is printed for each layer and for the whole, and with --score for the
+metrics. With --layers or --below some layers stay dynamic, and the config says
+which.
 """
 
 import argparse
 import copy
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -24,6 +25,7 @@ from ..deployment.pictures import read_pictures
 from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights, one_line
 from ..engine.options import add_config_options, load_config
+from ..engine.scoring import Validation
 from ..layers import DynamicConv2d
 from . import plain_errors
 
@@ -53,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='fold only layers whose relative error is lower',
     )
     parser.add_argument(
+        '--score',
+        action='store_true',
+        help="score both models on the config's validation data",
+    )
+    parser.add_argument(
         '--shape',
         type=int,
         nargs='+',
@@ -76,8 +83,11 @@ def run(args: argparse.Namespace, prog: str) -> None:
         load_weights(model, args.checkpoint)
         shape = parse_shape(args.shape) or default_shape(cfg)
         images = read_pictures(model, args.calibrate, shape, 'calibrate')
+        score = Validation(cfg) if args.score else lambda model: {}
+        before = score(model)
         results, change = fold(model, images, args.layers, args.below)
-        print(to_text(results, change))
+        after = score(model)
+        print(to_text(results, change, before, after))
         left = [result.name for result in results if not result.folded]
         if left:
             stock = keep_dynamic(cfg, left)
@@ -141,13 +151,25 @@ def check(model: nn.Module, cfg: Config) -> None:
         ) from error
 
 
-def to_text(results: List[FoldedLayer], change: Dict[str, float]) -> str:
-    """Print what folding changes, layer by layer, then the outputs."""
+def to_text(
+    results: List[FoldedLayer],
+    change: Dict[str, float],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> str:
+    """Print what folding changes: layers, outputs, and scores if any."""
     rows = [(r.name, f'{r.error:.2e}', r.reason or 'folded') for r in results]
-    layers = pretty_table(('layer', 'relative error', 'result'), rows)
+    tables = [pretty_table(('layer', 'relative error', 'result'), rows)]
     rows = [(name, f'{value:.2e}') for name, value in change.items()]
-    outputs = pretty_table(('output', 'largest relative change'), rows)
-    return f'{layers}\n\n{outputs}'
+    tables.append(pretty_table(('output', 'largest relative change'), rows))
+    if before:
+        rows = [
+            (name, f'{value:.4f}', f'{after[name]:.4f}')
+            for name, value in before.items()
+            if isinstance(value, (int, float))
+        ]
+        tables.append(pretty_table(('score', 'before', 'after'), rows))
+    return '\n\n'.join(map(str, tables))
 
 
 def write(model: nn.Module, stock: Config, path: str) -> None:

@@ -37,9 +37,9 @@ def experiment(tmp_path, monkeypatch):
     init_default_scope(cfg.default_scope)
     model = build_model(cfg)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if '.routing.' in name:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
+        # Kernels as well as gates: they start as one and the same.
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
     torch.save(dict(state_dict=model.state_dict()), 'model.pth')
     pictures = tmp_path / 'pictures'
     pictures.mkdir()

@@ -8,8 +8,11 @@ import torch
 
 pytest.importorskip('mmpretrain', reason='no classifier without mmpretrain')
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
 
 from mmfdconv.commands import main
+from mmfdconv.deployment.pictures import read_pictures
 from mmfdconv.engine.models import build_model
 
 pytestmark = pytest.mark.slow
@@ -28,6 +31,22 @@ torch.save(model(torch.ones(1, 3, 32, 32), mode='tensor'), 'out.pt')
 """
 
 
+VALIDATION = """
+val_evaluator = dict(type='FirstScore')
+val_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CustomDataset', ann_file='labels.txt', data_prefix='pictures',
+        classes=['a', 'b', 'c', 'd', 'e'],
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(32, 32), interpolation='area'),
+            dict(type='PackInputs')]))
+"""
+
+
 def fold(*options):
     main(
         'fold_static',
@@ -37,12 +56,18 @@ def fold(*options):
     )
 
 
-def load(config):
+def load(config, weights='folded.pth'):
     cfg = Config.fromfile(config)
     model = build_model(cfg)
-    weights = torch.load('folded.pth')['state_dict']
-    model.load_state_dict(weights)
+    model.load_state_dict(torch.load(weights)['state_dict'])
     return model
+
+
+def rows(capsys, start):
+    """Cells of the printed rows whose first cell starts so."""
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[c.strip() for c in line.split('|')[1:-1]] for line in lines]
+    return [row for row in cells if row and row[0].startswith(start)]
 
 
 def test_the_stock_toolbox_runs_what_was_folded(experiment, capsys):
@@ -65,9 +90,59 @@ def test_some_layers_stay_dynamic(experiment, capsys):
     assert type(model.backbone.layer1[0].conv2).__name__ == 'FADConv'
 
 
+def test_only_layers_that_hardly_move_are_folded(experiment, capsys):
+    fold('--layers', 'backbone.layer1.0.conv1')
+    errors = {row[0]: float(row[1]) for row in rows(capsys, 'backbone')}
+    assert len(errors) == 16
+    middle = sorted(errors.values())[8]
+    fold('--below', str(middle))
+    folded = {row[0] for row in rows(capsys, 'backbone') if row[2] == 'folded'}
+    assert 0 < len(folded) < 16
+    # What is printed is rounded.
+    assert max(errors[name] for name in folded) <= middle
+    model = load('folded.py')
+    assert {
+        name
+        for name, layer in model.named_modules()
+        if name in errors and type(layer) is torch.nn.Conv2d
+    } == folded
+
+
+class FirstScore(BaseMetric):
+    """The first image's score of the first class, in millionths."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [1e6 * s['pred_score'][0].item() for s in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(first=results[0], classes=['a'])
+
+
+def test_scores_of_both_models(experiment, capsys, monkeypatch):
+    monkeypatch.setitem(METRICS._module_dict, 'FirstScore', FirstScore)
+    (experiment / 'labels.txt').write_text('0.png 0\n1.png 1\n')
+    dynamic = Config.fromfile('config.py')
+    with open('config.py', 'a') as config:
+        config.write(VALIDATION)
+    fold('--score')
+    ((name, *scores),) = rows(capsys, 'first')
+    assert name == 'first'
+    images = read_pictures(build_model(dynamic), 'pictures', (32, 32), '')
+    for score, config, weights in zip(
+        scores, ('config.py', 'folded.py'), ('model.pth', 'folded.pth')
+    ):
+        model = load(config, weights)
+        with torch.no_grad():
+            logits = model(images[0], mode='tensor')
+        expected = 1e6 * logits.softmax(1)[0, 0].item()
+        assert float(score) == pytest.approx(expected, abs=0.5)
+    assert abs(float(scores[0]) - float(scores[1])) > 2
+
+
 def test_wrong_options_are_told(experiment):
     (experiment / 'empty').mkdir()
     for options, words in (
+        (('--score',), 'config: it has no val_dataloader'),
         (('--calibrate', 'empty'), "calibrate: 'empty' has no pictures"),
         (('--out', 'a.onnx'), "out: 'a.onnx' must end with .pth"),
         (('--layers', 'neck'), r"layers: \['neck'\] are no dynamic layers"),

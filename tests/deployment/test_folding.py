@@ -75,6 +75,22 @@ def test_equal_images_fold_without_error():
     assert (model(image) - expected).norm() < 1e-5 * expected.norm()
 
 
+@torch.no_grad()
+def test_the_error_of_one_layer():
+    model = nn.Sequential(nn.Conv2d(6, 8, 3), nn.ReLU())
+    convert_dynamic_(model, dict(type='ODConv'), LayerRule())
+    for parameter in model.parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.1)
+    images = list(torch.randn(3, 1, 6, 11, 9))
+    dynamic = model.eval()[0]
+    expected = torch.stack([dynamic(image) for image in images])
+    (result,) = fold_static_(model, images)
+    out = torch.stack([model[0](image) for image in images])
+    error = (out - expected).norm() / expected.norm()
+    assert error > 1e-3
+    assert result.error == pytest.approx(error.item(), rel=1e-4)
+
+
 def test_some_stay_dynamic():
     images = list(torch.randn(3, 1, 6, 11, 9))
     names = ['layer1.0', 'fc']
