@@ -23,6 +23,7 @@ COMMANDS = {
     'audit': 'say which dynamic layers earn their cost',
     'runs': 'put training curves and metrics of runs beside each other',
     'export-onnx': 'export a trained model to ONNX, and compare',
+    'runtimes': 'time exported models beside PyTorch, in a table',
     'fold-static': 'fold a trained model into a stock one',
     'tables': "count the papers' cost columns",
     'map': 'map a satellite scene',

@@ -24,6 +24,7 @@ _EXTRAS = dict(
     figures='figures',
     map='cropland',
     runs='figures',
+    runtimes='deploy',
     sample='cropland',
 )
 

@@ -1,0 +1,117 @@
+"""Time models of configs in onnxruntime and OpenVINO, beside PyTorch.
+
+Every config with every method is exported, compared and timed in turns, as
+export-onnx does it, and becomes a row of a table in Markdown. Times do not
+depend on weights, so none are read: they are drawn, and those of dynamic
+layers moved from their start, so that kernels follow the image.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from ..analysis.cost.run import default_shape, parse_shape
+from ..analysis.outputs import check_folder, check_suffix
+from ..convert import METHODS
+from ..deployment.exporting import export_onnx
+from ..deployment.pictures import noise
+from ..deployment.runtimes import compare_runtimes
+from ..deployment.tensor_parts import tensor_part
+from ..engine.launch import load_config
+from ..engine.models import build_model
+from ..layers import DynamicConv2d
+from . import plain_errors
+from .export_onnx import add_row, check
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command line takes."""
+    parser.add_argument(
+        'configs',
+        nargs='+',
+        help='paths, or names as in mmpretrain::resnet/resnet18_8xb32_in1k.py',
+    )
+    parser.add_argument(
+        '--conv',
+        nargs='+',
+        choices=METHODS,
+        default=[None],
+        metavar='METHOD',
+        help=f'give the backbones the layers of {", ".join(METHODS)}; '
+        'default: those of the configs',
+    )
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the image, or one number for both; '
+        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
+        '(mmpretrain)',
+    )
+    parser.add_argument(
+        '--rounds', type=int, default=5, help='turns, of which the median'
+    )
+    parser.add_argument('--threads', type=int, help="default: PyTorch's")
+    parser.add_argument(
+        '--out', required=True, help='.md file to add rows to; it may be new'
+    )
+
+
+def run(args: argparse.Namespace, prog: str) -> None:
+    """Export, compare and time, model by model."""
+    MMLogger.get_instance('runtimes', log_level='ERROR')
+    with plain_errors(prog):
+        check_suffix(args.out, ('.md',))
+        check_folder(args.out)
+        for name, value in (
+            ('rounds', args.rounds),
+            ('threads', args.threads),
+        ):
+            if value is not None and value < 1:
+                raise ValueError(f'{name} must be at least 1, got {value}')
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        for config in args.configs:
+            for method in args.conv:
+                add_model(args, config, method)
+    print(f'{args.out}: CPU, {torch.get_num_threads()} threads, noise')
+
+
+def add_model(
+    args: argparse.Namespace, config: str, method: Optional[str]
+) -> None:
+    """Add the row of one config with one method."""
+    cfg = load_config(config, conv=method)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = live_(build_model(cfg))
+    image = noise(model, parse_shape(args.shape) or default_shape(cfg))
+    part = tensor_part(model, image)
+    proto = export_onnx(part, image, part.output_names)
+    found = compare_runtimes(part, proto, [image], args.rounds)
+    check(found)
+    add_row(args.out, Path(config).stem, model, [image], found)
+
+
+@torch.no_grad()
+def live_(model: nn.Module) -> nn.Module:
+    """Move dynamic layers from their start, where all images get one kernel.
+
+    Gates are neutral there, and kernels that they mix equal.
+
+    Returns:
+        ``model``.
+    """
+    for layer in model.modules():
+        if isinstance(layer, DynamicConv2d):
+            for parameter in layer.router_parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+            for parameter in layer.weight_parameters():
+                parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
+    return model
