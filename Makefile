@@ -18,7 +18,7 @@ RELEASE_PYTHON = $(abspath $(RELEASE_VENV))/bin/python
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-gpu lint format dist env release-env clean
+.PHONY: help demo test test-core test-gpu lint format docs dist env release-env clean
 
 help: ## Show this list
 	@echo 'make TARGET [STACK=onedl|openmmlab] [PYTHON=python3.11] [PYTEST_ARGS=...]'
@@ -50,8 +50,12 @@ format: env ## Format the code and mend what ruff can mend
 	@'$(ENV_PYTHON)' -m ruff check --fix .
 	@'$(ENV_PYTHON)' -m ruff format .
 
+docs: env release-env ## Build the site into build/site/html, strictly
+	@'$(ENV_PYTHON)' .dev_scripts/site/commands.py build/site/commands.md
+	@'$(RELEASE_PYTHON)' -m mkdocs build --strict
+
 dist: release-env ## Build wheel and sdist into dist/, and check them
-	rm -rf build dist
+	rm -rf build/lib build/bdist.* dist
 	@'$(RELEASE_PYTHON)' -m build --no-isolation .
 	@'$(RELEASE_PYTHON)' -m twine check --strict dist/*
 

@@ -10,9 +10,10 @@ import importlib
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from types import ModuleType
+from typing import Iterator, Optional, Sequence, Tuple
 
-__all__ = ['main', 'plain_errors']
+__all__ = ['build_parser', 'main', 'plain_errors']
 
 #: The part of the optional packages that a command needs, see setup.py.
 _EXTRAS = dict(
@@ -42,7 +43,20 @@ def main(
         prog: What the command is called in help and errors; None takes the
             name of the file that runs.
     """
-    prog = prog or Path(sys.argv[0]).name
+    parser, module = build_parser(command, prog or Path(sys.argv[0]).name)
+    module.run(parser.parse_args(argv), parser.prog)
+
+
+def build_parser(
+    command: str, prog: str
+) -> Tuple[argparse.ArgumentParser, ModuleType]:
+    """Return the parser of a command, and the command's module.
+
+    Args:
+        command: Name of a module of this package.
+        prog: What the command is called in help and errors. The program ends
+            with a message of it where an optional package is missing.
+    """
     try:
         module = importlib.import_module(f'{__name__}.{command}')
     except ModuleNotFoundError as error:
@@ -57,7 +71,7 @@ def main(
         prog=prog, description=module.__doc__, **options
     )
     module.add_arguments(parser)
-    module.run(parser.parse_args(argv), parser.prog)
+    return parser, module
 
 
 @contextmanager

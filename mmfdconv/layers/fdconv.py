@@ -67,8 +67,6 @@ class FDConv(FourierWeightConv2d):
     ``L`` its local branch.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, dilation,
-            groups, bias, padding_mode, device, dtype: As in ``nn.Conv2d``.
         kernel_num: ``K``, frequency groups. None: ``out_channels // 2``
             groups and a kernel temperature of ``sqrt(K * R)``. The paper's
             experiments use 64. Defaults to 4.
@@ -104,6 +102,8 @@ class FDConv(FourierWeightConv2d):
             branch always sees the mean. Defaults to ``'gap'``, as published.
         use_fdconv_if_stride_in, att_grid, spatial_freq_decompose: Published
             options without effect.
+
+    The other arguments are those of ``nn.Conv2d``.
 
     Shape:
         Input ``(B, C, H, W)``, output ``(B, O, H', W')`` as in ``nn.Conv2d``.

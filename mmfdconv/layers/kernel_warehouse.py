@@ -152,8 +152,6 @@ class KWConv(DynamicConv2d):
             conv_cfg=dict(type='KWConv', cell_num_ratio=1))
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, dilation,
-            groups, bias, padding_mode, device, dtype: As in ``nn.Conv2d``.
         warehouse: Holds the cells; registered once, on the model.
         warehouse_index: Which of its warehouses.
         layer_index: Which of that warehouse's layers.
@@ -165,6 +163,8 @@ class KWConv(DynamicConv2d):
             the stock kernel; 0: of learned mixtures. A hook moves it from 1
             to 0. Defaults to 1.
         descriptor: ``'gap'``, ``'fat'`` (FKW), or a dict with options.
+
+    The other arguments are those of ``nn.Conv2d``.
 
     With ``cell_num_ratio`` of at least 1 the layer starts, at temperature 1,
     as its stock convolution. Below 1 there are fewer cells than pieces of the

@@ -107,13 +107,14 @@ def test_what_cannot_be_written_down(text, method, words, tmp_path):
         assert word in str(error.value)
 
 
-def test_readme_shows_what_the_tool_writes():
+def test_the_tutorial_shows_what_the_tool_writes():
     pytest.importorskip('mmdet')
-    readme = Path(__file__).resolve().parents[2] / 'README.md'
+    root = Path(__file__).resolve().parents[2]
+    page = root / 'docs' / 'tutorials' / 'detector.md'
     text = short_config(
         'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'fdconv'
     )
-    assert text in readme.read_text(encoding='utf-8')
+    assert text in page.read_text(encoding='utf-8')
 
 
 def test_configs_are_found():

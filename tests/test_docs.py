@@ -1,0 +1,112 @@
+"""What the pages tell to type: read by the parsers that it is for.
+
+Running it all would take days. Names, options and their values are what goes
+wrong when a command changes, and a parser tells those at once.
+"""
+
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('mmengine', reason='MMEngine is not installed')
+pytest.importorskip('rasterio', reason='rasterio is not installed')
+pytest.importorskip('onnx', reason='onnx is not installed')
+
+from mmfdconv.commands import build_parser
+
+REPO = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    [
+        *REPO.glob('*.md'),
+        *REPO.glob('docs/**/*.md'),
+        *REPO.glob('configs/**/README.md'),
+    ]
+)
+# A page says of a figure that it was made by a tool of an older commit.
+GONE = {'tools/cropland/compare_methods.py'}
+PROGRAMS = ('mmfdconv ', 'python tools/', 'bash tools/', 'torchrun ')
+# Arguments of the scripts that start several processes; then the tool's own.
+SHELL = {
+    'tools/dist_train.sh': ('train', 2, ['CONFIG']),
+    'tools/dist_test.sh': ('test', 3, ['CONFIG', 'CHECKPOINT']),
+    'tools/slurm_train.sh': ('train', 4, ['CONFIG']),
+    'tools/slurm_test.sh': ('test', 4, ['CONFIG', 'CHECKPOINT']),
+}
+
+
+def typed_lines(text):
+    """Yield the commands in a page's shell blocks, as words."""
+    for block in re.findall(r'```(?:bash|shell)\n(.*?)```', text, re.S):
+        # A page's own variable holds several `--cfg-options`.
+        block = block.replace('\\\n', ' ').replace('$SMALL', 'key=value')
+        for line in block.splitlines():
+            for part in re.split(r'; (?:do )?', line):
+                # Brackets show what may be left out: that is no command.
+                if part.startswith(PROGRAMS) and not re.search(r' \[\S', part):
+                    yield shlex.split(part, comments=True)
+
+
+def read(words):
+    """Parse a command; say whether it is one of ours."""
+    if words[0] == 'mmfdconv':
+        return words[1] == '--help' or parse(
+            words[1].replace('-', '_'), words[2:]
+        )
+    places = [i for i, word in enumerate(words) if word.startswith('tools/')]
+    if not places:
+        return False
+    tool, arguments = words[places[0]], words[places[0] + 1 :]
+    if tool in GONE:
+        return False
+    if tool in SHELL:
+        command, own, first = SHELL[tool]
+        return parse(command, [*first, *arguments[own:]])
+    path = REPO / tool
+    command = re.search(r"main\('(\w+)'\)", path.read_text())
+    if command:
+        return parse(command[1], arguments)
+    sys.argv = [tool, *arguments]
+    runpy.run_path(str(path))['parse_args']()
+    return True
+
+
+def parse(command, arguments):
+    build_parser(command, command)[0].parse_args(arguments)
+    return True
+
+
+@pytest.mark.parametrize(
+    'page', PAGES, ids=lambda p: p.relative_to(REPO).as_posix()
+)
+def test_commands_are_understood(page, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+    for words in typed_lines(page.read_text(encoding='utf-8')):
+        try:
+            read(words)
+        except SystemExit as stopped:
+            if stopped.code not in (0, None):
+                said = capsys.readouterr().err or stopped.code
+                pytest.fail(f'{shlex.join(words)}\n{said}')
+
+
+def test_pages_have_commands_of_ours(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+    page = (REPO / 'docs' / 'tutorials' / 'detector.md').read_text('utf-8')
+    assert sum(map(read, typed_lines(page))) == 7
+
+
+@pytest.mark.slow
+def test_the_snippets_of_the_backbones_run(tmp_path, monkeypatch):
+    pytest.importorskip('torchvision', reason='torchvision is not installed')
+    page = (REPO / 'docs' / 'tutorials' / 'backbones.md').read_text('utf-8')
+    names = {}
+    snippets = re.findall(r'```python\n(import .*?)```', page, re.S)
+    for snippet in snippets:
+        exec(snippet, names)
+    assert len(snippets) == 2
+    assert len(names['report'].converted) > 4
+    assert names['y'].shape == (1, 128, 28, 28)
