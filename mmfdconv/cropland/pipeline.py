@@ -67,11 +67,11 @@ class WindowPipeline:
 
     def __call__(self, window: Rows) -> Dict[str, Any]:
         """Return what a data set would: the inputs and the data sample."""
-        image = np.ascontiguousarray(self._load(window).transpose(1, 2, 0))
+        image = np.ascontiguousarray(self.load(window).transpose(1, 2, 0))
         shape = image.shape[:2]
         return self._rest(dict(img=image, img_shape=shape, ori_shape=shape))
 
-    def _load(self, window: Rows) -> np.ndarray:
+    def load(self, window: Rows) -> np.ndarray:
         """Do as the loader does, shape (C, h, w)."""
         values, missing = window.raw, window.missing
         if self._turns:

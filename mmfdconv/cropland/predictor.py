@@ -4,6 +4,7 @@ import colorsys
 import inspect
 from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -44,6 +45,7 @@ class Predictor:
             model's order; nothing stands for all of a file.
         multiple: The model's stride. Windows begin at multiples of it, and
             one that is no multiple is padded if the backbone refuses it.
+        training_data: What ``TrainingDataHook`` found.
 
     Raises:
         ValueError: The value range is empty, the pipeline augments, or
@@ -61,11 +63,13 @@ class Predictor:
         pipeline: Sequence[Mapping[str, Any]] = (),
         bands: Sequence[Band] = (),
         multiple: int = 32,
+        training_data: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
         self.classes, self.palette = tuple(classes), list(palette)
         self.multiple = multiple
+        self.training_data = training_data
         self._amp, self._range = amp, value_range
         self.bands = tuple(bands)
         #: Number of scores of a pixel: of classes, or one for two classes.
@@ -123,6 +127,10 @@ class Predictor:
     def resizes(self) -> bool:
         """Whether the model may see a window at another size."""
         return self._pipeline.resizes
+
+    def load(self, window: Rows) -> np.ndarray:
+        """Return values as the pipeline loads them, shape (C, h, w)."""
+        return self._pipeline.load(window)
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Rows]) -> Tensor:
@@ -243,7 +251,8 @@ def load_predictor(
         )
     loaded = load_weights(model, checkpoint)
     count = max(2, model.out_channels)
-    classes, palette = _names(cfg, loaded.get('meta', {}), count)
+    meta = loaded.get('meta', {})
+    classes, palette = _names(cfg, meta, count)
     return Predictor(
         model,
         classes,
@@ -251,6 +260,7 @@ def load_predictor(
         device,
         pipeline=_test_dataset(cfg).get('pipeline', ()),
         bands=_bands(cfg),
+        training_data=meta.get('training_data'),
         **options,
     )
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ..datasets.raster_bands import ALPHA
 from . import area, change, options
 from .files import crs_label
+from .likeness import differences
 from .mapping import count_windows
 from .predictor import Predictor
 from .products import Mapped, map_scene
@@ -160,6 +161,7 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
                 "model's means are those of 8-bit images; say with "
                 '--value-range LOW HIGH which values are black and white'
             )
+    lines += [f'beware: {line}' for line in differences(scene, predictor)]
     measured = area.PixelAreas(scene).describe()
     if measured:
         lines.append(measured)

@@ -2,5 +2,6 @@
 
 from .dynamic_log import DynamicConvLogHook
 from .temperature import TemperatureHook
+from .training_data import TrainingDataHook
 
-__all__ = ['DynamicConvLogHook', 'TemperatureHook']
+__all__ = ['DynamicConvLogHook', 'TemperatureHook', 'TrainingDataHook']

@@ -104,6 +104,9 @@ def test_recipe(name):
     assert cfg.optim_wrapper.optimizer == dict(
         type='AdamW', lr=1e-4 if is_gid else 3e-4, weight_decay=1e-4
     )
+    (hook,) = cfg.custom_hooks
+    assert hook.type == 'TrainingDataHook'
+    assert hook.get('pixel_size') == (4 if is_gid else None)
     assert cfg.train_cfg.max_epochs == 50
     assert cfg.get('param_scheduler') is None
     head = cfg.model.decode_head

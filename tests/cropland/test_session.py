@@ -95,6 +95,29 @@ def test_a_projection_that_stretches_areas(predictor, tmp_path):
     assert 'shows areas 1.71 times as large' in describe(path, predictor)
 
 
+def test_a_scene_unlike_the_training_data(predictor, tmp_path, monkeypatch):
+    def said_of(training_data, **options):
+        monkeypatch.setattr(predictor, 'training_data', training_data)
+        values = noise(4, 150, 160)  # from 1 to 250
+        values[:, :20] = 0
+        path = write_scene(
+            tmp_path / 'a.tif', values, names=BANDS, nodata=0, **options
+        )
+        return describe(path, predictor)
+
+    like = dict(pixel_size=5.0, low=20.0, high=200.0)
+    assert 'training data' not in said_of(like)
+    assert 'training data' not in said_of({**like, 'pixel_size': None})
+    coarse = Affine(10, 0, 500000, 0, -10, 3400000)
+    said = said_of(like, transform=coarse)
+    assert "beware: the scene's pixels are 10 m wide and those of" in said
+    assert 'training data 5 m' in said and 'values lie outside' not in said
+    dark = said_of({**like, 'high': 30.0})
+    assert "of the scene's values lie outside of 20 to 30" in dark
+    assert 'm wide' not in dark
+    assert 'training data' not in said_of(None, transform=coarse)
+
+
 def test_words_about_the_result(predictor, tmp_path, capsys):
     values = noise(4, 70, 60)
     path = write_scene(tmp_path / 'a.tif', values, names=BANDS)

@@ -36,3 +36,5 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='CroplandMetric', class_name='farmland')
 test_evaluator = val_evaluator
+# PNG tiles do not say how large their pixels are: GF-2's are of 4 m.
+custom_hooks = [dict(type='TrainingDataHook', pixel_size=4.0)]

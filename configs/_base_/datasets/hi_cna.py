@@ -49,3 +49,4 @@ test_dataloader = dict(
 )
 val_evaluator = dict(type='CroplandMetric', class_name='cropland')
 test_evaluator = val_evaluator
+custom_hooks = [dict(type='TrainingDataHook')]

@@ -1,0 +1,93 @@
+"""What a segmentor was trained on, for those who map scenes with it."""
+
+from typing import Any, Dict, Optional
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ..datasets.geotiff import import_rasterio
+from ..datasets.pixel_size import pixel_size
+from ..datasets.tile_files import open_image
+
+__all__ = ['TrainingDataHook']
+
+_VALUES = 4096  # of an image
+
+
+@HOOKS.register_module()
+class TrainingDataHook(Hook):
+    """Keep in checkpoints how large pixels were, and which values they had.
+
+    They stand in ``meta['training_data']``: ``pixel_size`` in metres, and
+    ``low`` and ``high``, between which 98 % of the values of some images lie,
+    as the data set's loader gives them. ``map_scene.py`` compares a scene
+    with that.
+
+    Args:
+        pixel_size (float, optional): Metres, for images that do not say where
+            they lie, such as PNG. None: the median of what the images say, if
+            they do. Defaults to None.
+        images (int): How many images are looked at. Defaults to 32.
+
+    Raises:
+        ValueError: An option is out of range, or, when training begins, the
+            data set does not load images from files.
+
+    Example:
+        >>> custom_hooks = [dict(type='TrainingDataHook', pixel_size=4.0)]
+    """
+
+    def __init__(
+        self, pixel_size: Optional[float] = None, images: int = 32
+    ) -> None:
+        if pixel_size is not None and not pixel_size > 0:
+            raise ValueError(f'pixel_size must be above 0, got {pixel_size}')
+        if images < 1:
+            raise ValueError(f'images must be at least 1, got {images}')
+        self.pixel_size = pixel_size
+        self.images = images
+        self._found: Dict[str, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at some images."""
+        dataset = runner.train_dataloader.dataset
+        while hasattr(dataset, 'dataset'):  # one that wraps another
+            dataset = dataset.dataset
+        loader = getattr(dataset, 'pipeline', None)
+        loader = loader and loader.transforms[0]
+        if not type(loader).__name__.startswith('Load'):
+            raise ValueError(
+                f'TrainingDataHook: {type(dataset).__name__} has no pipeline '
+                'that begins with a loader of images; take the hook out of '
+                'custom_hooks'
+            )
+        count = min(self.images, len(dataset))
+        values, sizes = [], []
+        for index in np.linspace(0, len(dataset) - 1, count).astype(int):
+            item = dataset.get_data_info(int(index))
+            if self.pixel_size is None:
+                sizes.append(_size_of(item['img_path']))
+            image = loader(item)['img'].ravel()
+            image = image[:: max(1, len(image) // _VALUES)]
+            values.append(image[np.isfinite(image)])
+        low, high = np.percentile(np.concatenate(values), [1, 99])
+        known = [size for size in sizes if size is not None]
+        size = float(np.median(known)) if known else self.pixel_size
+        self._found = dict(pixel_size=size, low=float(low), high=float(high))
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: Dict[str, Any]
+    ) -> None:
+        """Write down what was seen."""
+        checkpoint['meta']['training_data'] = dict(self._found)
+
+
+def _size_of(path: str) -> Optional[float]:
+    try:
+        import_rasterio()
+    except ImportError:  # images of other formats are read without it
+        return None
+    with open_image(path) as file:
+        return pixel_size(file)
