@@ -134,7 +134,7 @@ PRESETS: Dict[str, LayerRule] = {
         otherwise=False,
     ),
     # timm's names for the same choices: blocks of ResNets, RegNets, CSPNets,
-    # DenseNets and VGGs, pointwise and depthwise convolutions of mobile
+    # DLAs, DenseNets and VGGs, pointwise and depthwise convolutions of mobile
     # networks, EfficientNets and ConvNeXts, feed-forward networks of
     # transformers. With features_only some dots are underscores.
     'TIMMBackbone': _only(
@@ -143,6 +143,7 @@ PRESETS: Dict[str, LayerRule] = {
         r'timm_model\.stages[._]\d+\.blocks\.\d+\.conv\d\.conv',
         r'timm_model\.features[._][1-9]\d*',
         r'timm_model\.features[._]denseblock\d+\.denselayer\d+\.conv[12]',
+        r'timm_model\.level\d\.(tree\d\.)+(conv\d|convs\.\d+)',
         r'timm_model\.(.*\.)?(conv_dw|conv_pw|conv_pwl|conv_exp)',
         r'timm_model\.blocks[._]\d+\.\d+\.conv',
         r'timm_model\.(.*\.)?mlp\.fc[12]',

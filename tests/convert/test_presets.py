@@ -308,6 +308,7 @@ def test_preset(case):
             'densenet121',
             r'features_denseblock\d\.denselayer\d+\.conv\d',
         ),
+        ('dla34', r'level\d\.(tree\d\.)+conv\d'),
         ('cspdarknet53', r'stages_\d\.blocks\.\d\.conv\d\.conv'),
     ],
 )
