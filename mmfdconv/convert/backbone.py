@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
+from ..registry import LAYERS
 from .initialise import stock_layers_in_place
 from .layer_decay import names_by_layer
 from .pretraining import (
@@ -27,6 +28,13 @@ from .rules import LayerRule
 from .swap import convert_dynamic_
 
 __all__ = ['DynamicBackbone', 'build_dynamic', 'keep_routers_alive_']
+
+#: How the names of parameters begin that layers of some method share.
+_SHARED = tuple(
+    f'{layer.shared_module}.'
+    for layer in LAYERS.values()
+    if layer.shared_module is not None
+)
 
 
 @MODELS.register_module()
@@ -166,7 +174,7 @@ def _with_live_routers(cls: Type[nn.Module]) -> Type[nn.Module]:
             mmpretrain's layer-wise learning-rate decay asks for it.
             """
             name = param_name[len(prefix) :]
-            if name.startswith('warehouse_manager.'):
+            if name.startswith(_SHARED):
                 name = names_by_layer(self)[name]
             return cls.get_layer_depth(self, prefix + name, prefix)
 

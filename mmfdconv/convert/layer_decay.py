@@ -1,4 +1,4 @@
-"""Layer-wise learning rates for cells that layers share."""
+"""Layer-wise learning rates for cells and whatever else layers share."""
 
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from ..layers import KWConv
+from ..layers import DynamicConv2d
 
 __all__ = [
     'SharedCellsConstructor',
@@ -120,8 +120,9 @@ def names_by_layer(model: nn.Module) -> Dict[str, str]:
     """
     first: Dict[int, str] = {}
     for name, layer in model.named_modules():
-        if isinstance(layer, KWConv):
-            first.setdefault(id(layer.cells), f'{name}.weight')
+        if isinstance(layer, DynamicConv2d):
+            for parameter in layer.shared_parameters():
+                first.setdefault(id(parameter), f'{name}.weight')
     return {
         name: first[id(parameter)]
         for name, parameter in model.named_parameters()

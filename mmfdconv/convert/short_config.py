@@ -14,7 +14,6 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from ..layers import Warehouse
 from ..layers.band_modulation import FrequencyBandModulation
 from ..registry import LAYERS
 from .rules import LayerRule
@@ -133,22 +132,20 @@ class _Reference(str):
 
 def _without_defaults(conv_cfg: Mapping[str, Any]) -> Dict[str, Any]:
     """Leave out what the layer does by itself."""
-    layer = LAYERS[conv_cfg['type']]
-    given = _changed(conv_cfg, Warehouse, layer)
+    given = _changed(conv_cfg, LAYERS[conv_cfg['type']].own_options())
     if 'fbm_cfg' in given:
-        given['fbm_cfg'] = _changed(given['fbm_cfg'], FrequencyBandModulation)
+        parameters = inspect.signature(FrequencyBandModulation).parameters
+        defaults = {name: p.default for name, p in parameters.items()}
+        given['fbm_cfg'] = _changed(given['fbm_cfg'], defaults)
         if not given['fbm_cfg']:
             del given['fbm_cfg']
     return given
 
 
-def _changed(options: Mapping[str, Any], *kinds: type) -> Dict[str, Any]:
-    """The options that are not the defaults of these classes."""
-    defaults = {
-        name: parameter.default
-        for kind in kinds
-        for name, parameter in inspect.signature(kind).parameters.items()
-    }
+def _changed(
+    options: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """The options that are not as by default."""
     return {
         name: value
         for name, value in options.items()

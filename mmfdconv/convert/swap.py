@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 from torch import nn
 
 from ..layers import DynamicConv2d, linear_class
-from ..layers.base import Shared
+from ..layers.declaring import Shared
 from ..registry import LAYERS
 from .checkpointing import checkpoint_without_reentrance_
 from .fuse import refuse_misfolding_

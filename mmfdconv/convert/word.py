@@ -5,14 +5,11 @@ inherits from it and from a method's file would write down.
 """
 
 import copy
-import inspect
 from dataclasses import fields
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 
-from ..layers.cell_sharing import WAREHOUSE_OPTIONS
-from ..layers.warehouse_names import WAREHOUSE_NAMES
 from ..registry import LAYERS
 from .layer_decay import share_rates_, unshare_rates_
 from .presets import PRESETS
@@ -33,7 +30,6 @@ _HOOK = 'TemperatureHook'
 _REPLACING = ('init_cfg', 'pretrained')
 #: Norms of FDConv's gates; some recipes name the norms that do not decay.
 _GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
-_BASIC_BLOCK_DEPTHS = (10, 18, 34)
 
 
 def with_dynamic_convolutions(
@@ -116,7 +112,7 @@ def with_dynamic_convolutions(
     _schedule_temperature(cfg, entry)
     if entry.dynamic_conv_cfg.type == 'FDConv':
         _spare_gate_norms(cfg)
-    if entry.dynamic_conv_cfg.type == 'KWConv':
+    if LAYERS[entry.dynamic_conv_cfg.type].shared_module is not None:
         share_rates_(cfg)
     scale_router_rates_(cfg, router_rate, _GATE_NORMS)
     return cfg
@@ -209,38 +205,24 @@ def _suited(
         backbone: Config of the backbone.
         cfg: May have ``warehouse_names``.
     """
-    name = _type_name(backbone)
-    timm = str(backbone.get('model_name', ''))
-    if kind == 'KWConv':
-        if 'warehouse_names' in cfg:
-            return dict(warehouse_names=cfg.warehouse_names)
-        if name in WAREHOUSE_NAMES:
-            return dict(warehouse_names=dict(WAREHOUSE_NAMES[name]))
+    layer, name = LAYERS[kind], _type_name(backbone)
     if kind == 'FDConv':
         # The published gate would leave ConvNeXt's 7x7 depthwise kernels
         # static; that they are dynamic is a choice of this project.
+        timm = str(backbone.get('model_name', ''))
         if 'ConvNeXt' in name or timm.startswith('convnext'):
             return dict(use_fdconv_if_k_in=[1, 3, 7])
-    if kind == 'DCDConv':
-        # Its spatial form, which its authors put into blocks of 3x3 kernels.
-        depth = backbone.get('depth')
-        if name in ('UNet', 'VGG') or depth in _BASIC_BLOCK_DEPTHS:
-            return dict(squeeze_size=2)
-        if timm.rstrip('d') in ('resnet10t', 'resnet18', 'resnet34'):
-            return dict(squeeze_size=2)
-    return {}
+    names = 'warehouse_names'
+    if names in cfg and names in layer.own_options():
+        return {names: cfg[names]}
+    return layer.suited_options(name, backbone)
 
 
 def _changed(
     conv_cfg: ConfigDict, options: Mapping[str, Any]
 ) -> Dict[str, Any]:
     """Give a ``conv_cfg`` other options, and refuse unknown ones."""
-    parameters = inspect.signature(LAYERS[conv_cfg.type]).parameters.values()
-    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    known |= set(conv_cfg) - {'type'}
-    if conv_cfg.type == 'KWConv':
-        known |= {*WAREHOUSE_OPTIONS, 'sharing_range', 'warehouse_names'}
-        known -= {'warehouse', 'warehouse_index', 'layer_index'}
+    known = {*LAYERS[conv_cfg.type].own_options(), *conv_cfg} - {'type'}
     for option in options:
         name = option.partition('.')[0]
         if name not in known:

@@ -225,4 +225,4 @@ def _drop_cells(model: nn.Module) -> None:
     if any(isinstance(layer, KWConv) for layer in model.modules()):
         return
     for module in model.modules():
-        module._modules.pop('warehouse_manager', None)
+        module._modules.pop(KWConv.shared_module, None)

@@ -5,16 +5,7 @@ on the input. ``DynamicConv2d`` holds the contract, a method adds parameters
 and one equation.
 """
 
-from typing import (
-    Any,
-    Dict,
-    Iterator,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-    Union,
-)
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -22,24 +13,16 @@ from torch.nn.modules.utils import _pair
 
 from .checks import check_choice, check_int_or_pair, check_positive_int
 from .convolving import Convolving
+from .declaring import Declaring
 from .tracing import LeafOfTraces
 
-__all__ = ['DynamicConv2d', 'IntOrPair', 'Shared']
+__all__ = ['DynamicConv2d', 'IntOrPair']
 
 IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
 
 
-class Shared(NamedTuple):
-    """What the layers of a model share, see :meth:`DynamicConv2d.share`."""
-
-    options: Mapping[str, Mapping[str, Any]]  # of the layers to build
-    modules: Mapping[str, nn.Module]  # to be registered on the model
-    left_out: Mapping[str, str]  # layers that stay stock, and why
-    notes: Tuple[str, ...]  # what the method asks of those who use the model
-
-
-class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
+class DynamicConv2d(Convolving, LeafOfTraces, Declaring, nn.Module):
     """Base of all dynamic convolutions.
 
     It is not a subclass of ``nn.Conv2d``: tools that look for one, such as
@@ -48,9 +31,10 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
     A subclass
 
     * registers its parameters and calls :meth:`reset_parameters`,
-    * says in :meth:`router_parameters` which of them predict gates,
+    * names in ``router_names`` the modules that predict gates,
     * turns a stock kernel into its own parameters in :meth:`load_stock_`,
-    * builds in :meth:`share` what its layers hold in common, if anything,
+    * declares what else conversion must know of it, see
+      :class:`~mmfdconv.layers.declaring.Declaring`,
     * computes in :meth:`forward_batch`.
 
     Args:
@@ -159,31 +143,6 @@ class DynamicConv2d(Convolving, LeafOfTraces, nn.Module):
     def load_stock_bias_(self, bias: Tensor) -> None:
         """Take over a stock bias ``(O,)``, in place."""
         self.bias.copy_(bias)
-
-    @classmethod
-    def static_reason(cls, conv: nn.Module, **options: Any) -> Optional[str]:
-        """Say why ``options`` would leave ``conv`` static.
-
-        Args:
-            conv: Anything with the attributes of an ``nn.Conv2d``.
-            options: The layer's own options, as in a ``conv_cfg``.
-
-        Returns:
-            One phrase, or None when the layer would be dynamic.
-        """
-        return None
-
-    @staticmethod
-    def share(
-        stock: Mapping[str, nn.Module], options: Mapping[str, Dict[str, Any]]
-    ) -> Shared:
-        """Build what the layers of a model share, before they are built.
-
-        Args:
-            stock: The layers to replace by name, in network order.
-            options: ``conv_cfg`` of each, without its type.
-        """
-        return Shared(options, {}, {}, ())
 
     def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``, what was checked."""

@@ -14,6 +14,7 @@ what has the names of the paper's other backbones and whole cells as they do,
 keep the warehouses of the paper.
 """
 
+import inspect
 import math
 import re
 from typing import (
@@ -30,10 +31,13 @@ from typing import (
 from torch import nn
 
 from ..functional import cell_shape, num_mixtures
-from .base import Shared
-from .warehouse import Warehouse, router_width
+from .declaring import Shared
+from .routers import router_width
+from .warehouse import Warehouse
 
 __all__ = [
+    'SHARED_MODULE',
+    'SHARING_RANGE',
     'WAREHOUSE_OPTIONS',
     'attention_cost',
     'full_name',
@@ -59,13 +63,13 @@ _CONVNEXT_DOWNSAMPLE = re.compile(r'downsample_layers\.(\d+)\.\d+')
 _MOBILENET_POSITIONS = dict(expand='pwconv0', depthwise='dwconv0')
 #: The published ranges of ResNet ('layer', 'conv') and of MobileNetV2 and
 #: ConvNeXt ('layer', 'pwconv') in one; the names of none make them differ.
-_SHARING_RANGE = ('layer', 'conv', 'pwconv')
-WAREHOUSE_OPTIONS = (
-    'cell_num_ratio',
-    'cell_inplane_ratio',
-    'cell_outplane_ratio',
-    'spatial_partition',
-)
+SHARING_RANGE = ('layer', 'conv', 'pwconv')
+WAREHOUSE_OPTIONS: Mapping[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(Warehouse).parameters.items()
+    if name not in ('kernels', 'device', 'dtype')
+}
+SHARED_MODULE = 'warehouse_manager'
 #: Attention over kernels, in parameters, up to which layers of several widths
 #: share cells. Networks of inverted residuals then grow 1.6 to 2.4-fold with a
 #: cell per mixture; MobileNetV2 does 1.75-fold in the paper.
@@ -242,7 +246,7 @@ def share_cells(
         return Shared({}, {}, left_out, ())
     if any(other != shared[0] for other in shared):
         raise ValueError(
-            f'{WAREHOUSE_OPTIONS} and sharing_range hold for the whole '
+            f'{tuple(WAREHOUSE_OPTIONS)} and sharing_range hold for the whole '
             'backbone; a rule cannot change them for some layers'
         )
     _, templates, warehouse_options = shared[0]
@@ -267,7 +271,7 @@ def share_cells(
     assigned = any(layer.get('temperature', 1) == 1 for layer in own.values())
     notes = (_TEMPERATURE, _DECAY) if assigned else (_DECAY,)
     notes = (*notes, *more)
-    return Shared(own, {'warehouse_manager': warehouse}, left_out, notes)
+    return Shared(own, {SHARED_MODULE: warehouse}, left_out, notes)
 
 
 def _warehouses(
@@ -344,7 +348,7 @@ def _kernel_shape(layer: nn.Module) -> Tuple[int, int, int, int]:
 
 def _pop_shared(options: Dict[str, Any]) -> tuple:
     """Take the options of the warehouse out of a layer's."""
-    sharing_range = tuple(options.pop('sharing_range', _SHARING_RANGE))
+    sharing_range = tuple(options.pop('sharing_range', SHARING_RANGE))
     templates = options.pop('warehouse_names', None)
     warehouse = {k: options.pop(k) for k in WAREHOUSE_OPTIONS if k in options}
     return sharing_range, templates, warehouse

@@ -9,7 +9,7 @@ kernel, padding, dilation and groups of the static part.
 """
 
 import math
-from typing import Union
+from typing import Any, Dict, Mapping, Union
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ __all__ = ['DCDConv']
 
 _REDUCTION = 16
 _MIN_SQUEEZE = 4
+_BASIC_BLOCK_DEPTHS = (10, 18, 34)  # of ResNets
 
 
 def _hard_sigmoid_2(x: Tensor) -> Tensor:
@@ -121,6 +122,19 @@ class DCDConv(DynamicConv2d):
         self.fc_phi = RouterConv((self.dim**2, squeeze), False, **factory)
         self.fc_scale = RouterConv((out_channels, squeeze), False, **factory)
         self.reset_parameters()
+
+    @classmethod
+    def suited_options(
+        cls, backbone: str, settings: Mapping[str, Any]
+    ) -> Dict[str, Any]:
+        """The spatial form, the authors' in blocks of 3x3 kernels."""
+        timm = str(settings.get('model_name', '')).rstrip('d')
+        spatial = (
+            backbone in ('UNet', 'VGG')
+            or settings.get('depth') in _BASIC_BLOCK_DEPTHS
+            or timm in ('resnet10t', 'resnet18', 'resnet34')
+        )
+        return dict(squeeze_size=2) if spatial else {}
 
     def reset_parameters(self) -> None:
         """Draw the kernel as ``nn.Conv2d`` does; neutral gates."""

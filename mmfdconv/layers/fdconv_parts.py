@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from ..functional import constant_table, is_exported
 from .routers import (
-    RouterBatchNorm,
+    OmniRouter,
     RouterConv,
     StarReLU,
     apply_heads,
     init_head_,
-    normalise,
     split_heads,
 )
 
@@ -26,8 +25,6 @@ __all__ = [
     'KernelSpatialModulationGlobal',
     'KernelSpatialModulationLocal',
 ]
-
-_MIN_HIDDEN = 16
 
 
 class GlobalGates(NamedTuple):
@@ -62,23 +59,22 @@ class GlobalGates(NamedTuple):
         return row.expand(-1, -1, -1, -1, I, kw).flatten(4)
 
 
-class KernelSpatialModulationGlobal(nn.Module):
+class KernelSpatialModulationGlobal(OmniRouter):
     """KSM, global branch: descriptor -> FC -> BN -> StarReLU -> four heads.
 
     Args:
         in_channels: ``C``.
         out_channels: ``O``.
-        kernel_size: ``(kh, kw)``; a 1x1 kernel has no position gate.
-        groups: Depthwise layers have no output-channel gate, it would repeat
-            the input channels'.
-        num_kernel_gates: ``R * K``; a single group has no gate.
+        kernel_size: ``(kh, kw)``.
+        groups: ``G``.
+        num_kernel_gates: ``R * K``.
         reduction: Hidden width over ``C``; at least 16 wide.
         temperature: Divides the logits of channels, filters and positions.
         kernel_temperature: Divides the logits of the frequency groups.
         att_multi: Scale of the sigmoid.
         only_kernel: Predict the frequency groups' gates alone.
-        act: ``'sigmoid'``; ``'tanh'``, ``1 + tanh(logit)``; or, with
-            ``only_kernel``, ``'softmax'``.
+        act: ``'sigmoid'``, ``'tanh'``, or, with ``only_kernel``,
+            ``'softmax'``.
     """
 
     def __init__(
@@ -97,63 +93,45 @@ class KernelSpatialModulationGlobal(nn.Module):
         device=None,
         dtype=None,
     ) -> None:
-        super().__init__()
+        factory = dict(device=device, dtype=dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size[0] * kernel_size[1],
+            num_kernel_gates,
+            groups == in_channels == out_channels,
+            reduction,
+            StarReLU(**factory),
+            only_kernel,
+            **factory,
+        )
         self.temperature = temperature
         self.kernel_temperature = kernel_temperature
         self.att_multi = att_multi
         self.act = act
         self.num_kernel_gates = num_kernel_gates
-        kwargs = dict(device=device, dtype=dtype)
-        hidden = max(int(in_channels * reduction), _MIN_HIDDEN)
-        self.fc = RouterConv((hidden, in_channels, 1, 1), False, **kwargs)
-        self.bn = RouterBatchNorm(hidden, **kwargs)
-        self.relu = StarReLU(**kwargs)
-        depthwise = groups == in_channels == out_channels
-        positions = kernel_size[0] * kernel_size[1]
-        widths = {
-            'channel_fc': 0 if only_kernel else in_channels,
-            'filter_fc': 0 if only_kernel or depthwise else out_channels,
-            'spatial_fc': 0 if only_kernel or positions == 1 else positions,
-            'kernel_fc': 0 if num_kernel_gates == 1 else num_kernel_gates,
-        }
-        self._num_modulating = sum(widths.values()) - widths['kernel_fc']
-        for name, width in widths.items():
-            head = None
-            if width:
-                head = RouterConv((width, hidden, 1, 1), **kwargs)
-            self.add_module(name, head)
-
-    @property
-    def heads(self) -> Tuple[Optional[RouterConv], ...]:
-        """Of channels, filters, positions and frequency groups."""
-        return (
-            self.channel_fc,
-            self.filter_fc,
-            self.spatial_fc,
-            self.kernel_fc,
+        self._num_modulating = sum(
+            head.weight.shape[0]
+            for head in self.modulating_heads
+            if head is not None
         )
 
     def reset_parameters(self) -> None:
         """Neutral gates."""
-        nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
-        self.bn.reset_parameters()
+        super().reset_parameters()
         nn.init.ones_(self.relu.scale)
         nn.init.zeros_(self.relu.bias)
-        for head in self.heads:
-            if head is not None:
-                init_head_(head)
 
     def start_gain(self) -> float:
         """Product of the neutral gates, the frequency groups' left out."""
         if self.act != 'sigmoid':
             return 1.0
-        number = sum(head is not None for head in self.heads[:3])
+        number = sum(head is not None for head in self.modulating_heads)
         return (self.att_multi / 2) ** number
 
     def forward(self, descriptor: Tensor) -> GlobalGates:
         """Predict the gates from ``(B, C)``."""
-        hidden = normalise(self.bn, self.fc(descriptor))
-        hidden = self.relu(hidden)  # (B, hidden)
+        hidden = self.hidden(descriptor)
         gates = self._activate(apply_heads(self.heads, hidden))
         *modulating, kernel = split_heads(gates, self.heads)
         if kernel is None:

@@ -12,18 +12,24 @@ lost with every checkpoint, is a buffer here; a ``cell_num_ratio`` that is
 neither a whole number nor one over it is refused instead of failing later.
 """
 
-from typing import Any, Optional, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
 import torch
 from torch import Tensor, nn
 
 from ..functional import cells_to_kernels, kernel_to_cells, no_autocast
 from .base import DynamicConv2d, IntOrPair
-from .cell_sharing import share_cells
+from .cell_sharing import (
+    SHARED_MODULE,
+    SHARING_RANGE,
+    WAREHOUSE_OPTIONS,
+    share_cells,
+)
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
-from .routers import RouterBatchNorm, RouterConv, normalise
-from .warehouse import Place, Warehouse, router_width
+from .routers import RouterBatchNorm, RouterConv, normalise, router_width
+from .warehouse import Place, Warehouse
+from .warehouse_names import WAREHOUSE_NAMES
 
 __all__ = ['KWConv']
 
@@ -178,6 +184,7 @@ class KWConv(DynamicConv2d):
     """
 
     router_names = ('descriptor', 'attention')
+    shared_module = SHARED_MODULE
     share = staticmethod(share_cells)
 
     def __init__(
@@ -253,6 +260,27 @@ class KWConv(DynamicConv2d):
             **factory,
         )
         self.reset_parameters()
+
+    @classmethod
+    def own_options(cls) -> Dict[str, Any]:
+        """See the base class: the warehouse's, and not the place in it."""
+        options = super().own_options()
+        for place in ('warehouse', 'warehouse_index', 'layer_index'):
+            del options[place]
+        naming = dict(sharing_range=SHARING_RANGE, warehouse_names=None)
+        return {**options, **WAREHOUSE_OPTIONS, **naming}
+
+    @classmethod
+    def suited_options(
+        cls, backbone: str, settings: Mapping[str, Any]
+    ) -> Dict[str, Any]:
+        """Names of the warehouses, where the paper has none."""
+        names = WAREHOUSE_NAMES.get(backbone)
+        return {} if names is None else dict(warehouse_names=dict(names))
+
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """The cells."""
+        yield self.cells
 
     @property
     def cells(self) -> Tensor:

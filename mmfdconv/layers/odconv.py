@@ -10,7 +10,7 @@ attention, and the experts part by noise that cancels in their sum. Published,
 all of them start random.
 """
 
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Union
 
 from torch import Tensor, nn
 
@@ -19,18 +19,9 @@ from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
-from .routers import (
-    RouterBatchNorm,
-    RouterConv,
-    apply_heads,
-    init_head_,
-    normalise,
-    split_heads,
-)
+from .routers import OmniRouter, apply_heads, split_heads
 
 __all__ = ['ODConv']
-
-_MIN_HIDDEN = 16
 
 
 class Attentions(NamedTuple):
@@ -42,62 +33,12 @@ class Attentions(NamedTuple):
     kernel: Optional[Tensor]  # (B, K), experts
 
 
-class OmniAttention(nn.Module):
-    """The four gates from one descriptor: descriptor -> FC -> BN -> ReLU.
-
-    Args:
-        in_channels: ``C``.
-        out_channels: ``O``.
-        positions: ``kh * kw``; one position has no gate.
-        num_experts: ``K``; one expert has no gate.
-        depthwise: Such layers have no filter gate, it would repeat the
-            channels'.
-        reduction: Hidden width over ``C``; at least 16 wide.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        positions: int,
-        num_experts: int,
-        depthwise: bool,
-        reduction: float,
-        device=None,
-        dtype=None,
-    ) -> None:
-        super().__init__()
-        factory = dict(device=device, dtype=dtype)
-        hidden = max(int(in_channels * reduction), _MIN_HIDDEN)
-        self.fc = RouterConv((hidden, in_channels, 1, 1), False, **factory)
-        self.bn = RouterBatchNorm(hidden, **factory)
-        widths = {
-            'channel_fc': in_channels,
-            'filter_fc': 0 if depthwise else out_channels,
-            'spatial_fc': 0 if positions == 1 else positions,
-            'kernel_fc': 0 if num_experts == 1 else num_experts,
-        }
-        for name, width in widths.items():
-            head = RouterConv((width, hidden, 1, 1), **factory)
-            self.add_module(name, head if width else None)
-
-    @property
-    def modulating_heads(self) -> Tuple[Optional[RouterConv], ...]:
-        """Those of channels, filters and positions."""
-        return self.channel_fc, self.filter_fc, self.spatial_fc
-
-    def reset_parameters(self) -> None:
-        """Gates of 0.5, the same attention to all experts."""
-        nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
-        self.bn.reset_parameters()
-        for name in ('channel_fc', 'filter_fc', 'spatial_fc', 'kernel_fc'):
-            head = getattr(self, name)
-            if head is not None:
-                init_head_(head)
+class OmniAttention(OmniRouter):
+    """The four gates from one descriptor, after a ReLU."""
 
     def forward(self, descriptor: Tensor, temperature: Tensor) -> Attentions:
         """Predict the gates from ``(B, C)``."""
-        hidden = normalise(self.bn, self.fc(descriptor)).relu()  # (B, hidden)
+        hidden = self.hidden(descriptor)
         heads = self.modulating_heads
         gates = (apply_heads(heads, hidden) / temperature).sigmoid()
         experts = None
@@ -175,6 +116,7 @@ class ODConv(ExpertConv2d):
             num_experts,
             depthwise=groups == in_channels == out_channels,
             reduction=reduction,
+            activation=nn.ReLU(),
             **factory,
         )
         self.reset_parameters()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 __all__ = [
     'FCRouter',
+    'OmniRouter',
     'RouterBatchNorm',
     'RouterConv',
     'SqueezeRouter',
@@ -22,8 +23,17 @@ __all__ = [
     'apply_heads',
     'init_head_',
     'normalise',
+    'router_width',
     'split_heads',
 ]
+
+
+_MIN_HIDDEN = 16
+
+
+def router_width(in_channels: int, reduction: float) -> int:
+    """Hidden width of a router: ``reduction`` of ``C``, at least 16."""
+    return max(int(in_channels * reduction), _MIN_HIDDEN)
 
 
 def init_head_(head: 'RouterConv') -> None:
@@ -216,3 +226,75 @@ class SqueezeRouter(nn.Module):
     def forward(self, descriptor: Tensor) -> Tensor:
         """``(B, C) -> (B, out)``."""
         return self.fc2(self.fc1(descriptor).relu())
+
+
+class OmniRouter(nn.Module):
+    """Descriptor -> FC -> BN -> activation -> up to four heads.
+
+    What ODConv's attention and the global branch of FDConv's KSM share. A head
+    whose gates could not act does not exist.
+
+    Args:
+        in_channels: ``C``.
+        out_channels: ``O``.
+        positions: ``kh * kw``; one position has no gate.
+        num_kernels: Parallel kernels; one of them has no gate.
+        depthwise: Such layers have no filter gate, it would repeat the
+            channels'.
+        reduction: Hidden width over ``C``; at least 16 wide.
+        activation: After the norm.
+        only_kernel: Leave out all heads but that of the parallel kernels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        positions: int,
+        num_kernels: int,
+        depthwise: bool,
+        reduction: float,
+        activation: nn.Module,
+        only_kernel: bool = False,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        factory = dict(device=device, dtype=dtype)
+        hidden = router_width(in_channels, reduction)
+        self.fc = RouterConv((hidden, in_channels, 1, 1), False, **factory)
+        self.bn = RouterBatchNorm(hidden, **factory)
+        self.relu = activation
+        widths = {
+            'channel_fc': 0 if only_kernel else in_channels,
+            'filter_fc': 0 if only_kernel or depthwise else out_channels,
+            'spatial_fc': 0 if only_kernel or positions == 1 else positions,
+            'kernel_fc': 0 if num_kernels == 1 else num_kernels,
+        }
+        for name, width in widths.items():
+            head = None
+            if width:
+                head = RouterConv((width, hidden, 1, 1), **factory)
+            self.add_module(name, head)
+
+    @property
+    def heads(self) -> Tuple[Optional[RouterConv], ...]:
+        """Of channels, filters, positions and kernels; or None."""
+        return (*self.modulating_heads, self.kernel_fc)
+
+    @property
+    def modulating_heads(self) -> Tuple[Optional[RouterConv], ...]:
+        """Of channels, filters and positions; or None."""
+        return self.channel_fc, self.filter_fc, self.spatial_fc
+
+    def reset_parameters(self) -> None:
+        """Neutral gates."""
+        nn.init.kaiming_normal_(self.fc.weight, mode='fan_out')
+        self.bn.reset_parameters()
+        for head in self.heads:
+            if head is not None:
+                init_head_(head)
+
+    def hidden(self, descriptor: Tensor) -> Tensor:
+        """What the heads see, ``(B, C) -> (B, hidden)``."""
+        return self.relu(normalise(self.bn, self.fc(descriptor)))

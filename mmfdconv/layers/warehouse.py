@@ -14,14 +14,7 @@ from ..functional import CellShape, assign_cells, cell_shape, num_mixtures
 from .checks import check_positive
 from .memory_format import flat_in_five_dimensions
 
-__all__ = ['Place', 'Warehouse', 'router_width']
-
-_MIN_HIDDEN = 16
-
-
-def router_width(in_channels: int, reduction: float) -> int:
-    """Hidden width of a router: ``reduction`` of ``C``, at least 16."""
-    return max(int(in_channels * reduction), _MIN_HIDDEN)
+__all__ = ['Place', 'Warehouse']
 
 
 class Place(NamedTuple):

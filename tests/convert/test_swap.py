@@ -8,7 +8,7 @@ from torch import nn
 
 from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.layers import DYConv, FDConv, FDLinear, KWLinear
-from mmfdconv.layers.base import Shared
+from mmfdconv.layers.declaring import Shared
 
 pytestmark = pytest.mark.core
 
