@@ -38,6 +38,7 @@ from .modes import (
     is_traced,
     no_autocast,
 )
+from .operators import register_operators
 from .precision import wide
 from .recomputing import recompute
 from .tables import constant_table
@@ -49,6 +50,8 @@ from .warehouse import (
     kernel_to_cells,
     num_mixtures,
 )
+
+register_operators()
 
 __all__ = [
     'MASK_RULES',

@@ -6,14 +6,24 @@ The bands are differences of nested low-passes ``P_i``, from the highest to the
 lowest, so the sum is :math:`A_0 X + \sum_i (A_{i+1} - A_i) P_i X`.
 """
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .low_pass import low_pass_coefficients, low_passes, passes_by_products
-from .modes import is_traced, plain_backward, prefers_cpu_path
+from .low_pass import (
+    low_pass_coefficients,
+    low_passes,
+    low_passes_by_products,
+    passes_by_products,
+)
+from .modes import (
+    is_traced,
+    plain_backward,
+    prefers_cpu_path,
+    stays_whole,
+)
 
 __all__ = ['convolve_to_few', 'modulate_bands']
 
@@ -46,10 +56,17 @@ def modulate_bands(
     x = x.reshape(B, S, C // S, H, W)
     if coefficients is not None:
         coefficients = coefficients.unflatten(1, (S, C // S))
-    if passes_by_products(x, rule):
+    if stays_whole(x) and rule == 'exact' and B > 0:
+        y = torch.ops.mmfdconv.modulate_bands(
+            x, maps, list(map(float, k_list))
+        )
+    elif passes_by_products(x, rule):
         if coefficients is None:
             coefficients = low_pass_coefficients(x, k_list)
-        y = _ModulateBands.apply(x, maps, coefficients, k_list)
+        if torch.is_grad_enabled():
+            y = _ModulateBands.apply(x, maps, coefficients, k_list)
+        else:
+            y, *_ = bands_forward(x, maps, coefficients, k_list)
     else:
         y = _modulate(x, maps, coefficients, k_list, rule)
     return y.reshape(B, C, H, W)
@@ -65,12 +82,12 @@ def _modulate(
     """:func:`modulate_bands` as the equation stands, ``(B, S, C/S, H, W)``."""
     y = x * maps[:, :, :1]
     lows = low_passes(x, k_list, rule, coefficients)
-    for low, step in zip(lows, _steps(maps, len(k_list))):
-        y = y + low * step
+    for low, step in zip(lows, bands_steps(maps, len(k_list))):
+        y = torch.addcmul(y, low, step)
     return y
 
 
-def _steps(maps: Tensor, number: int) -> List[Tensor]:
+def bands_steps(maps: Tensor, number: int) -> List[Tensor]:
     """From the map of each band to the next lower one's, ``(B, S, 1, H, W)``.
 
     The lowest band passes where it has no map.
@@ -87,11 +104,7 @@ class _ModulateBands(torch.autograd.Function):
     def forward(
         ctx, x: Tensor, maps: Tensor, coefficients: Tensor, k_list
     ) -> Tensor:
-        lows = list(low_passes(x, k_list, 'exact', coefficients))
-        steps = _steps(maps, len(k_list))
-        y = x * maps[:, :, :1]
-        for low, step in zip(lows, steps):
-            y.addcmul_(low, step)
+        y, lows, steps = bands_forward(x, maps, coefficients, k_list, True)
         ctx.k_list = k_list
         ctx.save_for_backward(x, maps, coefficients, *lows, *steps)
         return y
@@ -99,7 +112,7 @@ class _ModulateBands(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         k_list = ctx.k_list
-        x, maps, coefficients, *others = ctx.saved_tensors
+        x, maps, coefficients, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():  # gradients of gradients are wanted
             grads = plain_backward(
                 lambda *tensors: _modulate(*tensors, k_list),
@@ -107,28 +120,60 @@ class _ModulateBands(torch.autograd.Function):
                 ctx.needs_input_grad,
                 grad,
             )
-            return (*grads, None)
-        lows, steps = others[: len(k_list)], others[len(k_list) :]
-        product = grad * x
-        inner = [product.sum(2)]  # <grad, P_i x> over the channels
-        of_coefficients = None
-        for i, (low, step) in enumerate(zip(lows, steps)):
-            inner.append(torch.mul(grad, low, out=product).sum(2))
-            part = low_pass_coefficients(
-                torch.mul(grad, step, out=product), k_list, i
-            )
-            if of_coefficients is None:  # the first has all of them
-                of_coefficients = part
-            else:
-                h, w = part.shape[-2:]
-                of_coefficients[..., :h, :w].add_(part)
-        # A map weighs the difference of two low-passes, the last its all.
-        if maps.shape[2] == len(inner):
-            inner.append(torch.zeros_like(inner[0]))
-        sums = torch.stack(inner, dim=2)
-        of_maps = sums[:, :, :-1] - sums[:, :, 1:]
-        of_x = torch.mul(grad, maps[:, :, :1], out=product)
-        return of_x, of_maps, of_coefficients, None
+        else:
+            n = len(k_list)
+            kept = kept[:n], kept[n:]
+            grads = bands_backward(grad, x, maps, *kept, k_list)
+        return (*grads, None)
+
+
+def bands_forward(
+    x: Tensor,
+    maps: Tensor,
+    coefficients: Tensor,
+    k_list: Sequence[float],
+    keep: bool = False,
+) -> Tuple[Tensor, Iterable[Tensor], List[Tensor]]:
+    """:func:`_modulate`; what the low-passes left, if kept; and the steps."""
+    lows = low_passes_by_products(coefficients, x.shape[-2:], k_list)
+    if keep:
+        lows = list(lows)
+    steps = bands_steps(maps, len(k_list))
+    y = x * maps[:, :, :1]
+    for low, step in zip(lows, steps):
+        y.addcmul_(low, step)
+    return y, lows, steps
+
+
+def bands_backward(
+    grad: Tensor,
+    x: Tensor,
+    maps: Tensor,
+    lows: Iterable[Tensor],
+    steps: Sequence[Tensor],
+    k_list: Sequence[float],
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``x`` without its coefficients, of ``maps``, of these."""
+    product = grad * x
+    inner = [product.sum(2)]  # <grad, P_i x> over the channels
+    of_coefficients = None
+    for i, (low, step) in enumerate(zip(lows, steps)):
+        inner.append(torch.mul(grad, low, out=product).sum(2))
+        part = low_pass_coefficients(
+            torch.mul(grad, step, out=product), k_list, i
+        )
+        if of_coefficients is None:  # the first has all of them
+            of_coefficients = part
+        else:
+            h, w = part.shape[-2:]
+            of_coefficients[..., :h, :w].add_(part)
+    # A map weighs the difference of two low-passes, the last its all.
+    if maps.shape[2] == len(inner):
+        inner.append(torch.zeros_like(inner[0]))
+    sums = torch.stack(inner, dim=2)
+    of_maps = sums[:, :, :-1] - sums[:, :, 1:]
+    of_x = torch.mul(grad, maps[:, :, :1], out=product)
+    return of_x, of_maps, of_coefficients
 
 
 def convolve_to_few(

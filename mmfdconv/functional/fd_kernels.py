@@ -21,6 +21,7 @@ from .modes import (
     is_traced,
     plain_backward,
     prefers_cpu_path,
+    stays_whole,
     untraced,
 )
 from .permute import permute
@@ -81,6 +82,9 @@ def fd_kernel(
     Returns:
         ``W`` as images, ``(B, rows, cols)``.
     """
+    if stays_whole(spectra) and len(gates.group):
+        sizes = list(layout.shape), layout.groups, layout.num_kept
+        return torch.ops.mmfdconv.fd_kernel(spectra, *gates, *sizes)[0]
     image = disjoint_weight(spectra, gates.group, layout)
     return modulate_kernel(image, gates, layout)
 
@@ -129,7 +133,7 @@ def modulate_kernel(
     elif torch.is_grad_enabled():
         kernel = _Modulate.apply(image, *tensors)
     else:
-        kernel, _ = _modulate_in_place(image, *tensors)
+        kernel, _ = modulate_forward(image, *tensors)
     return kernel.view(size)
 
 
@@ -191,47 +195,66 @@ class _DisjointWeight(torch.autograd.Function):
     ) -> Tensor:
         ctx.layout = layout
         ctx.save_for_backward(spectra, gate)
-        groups = layout.order.groups(gate.shape[2], layout.num_kept)
-        gated = None
-        for pairs, own in zip(spectra, gate.unbind(1)):
-            weights = _look_up(own, groups)
-            if gated is None:
-                gated = weights.mul_(pairs)
-            else:
-                gated.addcmul_(weights, pairs)
-        return inverse_rfft2(torch.view_as_complex(gated), layout.order.size)
+        return disjoint_weight_forward(spectra, gate, layout)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        (spectra, gate), layout = ctx.saved_tensors, ctx.layout
+        tensors, layout = ctx.saved_tensors, ctx.layout
         needed = ctx.needs_input_grad
         if torch.is_grad_enabled():  # gradients of gradients are wanted
-            return plain_backward(
+            grads = plain_backward(
                 lambda *tensors: _disjoint_weight(*tensors, layout),
-                (spectra, gate),
+                tensors,
                 needed,
                 grad,
-            ) + (None,)
-        groups = layout.order.groups(gate.shape[2], layout.num_kept)
-        grad = adjoint_of_inverse_rfft2(grad, layout.order.size)
-        grad = torch.view_as_real(grad)
-        of_spectra: List[Tensor] = []
-        of_gates: List[Tensor] = []
-        for pairs, own in zip(spectra, gate.unbind(1)):
-            if needed[0]:
-                term = _look_up(own, groups).mul_(grad)
-                term = term if len(term) == 1 else term.sum(0, keepdim=True)
-                of_spectra.append(term)
-            term = grad * pairs
-            term = term[..., 0] + term[..., 1]  # (B, rows, cols//2 + 1)
-            bins = term.new_zeros(*term.shape[:2], gate.shape[2])
-            index = groups.expand(len(term), -1, -1)
-            of_gates.append(bins.scatter_add_(2, index, term).sum(1))
-        return (
-            _cat(of_spectra) if needed[0] else None,
-            torch.stack(of_gates, dim=1),
-            None,
-        )
+            )
+        else:
+            grads = disjoint_weight_backward(grad, *tensors, layout, needed[0])
+        return (*grads, None)
+
+
+def disjoint_weight_forward(
+    spectra: Tensor, gate: Tensor, layout: KernelLayout
+) -> Tensor:
+    """:func:`disjoint_weight` on a CPU."""
+    groups = layout.order.groups(gate.shape[2], layout.num_kept)
+    gated = None
+    for pairs, own in zip(spectra, gate.unbind(1)):
+        weights = _look_up(own, groups)
+        if gated is None:
+            gated = weights.mul_(pairs)
+        else:
+            gated.addcmul_(weights, pairs)
+    return inverse_rfft2(torch.view_as_complex(gated), layout.order.size)
+
+
+def disjoint_weight_backward(
+    grad: Tensor,
+    spectra: Tensor,
+    gate: Tensor,
+    layout: KernelLayout,
+    of_both: bool,
+) -> Tuple[Optional[Tensor], Tensor]:
+    """Gradients of the spectra, or None, and of the gate."""
+    groups = layout.order.groups(gate.shape[2], layout.num_kept)
+    grad = adjoint_of_inverse_rfft2(grad, layout.order.size)
+    grad = torch.view_as_real(grad)
+    of_spectra: List[Tensor] = []
+    of_gates: List[Tensor] = []
+    for pairs, own in zip(spectra, gate.unbind(1)):
+        if of_both:
+            term = _look_up(own, groups).mul_(grad)
+            term = term if len(term) == 1 else term.sum(0, keepdim=True)
+            of_spectra.append(term)
+        term = grad * pairs
+        term = term[..., 0] + term[..., 1]  # (B, rows, cols//2 + 1)
+        bins = term.new_zeros(*term.shape[:2], gate.shape[2])
+        index = groups.expand(len(term), -1, -1)
+        of_gates.append(bins.scatter_add_(2, index, term).sum(1))
+    return (
+        _cat(of_spectra) if of_both else None,
+        torch.stack(of_gates, dim=1),
+    )
 
 
 def _cat(parts: List[Tensor]) -> Tensor:
@@ -259,33 +282,12 @@ def _look_up(gate: Tensor, groups: Tensor) -> Tensor:
     return torch.view_as_real(found)
 
 
-def _modulate_in_place(
-    image: Tensor,
-    row: Optional[Tensor],
-    filter: Optional[Tensor],
-    neighbours: Optional[Tensor],
-    taps: Optional[Tensor],
-    keep: bool = False,
-) -> Tuple[Tensor, Optional[Tensor]]:
-    """:func:`_modulate`, and the local gates if they are to be kept."""
-    local = None
-    if taps is not None:
-        local = torch.matmul(taps, neighbours).sigmoid_().view(image.shape)
-        kernel = local * image if keep else local.mul_(image)
-    else:
-        kernel = image.clone()
-    for gate in (row, filter):
-        if gate is not None:
-            kernel.mul_(gate)
-    return kernel, local if keep else None
-
-
 class _Modulate(torch.autograd.Function):
     """With half of what autograd keeps, which overwrites what is its own."""
 
     @staticmethod
     def forward(ctx, *tensors: Optional[Tensor]) -> Tensor:
-        kernel, local = _modulate_in_place(*tensors, keep=True)
+        kernel, local = modulate_forward(*tensors, keep=True)
         ctx.save_for_backward(*tensors, local)
         return kernel
 
@@ -296,28 +298,68 @@ class _Modulate(torch.autograd.Function):
             return plain_backward(
                 _modulate, tensors, ctx.needs_input_grad, grad
             )
-        image, row, filter, neighbours, taps = tensors
-        # W = l r f I for the gates l, r, f, and D = dW:
-        # dr = sum D l f I, df = sum D l r I, dL = D l r f I (1 - l),
-        # dI = D l r f.
-        grad = grad.clone() if local is None else grad * local
-        product = grad * image
-        of_row = of_filter = of_neighbours = of_taps = None
-        if row is not None:
-            of_row = _sum_filters(product, filter).sum_to_size(row.shape)
-            product.mul_(row)
-            grad.mul_(row)
-        if filter is not None:
-            of_filter = product.sum((3, 4), keepdim=True)
-            product.mul_(filter)
-            grad.mul_(filter)
-        if local is not None:
-            product.addcmul_(product, local, value=-1)
-            logit = product.view(len(image), len(taps), -1, image.shape[-1])
-            of_neighbours = taps.mT @ logit
-            # In this order CPUs need half the time for few columns.
-            of_taps = (neighbours @ logit.mT).sum(0).mT
-        return grad, of_row, of_filter, of_neighbours, of_taps
+        return modulate_backward(grad, *tensors, local)
+
+
+def modulate_forward(
+    image: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+    keep: bool = False,
+) -> Tuple[Tensor, Optional[Tensor]]:
+    """:func:`_modulate`, and the local gates if they are to be kept."""
+    local = None
+    if taps is not None:
+        local = _local_gates(neighbours, taps).view(image.shape)
+        kernel = local * image if keep else local.mul_(image)
+    else:
+        kernel = image.clone()
+    for gate in (row, filter):
+        if gate is not None:
+            kernel.mul_(gate)
+    return kernel, local if keep else None
+
+
+def modulate_backward(
+    grad: Tensor,
+    image: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+    local: Optional[Tensor] = None,
+) -> Tuple[Optional[Tensor], ...]:
+    """Gradients of ``image`` to ``taps``; made anew is what was not kept.
+
+    W = l r f I for the gates l, r, f, and D = dW: dr = sum D l f I,
+    df = sum D l r I, dL = D l r f I (1 - l), dI = D l r f.
+    """
+    if taps is not None and local is None:
+        local = _local_gates(neighbours, taps).view(image.shape)
+    grad = grad.clone() if local is None else grad * local
+    product = grad * image
+    of_row = of_filter = of_neighbours = of_taps = None
+    if row is not None:
+        of_row = _sum_filters(product, filter).sum_to_size(row.shape)
+        product.mul_(row)
+        grad.mul_(row)
+    if filter is not None:
+        of_filter = product.sum((3, 4), keepdim=True)
+        product.mul_(filter)
+        grad.mul_(filter)
+    if local is not None:
+        product.addcmul_(product, local, value=-1)
+        logit = product.view(len(image), len(taps), -1, image.shape[-1])
+        of_neighbours = taps.mT @ logit
+        # In this order CPUs need half the time for few columns.
+        of_taps = (neighbours @ logit.mT).sum(0).mT
+    return grad, of_row, of_filter, of_neighbours, of_taps
+
+
+def _local_gates(neighbours: Tensor, taps: Tensor) -> Tensor:
+    return torch.matmul(taps, neighbours).sigmoid_()
 
 
 def _sum_filters(x: Tensor, weights: Optional[Tensor]) -> Tensor:

@@ -98,8 +98,16 @@ def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
     """
     if prefers_cpu_path(spectrum):
         return torch.fft.irfft2(spectrum, s=size)
+    # Along the rows first, what contradicts is the imaginary part of these
+    # columns.
     if is_traced():
-        return _rows_first(spectrum, size)
+        spectrum = torch.fft.ifft(spectrum, dim=-2)
+        columns = torch.arange(spectrum.shape[-1], device=spectrum.device)
+        # Not by whether the width is even, which a compiler would guard.
+        both = columns * 2 % size[1] == 0
+        imaginary = spectrum.imag.masked_fill(both, 0)
+        spectrum = torch.complex(spectrum.real, imaginary)
+        return torch.fft.irfft(spectrum, n=size[1], dim=-1)
     return _InverseRfft2.apply(spectrum, size)
 
 
@@ -120,27 +128,17 @@ def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:
     return spectrum
 
 
-def _rows_first(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
-    """:func:`inverse_rfft2` on any library.
-
-    Along the rows first, what contradicts is the imaginary part of the columns
-    that hold both.
-    """
-    rows, cols = size
-    spectrum = torch.fft.ifft(spectrum, n=rows, dim=-2)
-    alone = torch.view_as_real(spectrum)[..., 1]
-    alone = alone[..., :: cols // 2] if cols % 2 == 0 else alone[..., :1]
-    alone.zero_()
-    return torch.fft.irfft(spectrum, n=cols, dim=-1)
-
-
 class _InverseRfft2(torch.autograd.Function):
     """One FFT of both axes goes back where autograd takes two, and copies."""
 
     @staticmethod
     def forward(ctx, spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
-        ctx.size = size
-        return _rows_first(spectrum, size)
+        ctx.size = rows, cols = size
+        spectrum = torch.fft.ifft(spectrum, n=rows, dim=-2)
+        alone = torch.view_as_real(spectrum)[..., 1]
+        alone = alone[..., :: cols // 2] if cols % 2 == 0 else alone[..., :1]
+        alone.zero_()
+        return torch.fft.irfft(spectrum, n=cols, dim=-1)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:

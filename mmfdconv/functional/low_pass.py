@@ -24,6 +24,7 @@ __all__ = [
     'low_pass_coefficients',
     'low_pass_mask',
     'low_passes',
+    'low_passes_by_products',
     'passes_by_products',
 ]
 
@@ -115,10 +116,8 @@ def low_passes(
     elif passes_by_products(x, rule):
         if coefficients is None:
             coefficients = low_pass_coefficients(x, k_list)
-        rows, cols = _axes(x, k_list)
-        for Qy, Qx in zip(rows.bases, cols.padded):
-            own = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
-            yield Qy @ (own @ Qx.T)
+        size = x.shape[-2:]
+        yield from low_passes_by_products(coefficients, size, k_list)
     else:
         size = x.shape[-2:]
         spectrum = torch.fft.rfft2(x)
@@ -197,8 +196,29 @@ def low_pass_coefficients(
     Returns:
         ``(..., h, w)``, about ``H / k`` by ``W / k``.
     """
-    rows, cols = _axes(x, k_list)
+    rows, cols = _axes(x, x.shape[-2:], k_list)
     return rows.transposed[which] @ (x @ cols.padded[which])
+
+
+def low_passes_by_products(
+    coefficients: Tensor, size: Tuple[int, int], k_list: Sequence[float]
+) -> Iterator[Tensor]:
+    """What each low-pass leaves of a map, from its coefficients.
+
+    The first is the adjoint of :func:`low_pass_coefficients`.
+
+    Args:
+        coefficients: ``(..., h, w)``.
+        size: ``(H, W)`` of the map.
+        k_list: Divisors of the Nyquist frequency, growing.
+
+    Yields:
+        For every divisor a map ``(..., H, W)``.
+    """
+    rows, cols = _axes(coefficients, size, k_list)
+    for Qy, Qx in zip(rows.bases, cols.padded):
+        own = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
+        yield Qy @ (own @ Qx.T)
 
 
 def low_pass_bases(
@@ -271,8 +291,10 @@ def _axis(
     return _Axis(bases, transposed, padded)
 
 
-def _axes(x: Tensor, k_list: Sequence[float]) -> Tuple[_Axis, _Axis]:
-    """The rows' and the columns'."""
-    key = (tuple(k_list), x.device, x.dtype)
-    H, W = x.shape[-2:]
+def _axes(
+    like: Tensor, size: Tuple[int, int], k_list: Sequence[float]
+) -> Tuple[_Axis, _Axis]:
+    """The rows' and the columns', for a tensor's device and dtype."""
+    key = (tuple(k_list), like.device, like.dtype)
+    H, W = size
     return _axis(H, *key), _axis(W, *key)

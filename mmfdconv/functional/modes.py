@@ -31,11 +31,13 @@ __all__ = [
     'no_autocast',
     'plain_backward',
     'prefers_cpu_path',
+    'stays_whole',
     'untraced',
     'varies',
 ]
 
 _any_size = False
+_has_operators = hasattr(torch.library, 'custom_op')  # from torch 2.4 on
 
 #: Types of devices that want few values in hand at once, and on which calls
 #: are cheap beside memory. On ``meta`` operations are counted, as of a CPU.
@@ -88,6 +90,17 @@ def is_traced() -> bool:
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
     )
+
+
+def stays_whole(x: Tensor) -> bool:
+    """Whether a compiler is to be given one of :mod:`.operators`.
+
+    For accelerators it fuses plain operations; and these are what
+    ``torch.export`` records, for programs that do not know ours.
+    """
+    if not _has_operators or not torch.compiler.is_dynamo_compiling():
+        return False
+    return prefers_cpu_path(x)
 
 
 def is_exported() -> bool:

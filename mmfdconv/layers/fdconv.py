@@ -372,8 +372,9 @@ class FDConv(FourierWeightConv2d):
         gates = KernelGates(*gates, taps)
         with no_autocast(x):
             if image is None:
-                image = disjoint_weight(spectra, gates.group, self.layout)
-            kernel = modulate_kernel(image, gates, self.layout)
+                kernel = fd_kernel(spectra, gates, self.layout)
+            else:
+                kernel = modulate_kernel(image, gates, self.layout)
             if logits is not None:
                 x = self.FBM.modulate(x, logits, coefficients)
             if channel is not None:

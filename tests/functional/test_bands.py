@@ -104,7 +104,7 @@ def test_coefficients_spare_work_and_change_nothing(monkeypatch):
     torch.testing.assert_close(y, expected)
 
 
-def test_transforms_of_functions():
+def test_transforms_of_functions(path):
     x, maps = inputs((6, 9))
 
     def run(x):

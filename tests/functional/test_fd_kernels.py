@@ -21,21 +21,13 @@ from mmfdconv.functional import (
 
 from ..reference import fdw as slow_fdw
 from ..reference.fourier import image_of
-from .helpers import assert_same_with_gradients
+from .helpers import (
+    KERNEL_CASES,
+    assert_same_with_gradients,
+    kernel_case,
+)
 
 IMAGES = [(7, 1), (6, 4), (9, 5), (12, 11), (48, 48)]
-
-#: (O, C/G, kh, kw), G, and which of row, filter and local gates there are
-CASES = {
-    'all': ((4, 3, 3, 2), 1, 'row filter local'),
-    'odd width': ((3, 3, 2, 3), 1, 'row local'),
-    'groups': ((6, 2, 3, 3), 3, 'row filter local'),
-    'depthwise': ((4, 1, 3, 3), 4, 'row local'),
-    'depthwise 1x1': ((4, 1, 1, 1), 4, 'row filter local'),
-    'pointwise': ((5, 4, 1, 1), 1, 'local'),
-    'global': ((4, 3, 3, 3), 1, 'row filter'),
-    'frequencies alone': ((4, 3, 3, 3), 1, ''),
-}
 
 
 def layout(size, num_kept=None):
@@ -112,30 +104,6 @@ def test_pairs_need_not_lie_as_complex_numbers(batch, offset):
 # ------------------------------------------------------------------ all gates
 
 
-def make(case, batch=2, num_spectra=1, part=1.0):
-    """A layout, spectra, and gates, of which the absent ones are None."""
-    (O, I, kh, kw), G, gates = CASES[case]  # noqa: E741
-    rows, cols = size = O * kh, I * kw
-    order = frequency_order(*size, torch.device('cpu'))
-    num_kept = int(part * order.order.numel())
-    shapes = dict(
-        spectra=(num_spectra, rows, cols // 2 + 1, 2),
-        group=(batch, num_spectra, min(3, num_kept)),
-        row=(batch, G, 1, kh, cols),
-        filter=(batch, G, O // G, 1, 1),
-        neighbours=(batch, G, 5, cols),
-        taps=(G, rows // G, 5),
-    )
-    absent = {name for name in ('row', 'filter') if name not in gates}
-    absent |= set() if 'local' in gates else {'neighbours', 'taps'}
-    return KernelLayout((O, I, kh, kw), G, order, num_kept), [
-        None
-        if name in absent
-        else torch.randn(shape, dtype=torch.double).requires_grad_()
-        for name, shape in shapes.items()
-    ]
-
-
 def on_present(layout, tensors):
     """:func:`fd_kernel` of those tensors that are there, and these."""
     present = [t for t in tensors if t is not None]
@@ -161,7 +129,7 @@ def in_plain_operations(function):
 
 @pytest.mark.core
 def test_the_equation(path):
-    layout, tensors = make('all')
+    layout, tensors = kernel_case('all')
     spectra, group, row, filter, neighbours, taps = tensors
     image = disjoint_weight(spectra, group, layout)
     logit = torch.einsum('ord,bdc->borc', taps.view(4, 3, 5), neighbours[:, 0])
@@ -174,10 +142,10 @@ def test_the_equation(path):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', KERNEL_CASES)
 @pytest.mark.parametrize('batch, num_spectra', [(1, 1), (2, 1), (3, 2)])
 def test_passes_by_hand_are_the_equation(case, batch, num_spectra, path):
-    run, present = on_present(*make(case, batch, num_spectra))
+    run, present = on_present(*kernel_case(case, batch, num_spectra))
     assert_same_with_gradients(run, in_plain_operations(run), present)
     with torch.no_grad():
         kernel = run(*present)
@@ -215,7 +183,7 @@ def test_lowest_frequencies_alone(num_groups, num_kept, path):
 @pytest.mark.core
 @pytest.mark.parametrize('case', ['all', 'depthwise', 'frequencies alone'])
 def test_gradients(case, path):
-    run, present = on_present(*make(case))
+    run, present = on_present(*kernel_case(case))
     assert torch.autograd.gradcheck(run, present, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, present, fast_mode=True)
 
@@ -223,7 +191,7 @@ def test_gradients(case, path):
 @pytest.mark.core
 @pytest.mark.parametrize('alive', range(6))
 def test_one_gradient_alone(alive, path):
-    run, tensors = on_present(*make('all'))
+    run, tensors = on_present(*kernel_case('all'))
     (expected,) = torch.autograd.grad(
         in_plain_operations(run)(*tensors).square().sum(), tensors[alive]
     )
@@ -238,7 +206,7 @@ def test_one_gradient_alone(alive, path):
 @pytest.mark.core
 def test_backward_twice(path):
     """What a backward pass overwrites is its own."""
-    run, tensors = on_present(*make('all'))
+    run, tensors = on_present(*kernel_case('all'))
     kernel = run(*tensors)
     before = kernel.detach().clone()
     grad = torch.randn_like(kernel)
@@ -251,9 +219,9 @@ def test_backward_twice(path):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', KERNEL_CASES)
 def test_an_image_that_is_kept_stays_as_it_is(case, path):
-    layout, (spectra, *gates) = make(case)
+    layout, (spectra, *gates) = kernel_case(case)
     image = disjoint_weight(spectra, gates[0], layout)
     before = image.detach().clone()
     for enabled in (False, True):
@@ -265,7 +233,7 @@ def test_an_image_that_is_kept_stays_as_it_is(case, path):
 
 @pytest.mark.core
 def test_no_sample(path):
-    layout, (spectra, *gates) = make('all', batch=0)
+    layout, (spectra, *gates) = kernel_case('all', batch=0)
     kernel = fd_kernel(spectra, KernelGates(*gates), layout)
     assert kernel.shape == (0, 12, 6)
     kernel.sum().backward()
@@ -273,9 +241,9 @@ def test_no_sample(path):
 
 
 @pytest.mark.core
-def test_transforms_of_functions():
+def test_transforms_of_functions(path):
     """``torch.func`` and forward-mode differentiation."""
-    run, (spectra, group, *rest) = on_present(*make('all'))
+    run, (spectra, group, *rest) = on_present(*kernel_case('all'))
     tangent = torch.randn_like(group)
     plain = in_plain_operations(run)
 

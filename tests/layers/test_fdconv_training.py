@@ -1,4 +1,4 @@
-"""FDConv where people train: small batches, copies, devices, compilers."""
+"""FDConv where people train: small batches, copies, devices, tracers."""
 
 import copy
 import pickle
@@ -11,10 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from mmfdconv.functional import accelerator_path
 from mmfdconv.layers import FDConv
 
-from .helpers import activate_, make_layer, relative_error
+from .helpers import activate_, make_layer
 
 ARGS = dict(in_channels=4, out_channels=6, kernel_size=3, padding=1)
-TORCH = tuple(int(v) for v in torch.__version__.split('.')[:2])
 
 
 def example(batch=2, dtype=torch.float32):
@@ -232,7 +231,7 @@ def test_input_without_gradient():
     assert not y.requires_grad
 
 
-# --------------------------------------------------------- devices, compilers
+# ----------------------------------------------------------- devices, tracers
 
 
 @pytest.mark.parametrize('how', ['argument', 'context'])
@@ -292,26 +291,6 @@ def test_built_under_another_default_dtype():
         torch.set_default_dtype(torch.float32)
     assert y.dtype == torch.float64
     assert torch.equal(order, FDConv(**ARGS).order.order)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('kernel_size', [1, 3])
-def test_compile(kernel_size, path):
-    if TORCH < (2, 4):
-        pytest.skip(f'torch {torch.__version__} cannot trace complex tensors')
-    args = dict(ARGS, kernel_size=kernel_size, padding=kernel_size // 2)
-    layer = activate_(FDConv(**args)).eval()
-    # Other tests' graphs of the same code count to the limit of graphs.
-    torch._dynamo.reset()
-    # The tracer is what a layer can break; the code generator needs a
-    # compiler and minutes.
-    compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
-    x = example().requires_grad_()
-    expected = layer(x)
-    y = compiled(x)
-    assert relative_error(y, expected) < 1e-4
-    y.sum().backward()
-    assert all(p.grad is not None for p in layer.parameters())
 
 
 @pytest.mark.parametrize('kernel_size', [1, 3])

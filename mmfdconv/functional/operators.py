@@ -1,0 +1,213 @@
+"""FDConv's two equations as operators of PyTorch's registry.
+
+So a compiled model has a CPU's passes by hand, as an eager one has: a compiler
+does not look into an operator, whatever the size of its images, and keeps what
+its backward pass is registered to keep. The equations stand in
+:mod:`.fd_kernels` and :mod:`.bands`, which call these while a model is
+compiled for a CPU.
+"""
+
+from typing import List, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .bands import bands_backward, bands_forward, bands_steps
+from .fd_kernels import (
+    KernelLayout,
+    disjoint_weight_backward,
+    disjoint_weight_forward,
+    modulate_backward,
+    modulate_forward,
+)
+from .frequency_order import frequency_order
+from .low_pass import low_pass_coefficients, low_passes_by_products
+
+__all__ = ['register_operators']
+
+
+def register_operators() -> None:
+    """Register ``torch.ops.mmfdconv``, where torch can (2.4 and later)."""
+    if not hasattr(torch.library, 'custom_op'):
+        return
+    for function, fake in (
+        (fd_kernel, _fake_kernel),
+        (fd_kernel_backward, _fake_kernel_backward),
+        (modulate_bands, _fake_bands),
+        (modulate_bands_backward, _fake_bands_backward),
+    ):
+        name = f'mmfdconv::{function.__name__}'
+        torch.library.custom_op(name, function, mutates_args=())
+        torch.library.register_fake(name, fake)
+    for name, backward, keep in (
+        ('fd_kernel', _backward_of_kernel, _keep_for_kernel),
+        ('modulate_bands', _backward_of_bands, _keep_for_bands),
+    ):
+        torch.library.register_autograd(
+            f'mmfdconv::{name}', backward, setup_context=keep
+        )
+
+
+# -------------------------------------------------------------------- kernels
+
+
+def fd_kernel(
+    spectra: Tensor,
+    group: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+    shape: List[int],
+    groups: int,
+    num_kept: int,
+) -> Tuple[Tensor, Tensor]:
+    """Kernels, and what they are before the spatial gates.
+
+    Args:
+        spectra: As in :func:`.fd_kernels.fd_kernel`.
+        group: Like the following, one of ``KernelGates``.
+        row: ...
+        filter: ...
+        neighbours: ...
+        taps: ...
+        shape: Like the following, of ``KernelLayout``.
+        groups: ...
+        num_kept: ...
+
+    Returns:
+        Two of ``(B, rows, cols)``.
+    """
+    layout = _layout(spectra, shape, groups, num_kept)
+    image = disjoint_weight_forward(spectra, group, layout)
+    kernel, _ = modulate_forward(
+        image.view(-1, *layout.grid), row, filter, neighbours, taps
+    )
+    return kernel.view(image.shape), image
+
+
+def fd_kernel_backward(
+    grad: Tensor,
+    image: Tensor,
+    spectra: Tensor,
+    group: Tensor,
+    row: Optional[Tensor],
+    filter: Optional[Tensor],
+    neighbours: Optional[Tensor],
+    taps: Optional[Tensor],
+    shape: List[int],
+    groups: int,
+    num_kept: int,
+    of_spectra: bool,
+) -> List[Tensor]:
+    """Gradients of those tensors from ``spectra`` on that there are."""
+    layout = _layout(spectra, shape, groups, num_kept)
+    of_image, *of_gates = modulate_backward(
+        grad.reshape(-1, *layout.grid),
+        image.view(-1, *layout.grid),
+        row,
+        filter,
+        neighbours,
+        taps,
+    )
+    of_image = of_image.view(image.shape)
+    grads = disjoint_weight_backward(
+        of_image, spectra, group, layout, of_spectra
+    )
+    return [g.contiguous() for g in (*grads, *of_gates) if g is not None]
+
+
+def _layout(
+    spectra: Tensor, shape: List[int], groups: int, num_kept: int
+) -> KernelLayout:
+    O, I, kh, kw = shape  # noqa: E741
+    order = frequency_order(O * kh, I * kw, spectra.device)
+    return KernelLayout((O, I, kh, kw), groups, order, num_kept)
+
+
+def _fake_kernel(spectra, group, *others) -> Tuple[Tensor, Tensor]:
+    *_, (O, I, kh, kw), _, _ = others  # noqa: E741
+    size = group.shape[0], O * kh, I * kw
+    return spectra.new_empty(size), spectra.new_empty(size)
+
+
+def _fake_kernel_backward(grad, image, *others) -> List[Tensor]:
+    *tensors, _, _, _, of_spectra = others
+    if not of_spectra:
+        tensors[0] = None
+    return [grad.new_empty(t.shape) for t in tensors if t is not None]
+
+
+def _keep_for_kernel(ctx, inputs, output) -> None:
+    *tensors, shape, groups, num_kept = inputs
+    _, image = output
+    ctx.sizes = shape, groups, num_kept
+    ctx.mark_non_differentiable(image)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(image, *tensors)
+
+
+def _backward_of_kernel(ctx, grad: Tensor, _) -> Tuple[Optional[Tensor], ...]:
+    saved, needs_spectra = ctx.saved_tensors, ctx.needs_input_grad[0]
+    grads = iter(
+        torch.ops.mmfdconv.fd_kernel_backward(
+            grad, *saved, *ctx.sizes, needs_spectra
+        )
+    )
+    of_spectra = next(grads) if needs_spectra else None
+    of_gates = (None if t is None else next(grads) for t in saved[2:])
+    return (of_spectra, *of_gates, None, None, None)
+
+
+# ---------------------------------------------------------------------- bands
+
+
+def modulate_bands(x: Tensor, maps: Tensor, k_list: List[float]) -> Tensor:
+    """:func:`.bands.modulate_bands` by products, whatever the size.
+
+    Args:
+        x: ``(B, S, C/S, H, W)``.
+        maps: ``(B, S, bands, H, W)``.
+        k_list: As there.
+    """
+    coefficients = low_pass_coefficients(x, k_list)
+    y, *_ = bands_forward(x, maps, coefficients, k_list)
+    return y
+
+
+def modulate_bands_backward(
+    grad: Tensor, x: Tensor, maps: Tensor, k_list: List[float]
+) -> Tuple[Tensor, Tensor]:
+    """Gradients of ``x`` and ``maps``."""
+    size = x.shape[-2:]
+    coefficients = low_pass_coefficients(x, k_list)
+    of_x, of_maps, of_coefficients = bands_backward(
+        grad,
+        x,
+        maps,
+        low_passes_by_products(coefficients, size, k_list),
+        bands_steps(maps, len(k_list)),
+        k_list,
+    )
+    of_x += next(low_passes_by_products(of_coefficients, size, k_list))
+    return of_x, of_maps
+
+
+def _fake_bands(x: Tensor, maps: Tensor, k_list: List[float]) -> Tensor:
+    return x * maps[:, :, :1]  # in the same memory format, too
+
+
+def _fake_bands_backward(grad, x, maps, k_list) -> Tuple[Tensor, Tensor]:
+    return grad * x, maps.new_empty(maps.shape)
+
+
+def _keep_for_bands(ctx, inputs, output) -> None:
+    x, maps, ctx.k_list = inputs
+    ctx.save_for_backward(x, maps)
+
+
+def _backward_of_bands(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    grads = torch.ops.mmfdconv.modulate_bands_backward(
+        grad, *ctx.saved_tensors, ctx.k_list
+    )
+    return (*grads, None)
