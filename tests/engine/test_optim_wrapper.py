@@ -168,6 +168,7 @@ def test_a_cpu_checkpoint_resumes_with_accelerator(monkeypatch, logged):
     _assert_same_state(resumed.state_dict(), state)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_checkpoints_move_both_ways_on_a_gpu(monkeypatch, logged):
     model = nn.Linear(2, 1).cuda()

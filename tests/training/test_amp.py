@@ -50,7 +50,9 @@ def place(kind, dtype):
 
 @pytest.mark.core
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize('kind', ['cpu', 'cuda'])
+@pytest.mark.parametrize(
+    'kind', ['cpu', pytest.param('cuda', marks=pytest.mark.gpu)]
+)
 @pytest.mark.parametrize('training', [True, False])
 def test_autocast_is_close_to_float32(method, training, kind, dtype):
     device = place(kind, dtype)
