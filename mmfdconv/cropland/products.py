@@ -22,6 +22,7 @@ from .scene import Scene
 __all__ = ['Mapped', 'Products', 'map_scene']
 
 _GREY = (150, 150, 150)
+_ROWS = 512  # of a sieved map, written at once
 
 
 class Products(NamedTuple):
@@ -248,7 +249,9 @@ def _write_rasters(
         if whole is not None:
             with clock.on('sieving'):
                 pixels = int(np.ceil(products.min_unit / areas.mean))
-                write(0, sieve(whole, pixels))
+                whole = sieve(whole, pixels)
+                for top in range(0, scene.height, _ROWS):
+                    write(top, whole[top : top + _ROWS])
         with clock.on('writing'):
             stack.close()
     return dict(zip(classes, hectares.tolist()))

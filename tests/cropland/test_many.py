@@ -10,6 +10,7 @@ from mmfdconv.commands import main
 from mmfdconv.cropland.many import Pair, find_pairs, find_scenes, name_results
 
 from .helpers import BANDS, PIXEL, noise, write_scene
+from .test_assess import box, write_features
 from .test_change import write_map
 
 pytestmark = pytest.mark.core
@@ -183,6 +184,24 @@ def test_pairs_are_compared_and_gone_on_with(tmp_path, capsys):
         }
     expected = {'a': 30 * PIXEL, 'b': 60 * PIXEL, 'c': 90 * PIXEL}
     assert lost == pytest.approx(expected, abs=1e-4)
+    # By zones, in one table, too: all of it is in the first one.
+    zones = tmp_path / 'zones.gpkg'
+    features = [(box(0, 0, 30, 30), 'all'), (box(0, 0, 30, 1), 'top row')]
+    write_features(zones, 'Polygon', features)
+    more = ('--zones', str(zones), '--zone-field', 'label')
+    main('change', [*argv, *more], 'change.py')
+    assert '3 pairs to compare; 0 are done' in capsys.readouterr().out
+    with (out / 'changes_zones.csv').open(newline='') as file:
+        lost = {
+            (row['pair'], row['zone']): float(row['hectares'])
+            for row in csv.DictReader(file)
+            if row['class'] == 'cropland lost'
+        }
+    rows = {('a', 'all'): 1, ('b', 'all'): 2, ('c', 'all'): 3}
+    rows.update({(name, 'top row'): 1 for name in 'abc'})
+    assert lost == pytest.approx(
+        {key: count * 30 * PIXEL for key, count in rows.items()}, abs=1e-4
+    )
     with pytest.raises(SystemExit, match='--confidence: names that of two'):
         main('change', [*argv, '--confidence', 'a', 'b'], 'change.py')
 
