@@ -18,6 +18,7 @@ from .layers import (
     FDConv,
     KWConv,
     ODConv,
+    ParameterNetConv,
     linear_class,
 )
 
@@ -32,6 +33,7 @@ LAYERS = {
     'FDConv': FDConv,
     'KWConv': KWConv,
     'ODConv': ODConv,
+    'ParameterNetConv': ParameterNetConv,
 }
 
 for _name, _layer in LAYERS.items():

@@ -25,6 +25,7 @@ METHODS = (
     'dyconv',
     'condconv',
     'dcd',
+    'parameternet',
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SCOPES = ('mmdet', 'mmseg', 'mmpretrain', 'mmfdconv')

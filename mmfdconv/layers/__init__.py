@@ -17,9 +17,11 @@ from .linear import (
     KWLinear,
     ODLinear,
     OnTokens,
+    ParameterNetLinear,
     linear_class,
 )
 from .odconv import ODConv
+from .parameternet import ParameterNetConv
 from .recording import gate_entropy, has_gates, record_bands, record_gates
 from .warehouse import Warehouse
 
@@ -40,6 +42,8 @@ __all__ = [
     'ODConv',
     'ODLinear',
     'OnTokens',
+    'ParameterNetConv',
+    'ParameterNetLinear',
     'Warehouse',
     'fixed_gates',
     'gate_entropy',

@@ -18,6 +18,7 @@ from .fadconv import FADConv
 from .fdconv import FDConv
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
+from .parameternet import ParameterNetConv
 
 __all__ = [
     'CondLinear',
@@ -181,6 +182,10 @@ class ODLinear(OnTokens, ODConv):
     """:class:`ODConv` on tokens."""
 
 
+class ParameterNetLinear(OnTokens, ParameterNetConv):
+    """:class:`ParameterNetConv` on tokens."""
+
+
 _CLASSES: Dict[Type[DynamicConv2d], Type[DynamicConv2d]] = {
     cls.__bases__[1]: cls
     for cls in (
@@ -191,6 +196,7 @@ _CLASSES: Dict[Type[DynamicConv2d], Type[DynamicConv2d]] = {
         FDLinear,
         KWLinear,
         ODLinear,
+        ParameterNetLinear,
     )
 }
 

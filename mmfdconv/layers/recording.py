@@ -20,6 +20,7 @@ from .fadconv import FADConv
 from .fdconv import FDConv
 from .kernel_warehouse import KWConv
 from .odconv import ODConv
+from .parameternet import ParameterNetConv
 
 __all__ = [
     'FrequencyBands',
@@ -200,7 +201,7 @@ def _source(layer: nn.Module) -> Optional[_Source]:
         return layer.attention, lambda gates: gates.kernel
     if isinstance(layer, DYConv):
         return layer.attention, _softmax(layer)
-    if isinstance(layer, FADConv):
+    if isinstance(layer, (FADConv, ParameterNetConv)):
         return layer.routing, lambda logit: logit.softmax(dim=1)
     if isinstance(layer, CondConv):
         return layer.routing, torch.sigmoid

@@ -14,6 +14,7 @@ from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.deployment.exporting import export_onnx, obstacles
 from mmfdconv.deployment.runtimes import compare_runtimes
 from mmfdconv.layers import FADConv, FDConv
+from mmfdconv.registry import LAYERS
 
 pytestmark = pytest.mark.core
 
@@ -28,8 +29,7 @@ KINDS = {
     'depthwise': dict(kernel_size=3, padding=1, groups=C),
     '1x1': dict(kernel_size=1),
 }
-METHODS = ('FDConv', 'FADConv', 'ODConv', 'KWConv', 'DYConv', 'CondConv')
-METHODS += ('DCDConv',)
+METHODS = sorted(LAYERS)
 
 
 class Kinds(nn.Module):

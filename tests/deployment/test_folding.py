@@ -7,11 +7,11 @@ from torch import nn
 from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.deployment.folding import fold_static_
 from mmfdconv.layers import DynamicConv2d, fixed_gates, record_descriptors
+from mmfdconv.registry import LAYERS
 
 pytestmark = pytest.mark.core
 
-METHODS = ('FDConv', 'FADConv', 'ODConv', 'KWConv', 'DYConv', 'CondConv')
-METHODS += ('DCDConv',)
+METHODS = sorted(LAYERS)
 
 
 class Net(nn.Module):

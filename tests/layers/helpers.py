@@ -11,6 +11,7 @@ from mmfdconv.layers import (
     FADConv,
     FDConv,
     ODConv,
+    ParameterNetConv,
 )
 
 from ..reference import dcd, experts
@@ -23,6 +24,7 @@ REFERENCES = {
     FADConv: experts.fadconv,
     FDConv: fdconv,
     ODConv: experts.odconv,
+    ParameterNetConv: experts.parameternet,
 }
 
 # Two ways to compute one number in float32 differ by a few of its last

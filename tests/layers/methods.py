@@ -7,6 +7,7 @@ from mmfdconv.layers import (
     FADConv,
     FDConv,
     ODConv,
+    ParameterNetConv,
 )
 
 SMALL_FAT = dict(type='fat', pool_size=6, low_freq=2)
@@ -28,6 +29,7 @@ METHODS = {
     'ODConv': (ODConv, dict()),
     'ODConv, one expert': (ODConv, dict(num_experts=1)),
     'ODConv, fat': (ODConv, dict(temperature=4.0, descriptor='fat')),
+    'ParameterNetConv': (ParameterNetConv, dict()),
 }
 
 GEOMETRIES = {

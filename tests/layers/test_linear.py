@@ -4,21 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmfdconv.layers import (
-    CondLinear,
-    DCDLinear,
-    DYLinear,
-    FADConv,
-    FADLinear,
-    FDConv,
-    FDLinear,
-    ODLinear,
-    linear_class,
-)
+from mmfdconv.layers import FADConv, FADLinear, FDConv, FDLinear, linear_class
+
+from .methods import METHODS
 
 pytestmark = pytest.mark.core
 
-CLASSES = [CondLinear, DCDLinear, DYLinear, FADLinear, FDLinear, ODLinear]
+CLASSES = list(dict.fromkeys(linear_class(cls) for cls, _ in METHODS.values()))
 SHAPES = [
     (2, 5, 32),
     (2, 4, 6, 32),

@@ -1,8 +1,9 @@
 """Layers that mix expert kernels, in slow, obvious steps.
 
 Written from the equations of FADConv (arXiv:2504.03510, Eq. 2-3), CondConv
-(arXiv:1904.04971, Eq. 1-2), DY-Conv (arXiv:1912.03458, Eq. 2-4) and ODConv
-(arXiv:2209.07947, Eq. 2). Shares no code with mmfdconv; float64.
+(arXiv:1904.04971, Eq. 1-2), DY-Conv (arXiv:1912.03458, Eq. 2-4), ODConv
+(arXiv:2209.07947, Eq. 2) and ParameterNet (arXiv:2306.14525). Shares no code
+with mmfdconv; float64.
 
 Every function takes the input, the layer's state dict, its arguments (what is
 left out has the layer's default) and whether the layer is training.
@@ -70,6 +71,13 @@ def fadconv(x, state, args, training=False):
 def condconv(x, state, args, training=False):
     seen = describe(x, state, args.get('descriptor', 'gap'))
     alpha = sigmoid(linear(seen, state, 'routing'))
+    return mixed_conv(x, state, args, alpha, bias_is_mixed=False)
+
+
+def parameternet(x, state, args, training=False):
+    seen = describe(x, state, args.get('descriptor', 'gap'))
+    hidden = relu(linear(seen, state, 'routing.0'))
+    alpha = softmax(linear(hidden, state, 'routing.2'))
     return mixed_conv(x, state, args, alpha, bias_is_mixed=False)
 
 
