@@ -103,7 +103,9 @@ def add_model(
 def live_(model: nn.Module) -> nn.Module:
     """Move dynamic layers from their start, where all images get one kernel.
 
-    Gates are neutral there, and kernels that they mix equal.
+    Gates are neutral there, and kernels that they mix equal. They are moved
+    little, by the number of their inputs: saturated gates, layer after layer,
+    make a model that rounding alone upsets.
 
     Returns:
         ``model``.
@@ -111,7 +113,9 @@ def live_(model: nn.Module) -> nn.Module:
     for layer in model.modules():
         if isinstance(layer, DynamicConv2d):
             for parameter in layer.router_parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+                inputs = parameter[0].numel() if parameter.dim() > 1 else 1
+                step = 0.1 / inputs**0.5
+                parameter.add_(torch.randn_like(parameter), alpha=step)
             for parameter in layer.weight_parameters():
                 parameter.mul_(1 + 0.1 * torch.randn_like(parameter))
     return model
