@@ -33,7 +33,7 @@ class DynamicConvLogHook(Hook):
 
     * ``gates/entropy/<layer>``: entropy of the gates over its kernels (or
       frequency groups, or cells), 1 where all weigh the same, 0 where one
-      stands alone; mean over the batch;
+      has all the weight; mean over the batch;
     * ``bands/energy<i>/<layer>``: share of the input's energy in FBM's band
       ``i``, 0 with the highest frequencies; of the batch's first image;
     * ``bands/map<i>/<layer>``: mean of the band's map, 1 where it changes

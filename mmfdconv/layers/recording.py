@@ -179,7 +179,7 @@ def gate_entropy(gates: Tensor) -> Tensor:
 
     Returns:
         In nats, ``(...)``: ``log K`` where all kernels weigh the same, 0
-        where one stands alone (or where all gates are 0).
+        where one has all the weight (or where all gates are 0).
     """
     size = gates.abs().to(torch.promote_types(gates.dtype, torch.float32))
     total = size.sum(dim=-1, keepdim=True)
