@@ -18,7 +18,7 @@ RELEASE_PYTHON = $(abspath $(RELEASE_VENV))/bin/python
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-gpu lint format docs dist env release-env clean
+.PHONY: help demo test test-core test-layers test-gpu lint format docs dist env release-env clean
 
 help: ## Show this list
 	@echo 'make TARGET [STACK=onedl|openmmlab] [PYTHON=python3.11] [PYTEST_ARGS=...]'
@@ -34,6 +34,16 @@ test: env ## Run the whole test suite
 test-core: env ## Run the tests marked `core`
 	@echo 'Testing the core on stack $(STACK)'
 	@$(PYTEST) -m core $(PYTEST_ARGS)
+
+# Torch alone, of any version: what the layers promise needs no more.
+test-layers: TORCH_VENV = .venv-torch-$(TORCH)
+test-layers: ## Test the layers' contract on a torch of its own, TORCH=1.13.1
+	@test -n '$(TORCH)' || { echo 'make test-layers: name a version, as in TORCH=1.13.1'; exit 2; }
+	@test -e '$(TORCH_VENV)/made' || { \
+	  '$(or $(PYTHON),python3)' -m venv --clear "$$(realpath -m '$(TORCH_VENV)')" && \
+	  '$(TORCH_VENV)/bin/python' -m pip install --quiet 'torch==$(TORCH)' 'numpy<2' hypothesis pytest setuptools && \
+	  touch '$(TORCH_VENV)/made'; }
+	@'$(TORCH_VENV)/bin/python' -m pytest $(addprefix tests/layers/test_,contract.py fadconv.py fdconv.py published_vectors.py) $(PYTEST_ARGS)
 
 test-gpu: env ## Run what needs a CUDA device, and time a ResNet-50 on it
 	@'$(ENV_PYTHON)' -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make test-gpu: this PyTorch sees no CUDA device")'

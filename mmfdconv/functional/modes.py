@@ -15,12 +15,23 @@ from typing import (
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import _disable_current_modes
 
 try:
     from torch.compiler import is_compiling
 except ImportError:  # torch < 2.3
-    from torch._dynamo.external_utils import is_compiling
+    try:
+        from torch._dynamo.external_utils import is_compiling
+    except ImportError:  # torch 1 does not compile
+
+        def is_compiling() -> bool:
+            """Whether torch.compile reads the code that runs."""
+            return False
+
+
+try:
+    from torch.utils._python_dispatch import _disable_current_modes
+except ImportError:  # torch 1 has no modes that outlive an operation
+    _disable_current_modes = nullcontext
 
 __all__ = [
     'accelerator_path',

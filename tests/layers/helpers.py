@@ -1,5 +1,6 @@
 """What the layer tests share."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -16,6 +17,13 @@ from mmfdconv.layers import (
 
 from ..reference import dcd, experts
 from ..reference.fdconv import fdconv
+
+#: What torch 1 lacks altogether: torch.compile, torch.func, batch norm that is
+#: synchronised on CPUs, a device as a context.
+since_torch_2 = pytest.mark.skipif(
+    not hasattr(torch, 'compile'),
+    reason=f'torch {torch.__version__} has nothing of the kind',
+)
 
 REFERENCES = {
     CondConv: experts.condconv,

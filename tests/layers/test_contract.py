@@ -16,6 +16,7 @@ from .helpers import (
     assert_same_function,
     make_layer,
     relative_error,
+    since_torch_2,
     stock_conv,
 )
 from .methods import GEOMETRIES, METHODS
@@ -439,6 +440,7 @@ def test_copies(method, duplicate):
     assert not torch.allclose(other(x), expected)
 
 
+@since_torch_2
 @all_methods
 def test_sync_batch_norm(method):
     layer = active(method).eval()
@@ -491,6 +493,7 @@ def test_frozen_kernel_with_live_routers(method):
     assert all(p.grad is not None for p in routers)
 
 
+@since_torch_2
 @all_methods
 def test_meta_device(method):
     source = active(method, dtype=torch.float32).eval()
@@ -520,6 +523,7 @@ def test_trace(method):
 
 
 @pytest.mark.slow
+@since_torch_2
 @all_classes
 def test_compile(cls):
     if cls is FDConv and TORCH < (2, 4):

@@ -6,7 +6,12 @@ from torch import nn
 
 from mmfdconv.layers import FADConv
 
-from .helpers import assert_matches_reference, make_layer, relative_error
+from .helpers import (
+    assert_matches_reference,
+    make_layer,
+    relative_error,
+    since_torch_2,
+)
 from .methods import GEOMETRIES
 
 PLAIN = dict(in_channels=4, out_channels=6, kernel_size=3, padding=1)
@@ -41,6 +46,7 @@ def test_published_size_of_the_dct(size):
     assert_matches_reference(layer, PLAIN, x)
 
 
+@since_torch_2
 @pytest.mark.parametrize('option', ['small', 'corners', 'fca', 'add_abs'])
 def test_gradcheck(option):
     args = {**PLAIN, **OPTIONS[option]}
