@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..functional import pad_input
 from ..layers import (
     DCDConv,
     DynamicConv2d,
@@ -165,12 +166,15 @@ def static_layer(layer: DynamicConv2d):
     if isinstance(layer, OnTokens):
         stock = nn.Linear(I, O, has_bias)
     else:
-        stock = nn.Conv2d(
+        padding, kind = layer.padding, nn.Conv2d
+        if padding == 'same' and max(layer.stride) > 1:
+            padding, kind = 0, _PaddedBySize
+        stock = kind(
             layer.in_channels,
             O,
             layer.kernel_size,
             layer.stride,
-            layer.padding,
+            padding,
             layer.dilation,
             layer.groups,
             has_bias,
@@ -181,6 +185,34 @@ def static_layer(layer: DynamicConv2d):
     if has_bias:
         stock.bias.copy_(bias)
     return stock
+
+
+class _PaddedBySize(nn.Conv2d):
+    """``'same'`` with a stride, which ``nn.Conv2d`` refuses.
+
+    Stands in for the stock model's own class, such as timm's ``Conv2dSame``,
+    and has the same parameters.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad as TensorFlow does, convolve."""
+        x, padding = pad_input(
+            x,
+            'same',
+            self.padding_mode,
+            self.kernel_size,
+            self.dilation,
+            self.stride,
+        )
+        return nn.functional.conv2d(
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
 
 
 def _errors(

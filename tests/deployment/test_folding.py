@@ -6,7 +6,12 @@ from torch import nn
 
 from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.deployment.folding import fold_static_
-from mmfdconv.layers import DynamicConv2d, fixed_gates, record_descriptors
+from mmfdconv.layers import (
+    DynamicConv2d,
+    FADConv,
+    fixed_gates,
+    record_descriptors,
+)
 from mmfdconv.registry import LAYERS
 
 pytestmark = pytest.mark.core
@@ -89,6 +94,18 @@ def test_the_error_of_one_layer():
     error = (out - expected).norm() / expected.norm()
     assert error > 1e-3
     assert result.error == pytest.approx(error.item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_a_strided_layer_that_pads_by_size_folds():
+    model = nn.Sequential(
+        FADConv(4, 4, 3, stride=2, padding='same', groups=4, bias=False)
+    )
+    image = torch.randn(1, 4, 10, 13)
+    expected = model.eval()(image)
+    (result,) = fold_static_(model, [image])
+    assert result.folded and isinstance(model[0], nn.Conv2d)
+    assert (model[0](image) - expected).norm() < 1e-5 * expected.norm()
 
 
 def test_some_stay_dynamic():
