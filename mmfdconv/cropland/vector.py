@@ -211,14 +211,19 @@ def _groups(count: int, pairs: np.ndarray) -> List[int]:
 
 
 def check_simplify(metres: float) -> None:
-    """Refuse a tolerance below 0 metres.
+    """Refuse a tolerance below 0 metres, and libraries that are too old.
 
     Raises:
-        ValueError: It is.
+        ValueError: It is, or they are.
     """
     if metres < 0:
         raise ValueError(
             f'--simplify: must not be below 0 metres, but is {metres}'
+        )
+    if metres and not hasattr(shapely, 'coverage_simplify'):
+        raise ValueError(
+            '--simplify: needs shapely 2.1 or later, and this is '
+            f'{shapely.__version__}'
         )
 
 

@@ -18,6 +18,7 @@ from mmfdconv.cropland.area import PixelAreas
 from mmfdconv.cropland.polygon_files import check_format
 from mmfdconv.cropland.vector import (
     Sieve,
+    check_simplify,
     polygonise,
     simplify_polygons,
     write_polygons,
@@ -223,6 +224,15 @@ def test_detail_is_measured_in_metres(tmp_path):
         hectares = {f.properties['hectares'] for f in features}
         assert round(0.08 / 0.9996**2, 6) in hectares  # of the pixels
     assert counts[0] > 40 and counts[6] <= 10
+
+
+def test_simplification_that_cannot_be_done(monkeypatch):
+    with pytest.raises(ValueError, match='--simplify: .* but is -1'):
+        check_simplify(-1)
+    monkeypatch.delattr(shapely, 'coverage_simplify')
+    check_simplify(0)
+    with pytest.raises(ValueError, match='needs shapely 2.1 or later, and'):
+        check_simplify(5)
 
 
 def test_a_pixel_of_degrees_is_narrow():
