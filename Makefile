@@ -14,6 +14,8 @@ SHELL := bash
 # The environment's interpreter, absolute: the demo changes directories.
 ENV_PYTHON = $(abspath $(VENV))/bin/python
 RELEASE_PYTHON = $(abspath $(RELEASE_VENV))/bin/python
+# Of the right version where the stack's environment stands already.
+BASE_PYTHON = $(or $(PYTHON),$(wildcard $(ENV_PYTHON)),python3)
 # The working tree's code runs, wherever an environment was made.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
@@ -40,7 +42,7 @@ test-layers: TORCH_VENV = .venv-torch-$(TORCH)
 test-layers: ## Test the layers' contract on a torch of its own, TORCH=1.13.1
 	@test -n '$(TORCH)' || { echo 'make test-layers: name a version, as in TORCH=1.13.1'; exit 2; }
 	@test -e '$(TORCH_VENV)/made' || { \
-	  '$(or $(PYTHON),python3)' -m venv --clear "$$(realpath -m '$(TORCH_VENV)')" && \
+	  '$(BASE_PYTHON)' -m venv --clear "$$(realpath -m '$(TORCH_VENV)')" && \
 	  '$(TORCH_VENV)/bin/python' -m pip install --quiet 'torch==$(TORCH)' 'numpy<2' hypothesis pytest setuptools && \
 	  touch '$(TORCH_VENV)/made'; }
 	@'$(TORCH_VENV)/bin/python' -m pytest $(addprefix tests/layers/test_,contract.py fadconv.py fdconv.py published_vectors.py) $(PYTEST_ARGS)
@@ -74,7 +76,7 @@ env: ## Make the environment of STACK, unless it is there
 
 release-env: ## Make the environment that builds site and release, unless it is there
 	@cmp -s requirements/release.txt '$(RELEASE_VENV)/pins.txt' || { \
-	  '$(or $(PYTHON),python3)' -m venv --clear "$$(realpath -m '$(RELEASE_VENV)')" && \
+	  '$(BASE_PYTHON)' -m venv --clear "$$(realpath -m '$(RELEASE_VENV)')" && \
 	  '$(RELEASE_PYTHON)' -m pip install --quiet --requirement requirements/release.txt && \
 	  cp requirements/release.txt '$(RELEASE_VENV)/pins.txt'; }
 
