@@ -19,10 +19,10 @@ from .low_pass import (
     passes_by_products,
 )
 from .modes import (
+    compiled_for_cpu,
     is_traced,
     plain_backward,
     prefers_cpu_path,
-    stays_whole,
 )
 
 __all__ = ['convolve_to_few', 'modulate_bands']
@@ -56,7 +56,7 @@ def modulate_bands(
     x = x.reshape(B, S, C // S, H, W)
     if coefficients is not None:
         coefficients = coefficients.unflatten(1, (S, C // S))
-    if stays_whole(x) and rule == 'exact' and B > 0:
+    if compiled_for_cpu(x) and rule == 'exact' and B > 0:
         y = torch.ops.mmfdconv.modulate_bands(
             x, maps, list(map(float, k_list))
         )
@@ -153,7 +153,7 @@ def bands_backward(
     steps: Sequence[Tensor],
     k_list: Sequence[float],
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``x`` without its coefficients, of ``maps``, of these."""
+    """Gradients of ``x``, but through coefficients, of ``maps``, of these."""
     product = grad * x
     inner = [product.sum(2)]  # <grad, P_i x> over the channels
     of_coefficients = None

@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .exported_maps import convolve_exported
-from .modes import is_exported, is_traced, prefers_cpu_path
+from .modes import (
+    compiled_for_cpu,
+    is_exported,
+    is_traced,
+    prefers_cpu_path,
+)
 
 __all__ = ['ConvOptions', 'pad_input', 'pad_zeros', 'per_sample_conv2d']
 
@@ -121,7 +126,7 @@ def per_sample_conv2d(
         y = F.conv2d(x, weight.sum(0), None, *options)
     elif not want_value:
         y = _Gradients.apply(x, weight, options)
-    elif not is_traced() and _one_by_one(x, weight, options):
+    elif _one_by_one(x, weight, options):
         samples = zip(x.split(1), weight.unbind())
         y = torch.cat([F.conv2d(s, w, None, *options) for s, w in samples])
     else:
@@ -184,9 +189,14 @@ def _one_by_one(x: Tensor, weight: Tensor, options: ConvOptions) -> bool:
 
     CPUs are slow where the groups of a convolution are large.
     """
-    several = len(x) > 1 and not _is_product(weight, options)
-    small = x.numel() <= _MAX_FEATURES and weight[0].numel() <= _MAX_KERNEL
-    return several and not small and prefers_cpu_path(x)
+    if is_traced() and not compiled_for_cpu(x):
+        return False
+    if len(x) == 1 or _is_product(weight, options) or not prefers_cpu_path(x):
+        return False
+    if weight.shape[1:].numel() > _MAX_KERNEL:
+        return True
+    # A compiler's graph is for maps of any size.
+    return not is_traced() and x.numel() > _MAX_FEATURES
 
 
 class _Gradients(torch.autograd.Function):

@@ -17,11 +17,11 @@ from .exported_kernels import gated_image
 from .frequency import adjoint_of_inverse_rfft2, inverse_rfft2
 from .frequency_order import FrequencyOrder, spread_over_groups
 from .modes import (
+    compiled_for_cpu,
     is_exported,
     is_traced,
     plain_backward,
     prefers_cpu_path,
-    stays_whole,
     untraced,
 )
 from .permute import permute
@@ -82,7 +82,7 @@ def fd_kernel(
     Returns:
         ``W`` as images, ``(B, rows, cols)``.
     """
-    if stays_whole(spectra) and len(gates.group):
+    if compiled_for_cpu(spectra) and len(gates.group):
         sizes = list(layout.shape), layout.groups, layout.num_kept
         return torch.ops.mmfdconv.fd_kernel(spectra, *gates, *sizes)[0]
     image = disjoint_weight(spectra, gates.group, layout)

@@ -36,13 +36,13 @@ except ImportError:  # torch 1 has no modes that outlive an operation
 __all__ = [
     'accelerator_path',
     'any_size',
+    'compiled_for_cpu',
     'is_compiling',
     'is_exported',
     'is_traced',
     'no_autocast',
     'plain_backward',
     'prefers_cpu_path',
-    'stays_whole',
     'untraced',
     'varies',
 ]
@@ -103,8 +103,8 @@ def is_traced() -> bool:
     )
 
 
-def stays_whole(x: Tensor) -> bool:
-    """Whether a compiler is to be given one of :mod:`.operators`.
+def compiled_for_cpu(x: Tensor) -> bool:
+    """Whether ``torch.compile`` runs, for a CPU: it takes :mod:`.operators`.
 
     For accelerators it fuses plain operations; and these are what
     ``torch.export`` records, for programs that do not know ours.

@@ -205,6 +205,34 @@ def test_small_samples_and_other_devices_have_groups(
         assert batched_conv._one_by_one(x, weight, options) is one_by_one
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.library, 'custom_op'),
+    reason=f'torch {torch.__version__}: compiled samples are always groups',
+)
+@pytest.mark.parametrize('limit, convolutions', [(0, 3), (2**60, 1)])
+def test_compiled_large_kernels_are_convolved_one_by_one(
+    limit, convolutions, monkeypatch
+):
+    """In one graph for the first size of the maps, and one for the others."""
+    monkeypatch.setattr(batched_conv, '_MAX_KERNEL', limit)
+    torch._dynamo.reset()
+    found = []
+
+    def backend(graph, inputs):
+        names = [str(node.target) for node in graph.graph.nodes]
+        found.append(sum('conv2d' in name for name in names))
+        return graph
+
+    compiled = torch.compile(per_sample_conv2d, backend=backend)
+    _, weight, _, _ = example()
+    for side in (7, 9, 12):
+        x = torch.randn(3, 4, side, 10, dtype=torch.float64)
+        torch.testing.assert_close(
+            compiled(x, weight), per_sample_conv2d(x, weight)
+        )
+    assert found == [convolutions] * 2
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_groups_have_the_same_gradients(name, monkeypatch):
     x, weight, _, options = example(2, **CASES[name])
