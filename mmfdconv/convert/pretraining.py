@@ -40,8 +40,12 @@ def without_pretraining(backbone: Mapping[str, Any]) -> Dict[str, Any]:
     stay.
     """
     config = strip_checkpoints(backbone)
-    cls = MODELS.get(backbone['type'])
-    own = inspect.signature(cls).parameters.get('pretrained')
+    cls = backbone['type']
+    if isinstance(cls, str):
+        # As it is built: a name without scope is the default scope's.
+        with MODELS.switch_scope_and_registry(None) as registry:
+            cls = registry.get(cls)
+    own = cls and inspect.signature(cls).parameters.get('pretrained')
     if own is not None and own.default is True:  # mmseg's TIMMBackbone
         config['pretrained'] = False
     return config

@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config, DictAction
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 
 from mmfdconv.convert import build_dynamic, with_dynamic_convolutions
 from mmfdconv.convert.pretraining import is_pretrained, without_pretraining
@@ -62,6 +62,13 @@ def test_none_switches_pretraining_off(given, option):
     with pytest.raises((FileNotFoundError, OSError)):
         from_config(resnet(**given)).init_weights()
     from_config(resnet(**given), option).init_weights()
+
+
+def test_a_name_without_scope_is_the_default_scopes():
+    config = resnet(init_cfg=PRETRAINED)
+    config['type'] = 'ResNet'
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        from_config(config, 'model.backbone.init_cfg=None').init_weights()
 
 
 def test_what_is_not_given_stays():
