@@ -70,6 +70,7 @@ dist: release-env ## Build wheel and sdist into dist/, and check them
 	rm -rf build/lib build/bdist.* dist
 	@'$(RELEASE_PYTHON)' -m build --no-isolation .
 	@'$(RELEASE_PYTHON)' -m twine check --strict dist/*
+	rm -rf *.egg-info # else the working tree passes for an installed package
 
 env: ## Make the environment of STACK, unless it is there
 	@PYTHON='$(PYTHON)' bash .dev_scripts/setup_env.sh '$(STACK)' '$(VENV)'
