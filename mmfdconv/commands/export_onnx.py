@@ -30,7 +30,11 @@ from ..deployment.runtimes import (
 )
 from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights
-from ..engine.options import add_config_options, load_config
+from ..engine.options import (
+    add_config_options,
+    add_shape_option,
+    load_config,
+)
 from ..layers import DynamicConv2d
 from . import plain_errors
 
@@ -43,15 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_options(parser, 'model.backbone.frozen_stages=0')
     parser.add_argument('checkpoint', help='checkpoint file or address')
     parser.add_argument('--out', required=True, help='the .onnx file to write')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='height and width of the image, or one number for both; '
-        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
-        '(mmpretrain)',
-    )
+    add_shape_option(parser)
     parser.add_argument(
         '--dynamic',
         choices=DYNAMIC,

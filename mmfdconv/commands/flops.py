@@ -12,22 +12,18 @@ from mmengine.registry import init_default_scope
 from ..analysis.cost import report
 from ..analysis.cost.run import parse_shape
 from ..analysis.outputs import check_folder, check_suffix
-from ..engine.options import add_config_options, load_config
+from ..engine.options import (
+    add_config_options,
+    add_shape_option,
+    load_config,
+)
 from . import plain_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     add_config_options(parser, 'model.backbone.frozen_stages=0')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='height and width of the image, or one number for both; '
-        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
-        '(mmpretrain)',
-    )
+    add_shape_option(parser)
     parser.add_argument(
         '--compare-stock',
         action='store_true',

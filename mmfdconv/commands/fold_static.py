@@ -24,7 +24,11 @@ from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.pictures import read_pictures
 from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights, one_line
-from ..engine.options import add_config_options, load_config
+from ..engine.options import (
+    add_config_options,
+    add_shape_option,
+    load_config,
+)
 from ..engine.scoring import Validation
 from ..layers import DynamicConv2d
 from . import plain_errors
@@ -59,15 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="score both models on the config's validation data",
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='height and width of the pictures, or one number for both; '
-        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
-        '(mmpretrain)',
-    )
+    add_shape_option(parser)
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

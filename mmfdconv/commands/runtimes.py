@@ -24,6 +24,7 @@ from ..deployment.runtimes import compare_runtimes
 from ..deployment.tensor_parts import tensor_part
 from ..engine.launch import load_config
 from ..engine.models import build_model
+from ..engine.options import add_shape_option
 from ..layers import DynamicConv2d
 from . import plain_errors
 from .export_onnx import add_row, check
@@ -45,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'give the backbones the layers of {", ".join(METHODS)}; '
         'default: those of the configs',
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='height and width of the image, or one number for both; '
-        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
-        '(mmpretrain)',
-    )
+    add_shape_option(parser)
     parser.add_argument(
         '--rounds', type=int, default=5, help='turns, of which the median'
     )

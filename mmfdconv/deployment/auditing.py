@@ -20,8 +20,8 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from ..analysis.cost.report import compare
-from ..analysis.figures.data import build_data
-from ..analysis.figures.gates import study_gates
+from ..analysis.figures.data import build_data, spread_evenly
+from ..analysis.figures.gates import gate_movements
 from ..analysis.figures.subject import dynamic_layers, extract
 from ..engine.scoring import Validation
 from .folding import averaged_layers
@@ -118,7 +118,7 @@ def audit(
     validate = Validation(cfg)
     before = validate(model)
     metric = validate.pick(before, metric)
-    moves = _moves(model, seen, images)
+    moves = gate_movements(model, seen, images)
     stock = averaged_layers(
         model, batches, lambda batch: extract(model, batch, list(layers))
     )
@@ -136,7 +136,7 @@ def audit(
             type(layer).__name__,
             moves.get(name),
             lost[name],
-            _added_parameters(layer, stock[name]),
+            _added_parameters(layer),
             own[0].get(name, 0) - own[1].get(name, 0),
             _advice(moves.get(name), lost[name], stock[name], allowed),
         )
@@ -150,17 +150,8 @@ def audit(
 
 def _batches(data: Any, number: int) -> List[Dict[str, Any]]:
     """Images of a data set, spread evenly, a batch each."""
-    count = min(number, len(data))
-    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
+    chosen = spread_evenly(data, number)
     return [pseudo_collate([data[index]]) for index in chosen]
-
-
-def _moves(model: nn.Module, data: Any, images: int) -> Dict[str, float]:
-    try:
-        study = study_gates(model, data, images)
-    except ValueError:  # such as DCD's, which has no gates over kernels
-        return {}
-    return {name: gates.moves for name, gates in study.layers.items()}
 
 
 def _owner(layers: Mapping[str, Any]) -> Callable[[str, str, str], str]:
@@ -174,7 +165,7 @@ def _owner(layers: Mapping[str, Any]) -> Callable[[str, str, str], str]:
     return owner
 
 
-def _added_parameters(layer: nn.Module, stock: Any) -> int:
+def _added_parameters(layer: nn.Module) -> int:
     own = sum(p.numel() for p in layer.parameters())
     shape, bias = layer.weight_shape, layer.bias is not None
     return own - torch.Size(shape).numel() - bias * layer.out_channels

@@ -14,6 +14,7 @@ __all__ = [
     'add_config_options',
     'add_conv_options',
     'add_launcher_options',
+    'add_shape_option',
     'load_config',
     'method_suffix',
     'parse_rule',
@@ -74,6 +75,19 @@ def add_conv_options(
         help='which layers: the name of a preset, as in ResNet, or arguments '
         'of LayerRule, as in kernel_sizes=[3] stages=[3,4] or "patterns={r\''
         ".*conv2': True}\" otherwise=False; default: the backbone's preset",
+    )
+
+
+def add_shape_option(parser: argparse.ArgumentParser) -> None:
+    """Add the size of the images that a model is run on."""
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='height and width of the image, or one number for both; '
+        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
+        '(mmpretrain)',
     )
 
 

@@ -66,14 +66,14 @@ def fd_kernel(
 
     Args:
         spectra: As in :func:`.fd_kernels.fd_kernel`.
-        group: Like the following, one of ``KernelGates``.
-        row: ...
-        filter: ...
-        neighbours: ...
-        taps: ...
-        shape: Like the following, of ``KernelLayout``.
-        groups: ...
-        num_kept: ...
+        group: Gate of frequency groups, of ``KernelGates`` like the next four.
+        row: Gate of input channels and positions.
+        filter: Gate of filters.
+        neighbours: Local gate's input.
+        taps: Local gate's weights.
+        shape: ``(O, C/G, kh, kw)``, of ``KernelLayout`` like the next two.
+        groups: Of the convolution, ``G``.
+        num_kept: Frequencies that have gates.
 
     Returns:
         Two of ``(B, rows, cols)``.

@@ -12,7 +12,7 @@ from mmengine.registry import VISUALIZERS, init_default_scope
 
 from ...engine.models import build_model, load_weights
 from ..figures.canvas import new_figure, save_figure
-from ..figures.data import build_data, displayable
+from ..figures.data import build_data, displayable, spread_evenly
 from .training import Run
 
 __all__ = ['draw_predictions']
@@ -33,9 +33,7 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
     cfg = Config.fromfile(runs[0].config)
     init_default_scope(cfg.default_scope)
     data = build_data(cfg)
-    count = min(images, len(data))
-    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
-    items = [data[index] for index in chosen]
+    items = [data[index] for index in spread_evenly(data, images)]
     painter = _Painter(cfg, data)
     columns: Dict[str, List[np.ndarray]] = {
         'image': [displayable(item['inputs']) for item in items],
@@ -48,8 +46,8 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
             painter.draw(item, model.test_step(pseudo_collate([item]))[0])
             for item in items
         ]
-    figure = new_figure(_CELL * len(columns), _CELL * count)
-    axes = figure.subplots(count, len(columns), squeeze=False)
+    figure = new_figure(_CELL * len(columns), _CELL * len(items))
+    axes = figure.subplots(len(items), len(columns), squeeze=False)
     for column, (title, pictures) in enumerate(columns.items()):
         axes[0][column].set_title(title)
         for row, picture in enumerate(pictures):

@@ -27,8 +27,8 @@ from scipy.stats import t as student
 
 from ...engine.models import build_model, load_weights
 from ..cost.report import cost_of_config
+from ..figures import gates
 from ..figures.data import build_data
-from ..figures.gates import study_gates
 from ..outputs import pretty_table
 from . import curves, runs
 from .table import mean_and_spread
@@ -162,18 +162,13 @@ def gate_movements(run: Run, images: int) -> Dict[str, float]:
         images: So many of the validation images, spread evenly.
 
     Returns:
-        By layer, see :attr:`..figures.gates.LayerGates.moves`. Empty for a
-        model without gates over kernels.
+        See :func:`..figures.gates.gate_movements`.
     """
     cfg = Config.fromfile(run.config)
     init_default_scope(cfg.default_scope)
     model = build_model(cfg)
     load_weights(model, str(run.checkpoint))
-    try:
-        study = study_gates(model, build_data(cfg), images)
-    except ValueError:  # such as DCD's, and the stock model's
-        return {}
-    return {name: gates.moves for name, gates in study.layers.items()}
+    return gates.gate_movements(model, build_data(cfg), images)
 
 
 # ------------------------------------------------------------------- output

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ __all__ = [
     'classes_in',
     'pad_picture',
     'read_image',
+    'spread_evenly',
     'test_pipeline',
 ]
 
@@ -142,6 +143,12 @@ def build_data(cfg: Config, split: str = 'val') -> Any:
     if not number:
         raise ValueError(f'split: the {split} data of the config has no image')
     return data
+
+
+def spread_evenly(data: Any, number: Optional[int] = None) -> List[int]:
+    """Numbers of at most so many images of a data set; None takes all."""
+    count = min(number or len(data), len(data))
+    return torch.linspace(0, len(data) - 1, count).round().long().tolist()
 
 
 def classes_in(sample: Any, least: float = 0.01) -> List[int]:

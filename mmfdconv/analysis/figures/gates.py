@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...layers import gate_entropy, has_gates, record_gates
 from ..outputs import PathLike
 from .canvas import COLOURS, new_figure, plain_axes, save_figure, show_map
-from .data import build_data, classes_in
+from .data import build_data, classes_in, spread_evenly
 from .subject import Subject, dynamic_layers, extract, pick_layer
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     'class_means',
     'draw_gates',
     'frequent_classes',
+    'gate_movements',
     'gates',
     'gates_misfit',
     'moving_layer',
@@ -129,10 +130,9 @@ def study_gates(
             f'kernels; they are {", ".join(kinds)}'
         )
     classes = list((getattr(data, 'metainfo', None) or {}).get('classes', ()))
-    count = min(number or len(data), len(data))
+    chosen = spread_evenly(data, number)
     recorded: Dict[str, List[Tensor]] = {name: [] for name in names}
-    present = torch.zeros(count, len(classes), dtype=torch.bool)
-    chosen = torch.linspace(0, len(data) - 1, count).round().long().tolist()
+    present = torch.zeros(len(chosen), len(classes), dtype=torch.bool)
     for row, index in enumerate(progress(chosen)):
         item = data[index]
         with record_gates(model) as found:
@@ -149,6 +149,27 @@ def study_gates(
         if rows  # a layer that is never reached has none
     }
     return GateStudy(study, present, classes)
+
+
+def gate_movements(
+    model: nn.Module, data: Any, number: int
+) -> Dict[str, float]:
+    """How far each layer's gates move, see :attr:`LayerGates.moves`.
+
+    Args:
+        model: In evaluation mode.
+        data: As for :func:`study_gates`.
+        number: At least 2 images, spread evenly over the data.
+
+    Returns:
+        By layer; empty for a model without gates over kernels, such as one
+        with DCD, or a stock one.
+    """
+    try:
+        study = study_gates(model, data, number)
+    except ValueError:
+        return {}
+    return {name: gates.moves for name, gates in study.layers.items()}
 
 
 # ----------------------------------------------------------------- classes
