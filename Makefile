@@ -63,6 +63,7 @@ format: env ## Format the code and mend what ruff can mend
 	@'$(ENV_PYTHON)' -m ruff format .
 
 docs: env release-env ## Build the site into build/site/html, strictly
+	@'$(ENV_PYTHON)' -m ruff check --quiet --select D100,D101,D102,D103,D104,D106 mmfdconv # docstrings are pages
 	@'$(ENV_PYTHON)' .dev_scripts/site/commands.py build/site/commands.md
 	@'$(RELEASE_PYTHON)' -m mkdocs build --strict
 

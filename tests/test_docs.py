@@ -96,7 +96,7 @@ def test_commands_are_understood(page, monkeypatch, capsys):
 def test_pages_have_commands_of_ours(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['pytest'])
     page = (REPO / 'docs' / 'tutorials' / 'detector.md').read_text('utf-8')
-    assert sum(map(read, typed_lines(page))) == 7
+    assert sum(map(read, typed_lines(page))) == 6
 
 
 @pytest.mark.slow
