@@ -4,7 +4,7 @@
 # With mmcv's operators compiled for CUDA:
 #   docker build -t mmfdconv --build-arg FORCE_CUDA=1 \
 #     --build-arg BASE=nvidia/cuda:13.0.2-cudnn-devel-ubuntu24.04 .
-# Linted, and not built yet.
+# Linted with hadolint, and not built yet.
 ARG BASE=debian:12-slim
 FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 FROM ${BASE}

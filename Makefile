@@ -44,7 +44,7 @@ test-layers: ## Test the layers' contract on a torch of its own, TORCH=1.13.1
 	@test -n '$(TORCH)' || { echo 'make test-layers: name a version, as in TORCH=1.13.1'; exit 2; }
 	@test -e '$(TORCH_VENV)/made' || { \
 	  '$(BASE_PYTHON)' -m venv --clear "$$(realpath -m '$(TORCH_VENV)')" && \
-	  PIP_CONSTRAINT= '$(TORCH_VENV)/bin/python' -m pip install --quiet 'torch==$(TORCH)' 'numpy<2' hypothesis pytest setuptools && \
+	  PIP_CONSTRAINT=/dev/null '$(TORCH_VENV)/bin/python' -m pip install --quiet 'torch==$(TORCH)' 'numpy<2' hypothesis pytest setuptools && \
 	  touch '$(TORCH_VENV)/made'; }
 	@'$(TORCH_VENV)/bin/python' -m pytest $(addprefix tests/layers/test_,contract.py fadconv.py fdconv.py published_vectors.py) $(PYTEST_ARGS)
 
