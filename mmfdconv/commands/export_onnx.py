@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape
 from ..analysis.outputs import check_folder, check_suffix, pretty_table
 from ..deployment.exporting import DYNAMIC, export_onnx
-from ..deployment.pictures import noise, normalisation, read_pictures
+from ..deployment.inputs import noise, normalisation, read_pictures
 from ..deployment.runtimes import (
     RUNTIMES,
     TOLERANCE,

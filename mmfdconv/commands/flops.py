@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from ..analysis.cost import report
+from ..analysis.cost import model_cost
 from ..analysis.cost.run import parse_shape
 from ..analysis.outputs import check_folder, check_suffix
 from ..engine.options import (
@@ -41,21 +41,21 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         shape = parse_shape(args.shape)
         if args.out:
-            check_suffix(args.out, report.SUFFIXES)
+            check_suffix(args.out, model_cost.SUFFIXES)
             check_folder(args.out)
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         stock = None
         if args.compare_stock:
-            cost, stock = report.compare(cfg, shape)
+            cost, stock = model_cost.compare(cfg, shape)
         else:
-            cost = report.cost_of_config(cfg, shape)
+            cost = model_cost.cost_of_config(cfg, shape)
         if args.out:
             about = dict(config=args.config, torch=torch.__version__)
             if args.conv:
                 about['conv'] = args.conv
-            report.write(args.out, cost, stock, **about)
+            model_cost.write(args.out, cost, stock, **about)
     height, width = cost.shape
     method = f' --conv {args.conv}' if args.conv else ''
     print(f'{args.config}{method}, one image of {height} x {width}\n')
-    print(report.to_text(cost, stock))
+    print(model_cost.to_text(cost, stock))

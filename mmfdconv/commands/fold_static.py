@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
 from ..analysis.outputs import check_folder, check_suffix, pretty_table
 from ..deployment.folding import FoldedLayer, fold_static_
-from ..deployment.pictures import read_pictures
+from ..deployment.inputs import read_pictures
 from ..deployment.tensor_parts import tensor_part
 from ..engine.models import build_model, load_weights, one_line
 from ..engine.options import (

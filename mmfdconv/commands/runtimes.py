@@ -19,7 +19,7 @@ from ..analysis.cost.run import default_shape, parse_shape
 from ..analysis.outputs import check_folder, check_suffix
 from ..convert import METHODS
 from ..deployment.exporting import export_onnx
-from ..deployment.pictures import noise
+from ..deployment.inputs import noise
 from ..deployment.runtimes import compare_runtimes
 from ..deployment.tensor_parts import tensor_part
 from ..engine.launch import load_config

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 
 from ..analysis.cost.fadconv_tables import fadconv_tables
 from ..analysis.cost.fdconv_tables import fdconv_tables
-from ..analysis.cost.tables import FORMATS
+from ..analysis.cost.paper_tables import FORMATS
 from ..analysis.outputs import check_folder
 from . import plain_errors
 

@@ -9,7 +9,7 @@ from typing import Any, List, Optional
 
 from mmseg.datasets import BaseSegDataset
 
-from .checks import CheckedPipeline, LabelCheck
+from .checked_pipeline import CheckedPipeline, LabelCheck
 from .landcover import (
     GID_CLASSES,
     GID_PALETTE,
@@ -56,7 +56,7 @@ class _TiledDataset(BaseSegDataset):
     """``img_dir/{split}`` and ``ann_dir/{split}`` with files of one stem.
 
     What the pipeline does to an image is checked as
-    :class:`.checks.CheckedPipeline` tells.
+    :class:`.checked_pipeline.CheckedPipeline` tells.
 
     Args:
         img_suffix: Suffix of the images. None takes the one that the files

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
-from ..analysis.cost.report import compare
+from ..analysis.cost.model_cost import compare
 from ..analysis.figures.data import build_data, spread_evenly
 from ..analysis.figures.gates import gate_movements
 from ..analysis.figures.subject import dynamic_layers, extract

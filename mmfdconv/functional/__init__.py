@@ -2,6 +2,7 @@
 
 from .bands import convolve_to_few, modulate_bands
 from .batched_conv import ConvOptions, pad_input, pad_zeros, per_sample_conv2d
+from .constant_tables import constant_table
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
 from .exported_maps import pool_exported
@@ -24,6 +25,14 @@ from .frequency_order import (
     half_plane_of_lowest,
 )
 from .image_conv import convolve_images
+from .kernel_cells import (
+    CellShape,
+    assign_cells,
+    cell_shape,
+    cells_to_kernels,
+    kernel_to_cells,
+    num_mixtures,
+)
 from .low_pass import (
     MASK_RULES,
     frequency_bands,
@@ -41,15 +50,6 @@ from .modes import (
 from .operators import register_operators
 from .precision import wide
 from .recomputing import recompute
-from .tables import constant_table
-from .warehouse import (
-    CellShape,
-    assign_cells,
-    cell_shape,
-    cells_to_kernels,
-    kernel_to_cells,
-    num_mixtures,
-)
 
 register_operators()
 

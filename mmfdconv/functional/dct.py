@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .constant_tables import constant_table
 from .exported_maps import pool_exported
 from .modes import is_exported, is_traced
-from .tables import constant_table
 
 __all__ = ['dct_basis', 'dct_descriptor']
 

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .constant_tables import constant_table
 from .exported_maps import mask_products, projection
 from .frequency import inverse_rfft2
 from .modes import is_exported, is_traced, prefers_cpu_path, untraced, varies
-from .tables import constant_table
 
 __all__ = [
     'MASK_RULES',

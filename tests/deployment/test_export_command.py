@@ -12,7 +12,7 @@ from mmfdconv.commands import main
 from mmfdconv.commands.export_onnx import check
 from mmfdconv.deployment import runtimes
 from mmfdconv.deployment.exporting import export_onnx
-from mmfdconv.deployment.pictures import noise
+from mmfdconv.deployment.inputs import noise
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from mmfdconv.commands import main
-from mmfdconv.deployment.pictures import read_pictures
+from mmfdconv.deployment.inputs import read_pictures
 from mmfdconv.engine.models import build_model
 
 pytestmark = pytest.mark.slow

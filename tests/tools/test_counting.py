@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip('mmdet')
 
-from mmfdconv.analysis.cost.tables import Row, Table
+from mmfdconv.analysis.cost.paper_tables import Row, Table
 from mmfdconv.commands import main, tables
 
 from .experiments import write_mmdet

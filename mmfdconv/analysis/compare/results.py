@@ -26,7 +26,7 @@ from mmengine.runner import set_random_seed
 from scipy.stats import t as student
 
 from ...engine.models import build_model, load_weights
-from ..cost.report import cost_of_config
+from ..cost.model_cost import cost_of_config
 from ..figures import gates
 from ..figures.data import build_data
 from ..outputs import pretty_table

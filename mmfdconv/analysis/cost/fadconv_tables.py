@@ -17,7 +17,7 @@ from ...engine.launch import load_config
 from ...layers import DynamicConv2d, FADConv
 from .counter import count_flops
 from .formulas import POOLING_OPS
-from .tables import Row, Table, count_config
+from .paper_tables import Row, Table, count_config
 
 __all__ = [
     'fadconv_multiply_adds',

@@ -11,7 +11,7 @@ from torch import nn
 
 from .counter import FlopCount, count_flops
 from .formulas import POOLING_OPS
-from .tables import Row, Table, convert, count_config, on_meta
+from .paper_tables import Row, Table, convert, count_config, on_meta
 
 __all__ = ['base_table', 'detector_table', 'fdconv_tables']
 

@@ -21,7 +21,7 @@ from torch import nn
 from ...convert import convert_dynamic_
 from ...engine.launch import load_config
 from ..outputs import pretty_table
-from .report import Cost, cost_of_config
+from .model_cost import Cost, cost_of_config
 
 __all__ = ['FORMATS', 'Row', 'Table', 'convert', 'count_config', 'on_meta']
 

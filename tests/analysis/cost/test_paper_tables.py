@@ -11,7 +11,7 @@ from mmfdconv.analysis.cost.fadconv_tables import (
     stock_table,
 )
 from mmfdconv.analysis.cost.fdconv_tables import detector_table
-from mmfdconv.analysis.cost.tables import FORMATS, Row, Table
+from mmfdconv.analysis.cost.paper_tables import FORMATS, Row, Table
 
 pytestmark = pytest.mark.core
 

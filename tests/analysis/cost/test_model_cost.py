@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 
-from mmfdconv.analysis.cost import report
+from mmfdconv.analysis.cost import model_cost
 from mmfdconv.analysis.cost.fdconv_tables import base_table
 from mmfdconv.analysis.cost.run import (
     ModelRun,
@@ -54,7 +54,7 @@ def segmentor(**changes):
 
 def test_a_segmentor_and_its_stock_one():
     cfg = segmentor()
-    cost, stock = report.compare(cfg)
+    cost, stock = model_cost.compare(cfg)
     assert cost.shape == stock.shape == (64, 96)
     assert cfg.model.backbone.type == 'DynamicBackbone'  # left as it was
     parts = {(r.component, r.part): r for r in cost.rows}
@@ -72,7 +72,7 @@ def test_a_segmentor_and_its_stock_one():
     convolved = parts['backbone', 'stock layers'].flops
     convolved += parts['backbone', 'convolution'].flops
     assert convolved == plain['backbone', ''].flops
-    text = report.to_text(cost, stock)
+    text = model_cost.to_text(cost, stock)
     lines = text.splitlines()
     end = lines.index('')
     assert len({len(line) for line in lines[:end]}) == 1
@@ -81,20 +81,20 @@ def test_a_segmentor_and_its_stock_one():
 
 
 def test_files(tmp_path):
-    cost, stock = report.compare(segmentor(), (64, 64))
-    report.write(tmp_path / 'a.json', cost, stock, config='x.py')
+    cost, stock = model_cost.compare(segmentor(), (64, 64))
+    model_cost.write(tmp_path / 'a.json', cost, stock, config='x.py')
     content = json.loads((tmp_path / 'a.json').read_text())
     assert content['config'] == 'x.py'
     total = sum(entry['flops'] for entry in content['model']['modules'])
     assert total == cost.total.flops == content['model']['rows'][-1]['flops']
-    report.write(tmp_path / 'a.csv', cost, stock, config='x.py')
+    model_cost.write(tmp_path / 'a.csv', cost, stock, config='x.py')
     with (tmp_path / 'a.csv').open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(cost.rows) + len(stock.rows) + 2
     assert rows[-1]['component'] == 'total' and rows[-1]['config'] == 'x.py'
     assert int(rows[-1]['flops']) == stock.total.flops
     with pytest.raises(ValueError, match="'a.txt' must end with"):
-        report.write('a.txt', cost)
+        model_cost.write('a.txt', cost)
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_stock_configs_agree_with_mmengine(name, shape):
         # So few that any weights find as many.
         cfg.model.test_cfg.rpn.max_per_img = 5
     shape = shape or (64, 64)
-    cost = report.cost_of_config(cfg, shape)
+    cost = model_cost.cost_of_config(cfg, shape)
     model = build_model(cfg)
     run = ModelRun(model, scope, shape)
     samples = run._samples(scope) if scope != 'mmpretrain' else None
@@ -195,11 +195,11 @@ def test_wrong_configs(model, words):
     if model is None:
         cfg = Config(dict(default_scope='mmseg'))
     with pytest.raises(ValueError, match=words):
-        report.cost_of_config(cfg)
+        model_cost.cost_of_config(cfg)
 
 
 def test_too_small_and_nothing_dynamic():
     with pytest.raises(ValueError, match='at least 32 pixels, got 8 64'):
-        report.cost_of_config(segmentor(), (8, 64))
+        model_cost.cost_of_config(segmentor(), (8, 64))
     with pytest.raises(ValueError, match='is the stock model already'):
-        report.compare(segmentor(backbone=RESNET))
+        model_cost.compare(segmentor(backbone=RESNET))
