@@ -112,7 +112,7 @@ def _default_tta_model(cfg: Config) -> ConfigDict:
         raise ValueError('--tta: an mmseg config must have tta_model')
     if cfg.default_scope == 'mmpretrain':
         return ConfigDict(type='AverageClsScoreTTA')
-    if 'mask_head' in cfg.model.get('roi_head', {}):
+    if cfg.model.get('roi_head', {}).get('mask_head') is not None:
         raise ValueError(
             '--tta: mmdet merges the boxes of several views, but not their '
             'masks; test a model with a mask head without --tta'

@@ -46,6 +46,10 @@ CONVNEXT = (
     'mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_'
     'ade20k-512x512.py --conv fdconv'
 )
+CONVNEXT_DETECTOR = (
+    'mmfdconv::mmdet/convnext/'
+    'mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-1x_coco.py --conv fdconv'
+)
 #: Experiments that are a word on a command line: those of configs/README.md,
 #: every backbone with FDConv, and every method on ones that no file has.
 WORDS = (
@@ -63,6 +67,7 @@ WORDS = (
     MOBILE.format('kw4x'),
     SWIN,
     CONVNEXT,
+    CONVNEXT_DETECTOR,
     'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_'
     '8xb2-160k_ade20k-512x512.py --conv fdconv',
     'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py '

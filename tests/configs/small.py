@@ -110,7 +110,7 @@ def _narrow_heads(model):
     roi_head = model.roi_head
     roi_head.bbox_roi_extractor.out_channels = width
     roi_head.bbox_head.update(in_channels=width, fc_out_channels=width)
-    if 'mask_head' in roi_head:
+    if roi_head.get('mask_head') is not None:
         roi_head.mask_roi_extractor.out_channels = width
         roi_head.mask_head.update(in_channels=width, conv_out_channels=width)
 
@@ -136,7 +136,7 @@ def small_mmseg(cfg, name, root):
             continue
         if head.type == 'MaskDINOSegHead':
             _small_maskdino(head, widths)
-            head.train_cfg.num_points = 128
+            head.train_cfg = dict(num_points=128)
             continue
         index = head.in_index
         head.in_channels = (
@@ -184,8 +184,10 @@ def _small_mask2former(head, widths):
 
 def _small_maskdino(head, widths):
     head.update(in_channels=widths, feat_channels=32, out_channels=32)
-    head.pixel_decoder.update(num_layers=1, feedforward_channels=64)
-    head.decoder.update(num_queries=10, num_layers=2, feedforward_channels=64)
+    small = dict(num_layers=1, feedforward_channels=64)
+    head.pixel_decoder = dict(head.get('pixel_decoder') or {}, **small)
+    small = dict(num_queries=10, num_layers=2, feedforward_channels=64)
+    head.decoder = dict(head.get('decoder') or {}, **small)
 
 
 # ------------------------------------------------------------ mmpretrain

@@ -28,6 +28,7 @@ EXPERIMENTS = sorted(
 )
 GID = 'gid/{}_1xb24-50e_gid-512x512.py'
 HI_CNA = 'hi_cna/{}_1xb16-50e_hi-cna-512x512.py'
+QUARTER = HI_CNA.format('unet_r18-quarter')
 # Dynamic layers of every encoder, whatever the method.
 LAYERS = {
     'unet_r18-quarter': 16,
@@ -92,8 +93,25 @@ def test_readme_counts_what_a_word_adds(encoder):
 
 
 def test_every_encoder_has_its_files():
-    files = [form.format(e) for form in (GID, HI_CNA) for e in LAYERS]
+    files = [GID.format(encoder) for encoder in LAYERS]
+    files += [QUARTER, HI_CNA.format('unet_mobilenetv2')]
     assert sorted(files) == EXPERIMENTS
+
+
+def test_readme_takes_hi_cna_to_another_encoder(tmp_path):
+    (text,) = re.findall(r'```python\n(.*?)```', README, re.S)
+    bases = (FOLDER.parents[1] / '_base_').as_posix()
+    file = tmp_path / 'unet_r34.py'
+    file.write_text(text.replace('../../../_base_', bases))
+    found, quarter = Config.fromfile(file).to_dict(), _read(QUARTER).to_dict()
+    assert found['model']['backbone'].pop('depth') == 34
+    for cfg in (found, quarter):  # what makes one of the other
+        del cfg['dynamic_rule']
+        for part in ('stem_channels', 'base_channels', 'depth'):
+            cfg['model']['backbone'].pop(part, None)
+        for part in ('in_channels', 'channels', 'up_channels'):
+            del cfg['model']['decode_head'][part]
+    assert found == quarter
 
 
 @pytest.mark.parametrize('name', EXPERIMENTS)
@@ -190,7 +208,6 @@ def _samples(loader, number):
     return dataset, pseudo_collate([dataset[i] for i in range(number)])
 
 
-QUARTER = HI_CNA.format('unet_r18-quarter')
 STEPS = [
     *((name, '') for name in EXPERIMENTS),
     *((GID.format(encoder), 'fadconv') for encoder in LAYERS),

@@ -18,6 +18,7 @@ from mmfdconv.layers import DynamicConv2d
 from .experiments import (
     CONFIGS,
     CONVNEXT,
+    CONVNEXT_DETECTOR,
     EXPERIMENTS,
     build,
     read,
@@ -107,14 +108,7 @@ def test_norms_of_gates_do_not_decay(name, workplace):
         assert gates or 'dyconv' in name  # it alone has none
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        'mmdet/convnext/mask-rcnn_convnext-t-p4-w7-fdconv_'
-        'fpn_amp-ms-crop-1x_coco.py',
-        CONVNEXT,
-    ],
-)
+@pytest.mark.parametrize('name', [CONVNEXT, CONVNEXT_DETECTOR])
 def test_gates_of_a_convnext_learn_at_their_stages_rate(name, workplace):
     cfg = workplace.load(name)
     model = build(cfg)

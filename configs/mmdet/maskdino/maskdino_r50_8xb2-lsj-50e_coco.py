@@ -10,8 +10,7 @@ model = dict(
         in_channels=[256, 512, 1024, 2048],
         num_things_classes=80,
         num_stuff_classes=0,
-        pixel_decoder=dict(num_extra_levels=1, feedforward_channels=2048),
-        decoder=dict(num_queries=300, initialize_box_type='mask2box'),
+        pixel_decoder=dict(feedforward_channels=2048),
     ),
     panoptic_fusion_head=dict(
         _delete_=True,
@@ -19,12 +18,7 @@ model = dict(
         num_things_classes=80,
         num_stuff_classes=0,
     ),
-    train_cfg=dict(
-        _delete_=True,
-        num_points=12544,
-        oversample_ratio=3.0,
-        importance_sample_ratio=0.75,
-    ),
+    train_cfg=dict(_delete_=True),  # the published one
     test_cfg=dict(
         _delete_=True, panoptic_on=False, instance_on=True, max_per_image=100
     ),

@@ -15,19 +15,6 @@ model = dict(
         type='MaskDINOSegHead',
         in_channels=[256, 512, 1024, 2048],
         num_classes=19,
-        pixel_decoder=dict(
-            num_extra_levels=0,
-            feature_order='high2low',
-            feedforward_channels=1024,
-        ),
-        decoder=dict(
-            num_queries=100, two_stage=False, initialize_box_type='no'
-        ),
-        train_cfg=dict(
-            num_points=12544,
-            oversample_ratio=3.0,
-            importance_sample_ratio=0.75,
-        ),
     ),
 )
 

@@ -16,16 +16,24 @@ from .structures import Target
 
 __all__ = ['MaskDINOSegHead']
 
+#: What published semantic models have otherwise than detectors.
+_PIXEL_DECODER = dict(num_extra_levels=0, feature_order='high2low')
+_DECODER = dict(num_queries=100, two_stage=False, initialize_box_type='no')
+
 
 class MaskDINOSegHead(MaskDINOHead):
     """``MaskDINOHead`` as ``decode_head`` of mmseg's ``EncoderDecoder``.
 
-    Every class in an image is one target, its box drawn around its mask.
+    Every class in an image is one target, its box drawn around its mask. As
+    published for ADE20K and Cityscapes, unless told otherwise: 100 learned
+    queries and three levels, from coarse to fine.
 
     Args:
         in_channels: Widths of the backbone's maps, fine to coarse.
         num_classes: Classes.
         softmax: As in ``MaskDINOHead``; published semantic models have it.
+        pixel_decoder: Other options of ``MaskDINOPixelDecoder``.
+        decoder: Other options of ``MaskDINODecoder``.
         temperature: Of the softmax over the sigmoids in models without
             ``softmax``; None for plain sigmoids.
         ignore_index: Label of pixels without class.
@@ -42,6 +50,8 @@ class MaskDINOSegHead(MaskDINOHead):
         in_channels: Sequence[int],
         num_classes: int,
         softmax: bool = True,
+        pixel_decoder: Optional[dict] = None,
+        decoder: Optional[dict] = None,
         temperature: Optional[float] = 0.06,
         ignore_index: int = 255,
         align_corners: bool = False,
@@ -51,6 +61,8 @@ class MaskDINOSegHead(MaskDINOHead):
             in_channels,
             num_things_classes=num_classes,
             softmax=softmax,
+            pixel_decoder={**_PIXEL_DECODER, **(pixel_decoder or {})},
+            decoder={**_DECODER, **(decoder or {})},
             **kwargs,
         )
         self.out_channels = num_classes

@@ -3,12 +3,4 @@ _base_ = [
     '../../../_base_/models/unet_r34.py',
 ]
 
-model = dict(
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        size=(512, 512),
-    ),
-    decode_head=dict(num_classes=6),
-)
+model = dict(decode_head=dict(num_classes=6))

@@ -8,7 +8,7 @@ custom_imports = dict(
 
 # The pipeline has normalised the four bands.
 model = dict(
-    data_preprocessor=dict(bgr_to_rgb=False, size=(512, 512)),
+    data_preprocessor=dict(mean=None, std=None, bgr_to_rgb=False),
     backbone=dict(type='MultibandMobileNetV2', in_channels=4),
     decode_head=dict(
         num_classes=2,

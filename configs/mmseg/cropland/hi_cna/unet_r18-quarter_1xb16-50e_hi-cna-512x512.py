@@ -5,7 +5,7 @@ _base_ = [
 
 # The pipeline has normalised the four bands.
 model = dict(
-    data_preprocessor=dict(bgr_to_rgb=False, size=(512, 512)),
+    data_preprocessor=dict(mean=None, std=None, bgr_to_rgb=False),
     backbone=dict(in_channels=4),
     decode_head=dict(
         num_classes=2,
