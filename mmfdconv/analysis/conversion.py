@@ -2,13 +2,18 @@
 
 import csv
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Tuple, Union
+from typing import Dict, Mapping, Union
 
 from mmengine.config import Config
 
-from ..convert import ConversionReport, ReportRow, build_dynamic
+from ..convert import (
+    ConversionReport,
+    ReportRow,
+    build_dynamic,
+    dynamic_backbones,
+)
 
-__all__ = ['conversion_reports', 'dynamic_backbones', 'write_csv']
+__all__ = ['conversion_reports', 'write_csv']
 
 
 def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
@@ -23,7 +28,7 @@ def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
     Raises:
         ValueError: The config has no such backbone.
     """
-    found = dict(dynamic_backbones(cfg.get('model', {}), 'model'))
+    found = dict(dynamic_backbones(cfg.get('model')))
     if not found:
         raise ValueError(
             'config: its model has no backbone=dict(type='
@@ -36,24 +41,6 @@ def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
         ]
         for place, node in found.items()
     }
-
-
-def dynamic_backbones(
-    node: Any, place: str
-) -> Iterator[Tuple[str, Mapping[str, Any]]]:
-    """Yield every ``DynamicBackbone`` below a node and its place."""
-    if isinstance(node, Mapping):
-        kind = str(node.get('type', '')).rpartition('.')[2]
-        if kind == 'DynamicBackbone':
-            yield place, node
-            return
-        children = node.items()
-    elif isinstance(node, (list, tuple)):
-        children = enumerate(node)
-    else:
-        return
-    for key, child in children:
-        yield from dynamic_backbones(child, f'{place}.{key}')
 
 
 def write_csv(

@@ -7,9 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..convert import PRESETS, convert_dynamic_
+from ..convert import PRESETS, convert_dynamic_, dynamic_backbones
 from ..registry import LAYERS
-from .conversion import dynamic_backbones
 from .speed import STOCK
 
 __all__ = [
@@ -154,7 +153,7 @@ def config_backbones(cfg: Config) -> Dict[str, nn.Module]:
     Raises:
         ValueError: The config has none.
     """
-    for _, node in dynamic_backbones(cfg.get('model', {}), 'model'):
+    for _, node in dynamic_backbones(cfg.get('model')):
         dynamic = MODELS.build(node)
         method = str(node['conv_cfg']['type'])
         return {STOCK: MODELS.build(node['backbone']), method: dynamic}

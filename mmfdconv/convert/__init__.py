@@ -1,11 +1,12 @@
 """Conversion of models: rules, the swap, the registered backbone wrapper."""
 
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
+from .conversion_report import ConversionReport, ReportRow
 from .fuse import fuse_conv_bn
 from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
-from .layer_decay import SharedCellsConstructor, names_by_layer
+from .learning_rates import DynamicOptimConstructor, names_by_layer
+from .nodes import dynamic_backbones, nodes, type_name
 from .presets import PRESETS, preset_for, resolve_rule
-from .report import ConversionReport, ReportRow
 from .rules import LayerRule
 from .short_config import short_config
 from .swap import convert_dynamic_
@@ -17,24 +18,27 @@ __all__ = [
     'PRESETS',
     'ConversionReport',
     'DynamicBackbone',
+    'DynamicOptimConstructor',
     'LayerRule',
     'ReportRow',
-    'SharedCellsConstructor',
     'adapt_kernel',
     'adapt_state_dict',
     'build_dynamic',
     'check_rule',
     'config_path',
     'convert_dynamic_',
+    'dynamic_backbones',
     'fuse_conv_bn',
     'keep_routers_alive_',
     'load_from_bands',
     'make_stock_',
     'names_by_layer',
     'nearest',
+    'nodes',
     'preset_for',
     'read_method',
     'resolve_rule',
     'short_config',
+    'type_name',
     'with_dynamic_convolutions',
 ]

@@ -15,15 +15,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import DynamicConv2d
 from ..registry import LAYERS
+from .conversion_report import ConversionReport
 from .initialise import stock_layers_in_place
-from .layer_decay import names_by_layer
+from .learning_rates import names_by_layer
 from .pretraining import (
     NOT_GIVEN,
     NotGiven,
     is_pretrained,
     without_pretraining,
 )
-from .report import ConversionReport
 from .rules import LayerRule
 from .swap import convert_dynamic_
 

@@ -9,13 +9,15 @@ import inspect
 import os
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
 from ..layers.band_modulation import FrequencyBandModulation
 from ..registry import LAYERS
+from .learning_rates import ROUTER_RATE, DynamicOptimConstructor
+from .nodes import dynamic_backbones
 from .rules import LayerRule
 from .word import make_stock_, with_dynamic_convolutions
 from .words import config_path, configs_folder
@@ -70,52 +72,39 @@ def short_config(
         )
     cfg = with_dynamic_convolutions(stock, method, options, rule)
     delta: Dict[str, Any] = dict(custom_imports=cfg.custom_imports)
-    for place in _wrapped(cfg.model, ('model',)):
-        _put(delta, place, _backbone(cfg, place))
+    for place, node in dynamic_backbones(cfg.model):
+        names = place.split('.')
+        if any(name.isdecimal() for name in names):
+            raise ValueError(
+                f'config: {place} stands in a list, which a file with '
+                '`_base_` cannot change'
+            )
+        _put(delta, names, _backbone(node, place))
     if cfg.get('custom_hooks') != stock.get('custom_hooks'):
         delta['custom_hooks'] = cfg.custom_hooks
     keys, more = _custom_keys(stock), _custom_keys(cfg)
     gates = {k: v for k, v in more.items() if k not in keys}
     if gates:
         _put(delta, ('optim_wrapper', 'paramwise_cfg', 'custom_keys'), gates)
-    if 'constructor' in (cfg.get('optim_wrapper') or {}):
-        constructor = cfg.optim_wrapper.constructor
-        if constructor != stock.optim_wrapper.constructor:
-            _put(delta, ('optim_wrapper', 'constructor'), constructor)
-            inner = cfg.optim_wrapper.paramwise_cfg.constructor
-            place = ('optim_wrapper', 'paramwise_cfg', 'constructor')
-            _put(delta, place, inner)
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('constructor') == DynamicOptimConstructor.__name__:
+        place = ('optim_wrapper',)
+        _put(delta, (*place, 'constructor'), wrapper.constructor)
+        for name in ('constructor', ROUTER_RATE):
+            if name in wrapper.paramwise_cfg:
+                value = wrapper.paramwise_cfg[name]
+                _put(delta, (*place, 'paramwise_cfg', name), value)
     lines = [f'_base_ = {_bases(config, path, folder)!r}']
     lines += [f'{name} = {_code(value)}' for name, value in delta.items()]
     return FormatCode('\n'.join(lines) + '\n', style_config=_STYLE)[0]
 
 
-def _wrapped(node: Any, place: Tuple[str, ...]) -> Iterator[Tuple[str, ...]]:
-    """Yield the place of every ``DynamicBackbone``."""
-    if isinstance(node, (list, tuple)):
-        if any(True for item in node for _ in _wrapped(item, place)):
-            raise ValueError(
-                f'config: {".".join(place)} is a list with a backbone in it, '
-                'which a file with `_base_` cannot change'
-            )
-    if not isinstance(node, dict):
-        return
-    if node.get('type') == 'DynamicBackbone':
-        yield place
-        return
-    for name, child in node.items():
-        yield from _wrapped(child, (*place, name))
-
-
-def _backbone(cfg: Config, place: Tuple[str, ...]) -> Dict[str, Any]:
+def _backbone(node: Mapping[str, Any], place: str) -> Dict[str, Any]:
     """The block of a backbone, the stock one by reference."""
-    node = cfg
-    for name in place:
-        node = node[name]
     block = dict(
         _delete_=True,
         type='DynamicBackbone',
-        backbone=_Reference('.'.join(place)),
+        backbone=_Reference(place),
         conv_cfg=_without_defaults(node['conv_cfg']),
     )
     if 'rule' in node:
@@ -164,7 +153,7 @@ def _custom_keys(cfg: Config) -> Mapping[str, Any]:
     return (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
 
 
-def _put(tree: Dict[str, Any], place: Tuple[str, ...], value: Any) -> None:
+def _put(tree: Dict[str, Any], place: Sequence[str], value: Any) -> None:
     for name in place[:-1]:
         tree = tree.setdefault(name, {})
     tree[place[-1]] = value

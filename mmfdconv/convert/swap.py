@@ -9,11 +9,11 @@ from ..layers import DynamicConv2d, linear_class
 from ..layers.declaring import Shared
 from ..registry import LAYERS
 from .checkpointing import checkpoint_without_reentrance_
+from .conversion_report import ConversionReport, ReportRow, count, describe
 from .fuse import refuse_misfolding_
 from .hint import suggest_rule
 from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size
-from .report import ConversionReport, ReportRow, count, describe
 from .rules import LayerRule
 
 __all__ = ['convert_dynamic_']

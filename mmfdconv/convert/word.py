@@ -11,14 +11,10 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from mmengine.config import Config, ConfigDict
 
 from ..registry import LAYERS
-from .layer_decay import share_rates_, unshare_rates_
+from .learning_rates import ROUTER_RATE, set_rates_, unset_rates_
+from .nodes import nodes, type_name
 from .presets import PRESETS
 from .pretraining import strip_checkpoints
-from .router_rates import (
-    ROUTER_RATE,
-    scale_router_rates_,
-    unscale_router_rates_,
-)
 from .rules import LayerRule
 from .words import METHODS, nearest, read_method
 
@@ -59,8 +55,7 @@ def with_dynamic_convolutions(
             dicts, as in ``{'fbm_cfg.mask': 'nearest64'}``. And
             ``router_lr_mult``, which the method's file may also have: what
             multiplies the learning rates of all that predicts gates, see
-            :func:`~mmfdconv.convert.router_rates.scale_router_rates_`.
-            Defaults to 1, as published; the model is built for another.
+            :class:`DynamicOptimConstructor`. Defaults to 1, as published.
         rule: Which layers, see :func:`convert_dynamic_`; None: the preset
             of backbone and method.
 
@@ -112,9 +107,8 @@ def with_dynamic_convolutions(
     _schedule_temperature(cfg, entry)
     if entry.dynamic_conv_cfg.type == 'FDConv':
         _spare_gate_norms(cfg)
-    if LAYERS[entry.dynamic_conv_cfg.type].shared_module is not None:
-        share_rates_(cfg)
-    scale_router_rates_(cfg, router_rate, _GATE_NORMS)
+    layer = LAYERS[entry.dynamic_conv_cfg.type]
+    set_rates_(cfg, layer.shared_module is not None, router_rate)
     return cfg
 
 
@@ -124,28 +118,9 @@ def make_stock_(cfg: Config) -> bool:
     Returns:
         Whether there were any.
     """
-    found = _make_stock_(cfg.get('model'))
-    hooks = cfg.get('custom_hooks')
-    if found and hooks:
-        rest = [hook for hook in hooks if _type_name(hook) != _HOOK]
-        cfg.custom_hooks = rest
-        if not rest:
-            cfg.pop('custom_hooks')
-    if found:
-        unshare_rates_(cfg)
-        unscale_router_rates_(cfg)
-    keys = _custom_keys(cfg)
-    if found and keys:
-        for name in _GATE_NORMS:
-            dict.pop(keys, name, None)
-    return found
-
-
-def _make_stock_(node: Any) -> bool:
-    """Take the dynamic layers out below a node, in place."""
-    changed = False
-    if isinstance(node, dict):
-        if _type_name(node) == _WRAPPER:
+    found = False
+    for _, node in nodes(cfg.get('model'), 'model'):
+        if type_name(node) == _WRAPPER:
             inner = ConfigDict(node['backbone'])
             given = {k: node[k] for k in _REPLACING if k in node}
             if None in given.values():
@@ -155,25 +130,23 @@ def _make_stock_(node: Any) -> bool:
                     inner[name] = value
             node.clear()
             node.update(inner)
-            changed = True
-        conv_cfg = node.get('conv_cfg')
-        if isinstance(conv_cfg, dict) and _type_name(conv_cfg) in LAYERS:
+            found = True
+        if type_name(node.get('conv_cfg')) in LAYERS:
             node['conv_cfg'] = None
-            changed = True
-        children = list(node.values())
-    elif isinstance(node, (list, tuple)):
-        children = node
-    else:
-        return False
-    for child in children:
-        changed |= _make_stock_(child)
-    return changed
-
-
-def _type_name(node: Any) -> str:
-    """The class that a node names, by name, class or dotted path."""
-    kind = node.get('type') if isinstance(node, Mapping) else None
-    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+            found = True
+    hooks = cfg.get('custom_hooks')
+    if found and hooks:
+        rest = [hook for hook in hooks if type_name(hook) != _HOOK]
+        cfg.custom_hooks = rest
+        if not rest:
+            cfg.pop('custom_hooks')
+    if found:
+        unset_rates_(cfg)
+    keys = _custom_keys(cfg)
+    if found and keys:
+        for name in _GATE_NORMS:
+            dict.pop(keys, name, None)
+    return found
 
 
 def _holders(node: Any) -> Iterator[Dict[str, Any]]:
@@ -205,7 +178,7 @@ def _suited(
         backbone: Config of the backbone.
         cfg: May have ``warehouse_names``.
     """
-    layer, name = LAYERS[kind], _type_name(backbone)
+    layer, name = LAYERS[kind], type_name(backbone)
     if kind == 'FDConv':
         # The published gate would leave ConvNeXt's 7x7 depthwise kernels
         # static; that they are dynamic is a choice of this project.

@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import time
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -18,7 +18,13 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..convert import METHODS, config_path, with_dynamic_convolutions
+from ..convert import (
+    METHODS,
+    config_path,
+    nodes,
+    type_name,
+    with_dynamic_convolutions,
+)
 from .optim_wrapper import accelerator_available
 
 # The toolboxes that the tools know, each with its package names in the
@@ -165,8 +171,12 @@ def warn_of_idle_routers(cfg: Config) -> None:
 
     Their gradients are exactly 0 as long as their temperature is 1.
     """
-    hooks = [_type_name(hook) for hook in cfg.get('custom_hooks') or []]
-    if 'TemperatureHook' in hooks or not _has_idle_routers(cfg.get('model')):
+    idle = any(
+        type_name(node) == 'KWConv' and node.get('temperature', 1) == 1
+        for _, node in nodes(cfg.get('model'), 'model')
+    )
+    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    if 'TemperatureHook' in hooks or not idle:
         return
     print_log(
         "custom_hooks: KWConv's routers learn nothing as long as their "
@@ -176,21 +186,6 @@ def warn_of_idle_routers(cfg: Config) -> None:
         logger='current',
         level=logging.WARNING,
     )
-
-
-def _has_idle_routers(node: Any) -> bool:
-    if isinstance(node, dict):
-        if _type_name(node) == 'KWConv' and node.get('temperature', 1) == 1:
-            return True
-        node = list(node.values())
-    return isinstance(node, (list, tuple)) and any(
-        _has_idle_routers(child) for child in node
-    )
-
-
-def _type_name(node: Any) -> str:
-    kind = node.get('type') if isinstance(node, dict) else type(node)
-    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:

@@ -86,7 +86,7 @@ _TEMPERATURE = (
 _DECAY = (
     "KWConv's cells stand in warehouse_manager, outside of all stages; where "
     'a constructor of mmdet or mmseg lets the learning rate decay by layers, '
-    "take optim_wrapper=dict(constructor='SharedCellsConstructor', "
+    "take optim_wrapper=dict(constructor='DynamicOptimConstructor', "
     'paramwise_cfg=dict(constructor=<that one>, ...))'
 )
 

@@ -297,7 +297,7 @@ def test_the_report_says_what_routers_need(resnet):
     assert 'gradients of exactly 0' in notes()
     assert 'TemperatureHook' in notes(temperature=1.0)
     assert 'gradients of exactly 0' not in notes(temperature=0.9)
-    assert 'SharedCellsConstructor' in notes(temperature=0.9)
+    assert 'DynamicOptimConstructor' in notes(temperature=0.9)
 
 
 @pytest.mark.parametrize('temperature, learns', [(1.0, False), (0.9, True)])

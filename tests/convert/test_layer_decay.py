@@ -9,7 +9,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmfdconv.convert import names_by_layer, with_dynamic_convolutions
-from mmfdconv.convert.layer_decay import share_rates_, unshare_rates_
+from mmfdconv.convert.learning_rates import set_rates_, unset_rates_
+from mmfdconv.layers import DynamicConv2d
 
 pytestmark = pytest.mark.core
 
@@ -43,7 +44,7 @@ class Detector(nn.Module):
         return depth - 1, depth
 
 
-def rates(model, toolbox, constructor, **paramwise):
+def rates(model, toolbox, constructor, router_rate=1, **paramwise):
     """Learning rate by parameter."""
     pytest.importorskip(toolbox)
     __import__(f'{toolbox}.engine.optimizers')
@@ -54,11 +55,12 @@ def rates(model, toolbox, constructor, **paramwise):
         paramwise_cfg=paramwise,
     )
     stock = copy.deepcopy(cfg)
-    share_rates_(dict(optim_wrapper=cfg))
-    changed = constructor != 'LearningRateDecayOptimWrapperConstructor'
-    assert (cfg['constructor'] == 'SharedCellsConstructor') is changed
+    set_rates_(dict(optim_wrapper=cfg), True, router_rate)
+    by_name = constructor != 'LearningRateDecayOptimWrapperConstructor'
+    changed = by_name or router_rate != 1
+    assert (cfg['constructor'] == 'DynamicOptimConstructor') is changed
     back = copy.deepcopy(cfg)
-    unshare_rates_(dict(optim_wrapper=back))
+    unset_rates_(dict(optim_wrapper=back))
     assert back == stock
     with DefaultScope.overwrite_default_scope(toolbox):
         wrapper = build_optim_wrapper(model, copy.deepcopy(cfg))
@@ -118,15 +120,21 @@ def test_the_first_of_all_that_share():
     assert block[0].depthwise_conv.cells is block[2].depthwise_conv.cells
 
 
-def test_no_constructor_is_told():
-    cfg = dict(
-        type='OptimWrapper',
-        optimizer=dict(type='SGD', lr=BASE),
-        constructor='SharedCellsConstructor',
-        paramwise_cfg=dict(decay_rate=0.5),
-    )
-    with pytest.raises(ValueError, match='must name the constructor'):
-        build_optim_wrapper(nn.Linear(2, 2), cfg)
+@pytest.mark.parametrize('decay', DECAYS)
+def test_routers_get_a_share_of_their_layers_rate(decay):
+    toolbox, constructor, paramwise = DECAYS[decay]
+    model = Detector(dict(type='KWConv'))
+    routers = {
+        id(p)
+        for layer in model.modules()
+        if isinstance(layer, DynamicConv2d)
+        for p in layer.router_parameters()
+    }
+    before = rates(model, toolbox, constructor, **paramwise)
+    after = rates(model, toolbox, constructor, 0.1, **paramwise)
+    for name, p in model.named_parameters():
+        factor = 0.1 if id(p) in routers else 1
+        assert after[name] == pytest.approx(factor * before[name]), name
 
 
 def test_the_word_brings_it_along_and_takes_it_away():
@@ -141,7 +149,7 @@ def test_the_word_brings_it_along_and_takes_it_away():
         )
     )
     shared = with_dynamic_convolutions(cfg, 'kw1x').optim_wrapper
-    assert shared.constructor == 'SharedCellsConstructor'
+    assert shared.constructor == 'DynamicOptimConstructor'
     assert shared.paramwise_cfg == dict(
         constructor=decaying, decay_rate=0.95, num_layers=6
     )

@@ -137,7 +137,7 @@ def test_cells_learn_at_their_layers_rate():
     cfg = stock(optim_wrapper=copy.deepcopy(recipe))
     new = with_dynamic_convolutions(cfg, 'kw1x')
     assert new.optim_wrapper == dict(
-        constructor='SharedCellsConstructor',
+        constructor='DynamicOptimConstructor',
         paramwise_cfg=dict(
             recipe['paramwise_cfg'], constructor=recipe['constructor']
         ),

@@ -20,6 +20,6 @@ custom_hooks = [_base_.dynamic_temperature]
 # The learning rate decays layer by layer; cells that layers share get that of
 # the first of them.
 optim_wrapper = dict(
-    constructor='SharedCellsConstructor',
+    constructor='DynamicOptimConstructor',
     paramwise_cfg=dict(constructor='LearningRateDecayOptimizerConstructor'),
 )

@@ -1,10 +1,10 @@
-"""Routers learn at a rate of their own, by keys of stock constructors."""
+"""Routers learn at a rate of their own, in every recipe and method."""
 
 import copy
 
 import pytest
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import ConstantLR, build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -94,6 +94,7 @@ RECIPES = {
     'none': dict(),
     'backbone': dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
     'kinds': dict(norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.5),
+    'routers': dict(custom_keys=dict(KSM_Global=dict(lr_mult=3.0))),
     'both': dict(
         custom_keys={'bn1': dict(decay_mult=0.0), 'backbone': dict()},
         flat_decay_mult=0.0,
@@ -123,43 +124,31 @@ def test_routers_and_nothing_else(method, recipe):
     assert again.to_dict() == slow.to_dict()
 
 
-def test_keys_are_short_where_names_are_clear():
+def test_the_config_says_it_in_two_lines():
     new = made_dynamic(experiment(), 'fdconv', dict(router_lr_mult=0.5))
-    mark = dict(lr_mult=0.5, router_lr_mult=0.5)
-    assert new.optim_wrapper.paramwise_cfg.custom_keys.to_dict() == {
-        'KSM_Global.': mark,
-        'KSM_Local.': mark,
-        'FBM.': mark,
-    }
+    assert new.optim_wrapper.to_dict() == dict(
+        type='OptimWrapper',
+        optimizer=OPTIMIZER,
+        constructor='DynamicOptimConstructor',
+        paramwise_cfg=dict(router_lr_mult=0.5),
+    )
     assert Config.fromstring(new.dump(), '.py').to_dict() == new.to_dict()
 
 
-def test_a_key_for_routers_wins():
-    recipe = {'KSM_Global': dict(lr_mult=3.0), 'conv1.FBM.': dict()}
-    cfg = experiment(custom_keys=recipe)
-    new = made_dynamic(cfg, 'fdconv', dict(router_lr_mult=0.1))
-    rates, routers = groups(new)
-    for name in routers:
-        factor = 3 if 'KSM_Global' in name else 1 if 'FBM' in name else 0.1
-        assert rates[name][0] == pytest.approx(BASE * factor), name
-    keys = new.optim_wrapper.paramwise_cfg.custom_keys.to_dict()
-    assert {k: keys[k] for k in recipe} == recipe
+def test_a_schedule_moves_the_rates_of_routers_along():
+    cfg = made_dynamic(experiment(), 'odconv', dict(router_lr_mult=0.1))
+    model = MODELS.build(cfg.model)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    half = ConstantLR(wrapper, factor=0.5)
+    found = sorted(group['lr'] for group in wrapper.param_groups)
+    assert found == pytest.approx([0.05 * BASE, 0.5 * BASE])
+    assert half.last_step == 0
 
 
 @pytest.mark.parametrize('factor', [0, -1, 'slow', True, float('nan')])
 def test_a_factor_that_is_none(factor):
     with pytest.raises(ValueError, match='router_lr_mult must be'):
         made_dynamic(experiment(), 'odconv', dict(router_lr_mult=factor))
-
-
-@pytest.mark.parametrize('method', ['odconv', 'kw1x'])
-def test_a_constructor_that_reads_no_keys(method):
-    cfg = experiment(decay_rate=0.9, num_layers=6)
-    name = 'LearningRateDecayOptimizerConstructor'
-    cfg.optim_wrapper.constructor = name
-    made_dynamic(cfg, method, dict(router_lr_mult=1))
-    with pytest.raises(ValueError, match='sets learning rates by depth'):
-        made_dynamic(cfg, method, dict(router_lr_mult=0.1))
 
 
 def test_no_optimizer():
@@ -169,7 +158,7 @@ def test_no_optimizer():
         made_dynamic(cfg, 'odconv', dict(router_lr_mult=0.1))
 
 
-def test_a_file_that_inherits_has_the_keys(tmp_path):
+def test_a_file_that_inherits_has_the_rate(tmp_path):
     cfg = experiment(custom_keys=dict(backbone=dict(lr_mult=0.1)))
     cfg.update(NAMES)
     cfg.dump(tmp_path / 'stock.py')
