@@ -4,8 +4,9 @@ They go to MMEngine's root registry, where mmdet, mmsegmentation and
 mmpretrain all look, whatever the current scope.
 """
 
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
+from typing import Any, Callable
 
 from mmengine.config import utils as config_utils
 from mmengine.registry import MODELS
@@ -22,7 +23,7 @@ from .layers import (
     linear_class,
 )
 
-__all__ = ['LAYERS', 'MODELS']
+__all__ = ['LAYERS', 'MODELS', 'builder']
 
 #: Every dynamic layer by the name that a ``conv_cfg`` gives as its ``type``.
 LAYERS = {
@@ -39,6 +40,26 @@ LAYERS = {
 for _name, _layer in LAYERS.items():
     MODELS.register_module(_name, module=_layer)
     MODELS.register_module(module=linear_class(_layer))
+
+
+def builder(module: str, name: str) -> Callable:
+    """Make a function of a class's name that imports the class to build it.
+
+    What derives from a toolbox's class takes seconds to import, and ``import
+    mmfdconv`` must stay light for those who use another toolbox.
+
+    Args:
+        module: Where the class is, ``'mmfdconv.models.unet_head'``.
+        name: What it is called.
+    """
+
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(module), name)(*args, **kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f'Build a :class:`{module}.{name}`.'
+    return build
+
 
 # MMEngine resolves `_base_ = 'mmfdconv::...'` for the packages in this table
 # alone. It takes the name of a distribution first and looks for the package

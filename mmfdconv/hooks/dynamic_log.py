@@ -93,11 +93,7 @@ class DynamicConvLogHook(Hook):
     # ----------------------------------------------------------------- hook
 
     def before_train(self, runner: Runner) -> None:
-        """Make sure that there is something to log.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Make sure that there is something to log."""
         if not _can_log(unwrapped(runner.model)):
             raise ValueError(
                 'DynamicConvLogHook: the model has no dynamic layer with '
@@ -108,13 +104,7 @@ class DynamicConvLogHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
-        """Begin to record, if this iteration is one to log.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Not used.
-            data_batch (dict or tuple or list, optional): Not used.
-        """
+        """Begin to record, if this iteration is one to log."""
         self._stop()  # an iteration that failed left it
         if (runner.iter + 1) % self.interval or not is_main_process():
             return
@@ -128,14 +118,7 @@ class DynamicConvLogHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Write what was recorded.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Not used.
-            data_batch (dict or tuple or list, optional): Not used.
-            outputs (dict, optional): Not used.
-        """
+        """Write what was recorded."""
         if self._recording is None:
             return
         self._stop()
@@ -158,11 +141,7 @@ class DynamicConvLogHook(Hook):
         self._gates, self._bands = {}, {}
 
     def after_train(self, runner: Runner) -> None:
-        """Leave nothing in the model.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Leave nothing in the model."""
         self._stop()
 
     # -------------------------------------------------------------- helpers

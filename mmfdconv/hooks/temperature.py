@@ -111,11 +111,7 @@ class TemperatureHook(Hook):
     # ----------------------------------------------------------------- hook
 
     def before_train(self, runner: Runner) -> None:
-        """Find the layers; the weights are loaded by now.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Find the layers; the weights are loaded by now."""
         by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
         if self.by == 'epoch' and not by_epoch:
             raise ValueError(
@@ -140,24 +136,14 @@ class TemperatureHook(Hook):
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Set the temperature of this epoch.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Set the temperature of this epoch."""
         if self.by == 'epoch':
             self._set(runner, runner.epoch)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
-        """Set the temperature of this iteration.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): Not used.
-            data_batch (dict or tuple or list, optional): Not used.
-        """
+        """Set the temperature of this iteration."""
         if self.by == 'iter':
             self._set(runner, runner.iter)
         elif self.by == 'share':

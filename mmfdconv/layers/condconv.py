@@ -12,7 +12,6 @@ from typing import Union
 
 from torch import Tensor
 
-from ..functional import no_autocast
 from .base import IntOrPair
 from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
@@ -87,9 +86,6 @@ class CondConv(ExpertConv2d):
         self.descriptor.reset_parameters()
         init_head_(self.routing)
 
-    def forward_batch(self, x: Tensor) -> Tensor:
-        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with no_autocast(x):
-            alpha = self.routing(self.descriptor(x)).sigmoid()  # (B, K)
-            weight = self.mix(alpha, self.experts)
-        return self.convolve(x, weight, self.bias)
+    def mixture(self, x: Tensor) -> Tensor:
+        """Eq. (2), ``(B, C, H, W) -> (B, K)``."""
+        return self.routing(self.descriptor(x)).sigmoid()

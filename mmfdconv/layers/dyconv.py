@@ -15,7 +15,6 @@ from typing import Union
 
 from torch import Tensor
 
-from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
@@ -95,11 +94,7 @@ class DYConv(ExpertConv2d):
         )
         self.reset_parameters()
 
-    def forward_batch(self, x: Tensor) -> Tensor:
-        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with no_autocast(x):
-            logit = self.attention(self.descriptor(x))  # (B, K)
-            alpha = (logit / self.temperature).softmax(dim=1)
-            weight = self.mix(alpha, self.experts)
-            bias = None if self.bias is None else self.mix(alpha, self.bias)
-        return self.convolve(x, weight, bias)
+    def mixture(self, x: Tensor) -> Tensor:
+        """Attention over the kernels, ``(B, C, H, W) -> (B, K)``."""
+        logit = self.attention(self.descriptor(x))
+        return (logit / self.temperature).softmax(dim=1)

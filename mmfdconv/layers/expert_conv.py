@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 import torch
 from torch import Tensor, nn
 
-from ..functional import mix_experts, wide
+from ..functional import mix_experts, no_autocast, wide
 from .base import DynamicConv2d
 from .checks import check_positive, check_positive_int
 from .memory_format import flat_in_five_dimensions
@@ -79,6 +79,19 @@ class ExpertConv2d(DynamicConv2d):
         any.
         """
         return mix_experts(routing, experts.to(routing.dtype), spatial)
+
+    def mixture(self, x: Tensor) -> Tensor:
+        """Predict the experts' weights, ``(B, C, H, W) -> (B, K)``."""
+        raise NotImplementedError
+
+    def forward_batch(self, x: Tensor) -> Tensor:
+        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
+        with no_autocast(x):
+            alpha = self.mixture(x)
+            weight, bias = self.mix(alpha, self.experts), self.bias
+            if self.mixes_bias and bias is not None:
+                bias = self.mix(alpha, bias)
+        return self.convolve(x, weight, bias)
 
     def start_sum(self) -> float:
         """What the weights of equal experts, gates included, sum to.

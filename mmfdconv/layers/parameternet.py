@@ -16,7 +16,6 @@ from typing import Union
 
 from torch import Tensor
 
-from ..functional import no_autocast
 from .base import IntOrPair
 from .checks import check_positive
 from .descriptors import DescriptorCfg, build_descriptor
@@ -90,9 +89,6 @@ class ParameterNetConv(ExpertConv2d):
         self.routing = FCRouter(in_channels, hidden, num_experts, **factory)
         self.reset_parameters()
 
-    def forward_batch(self, x: Tensor) -> Tensor:
-        """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
-        with no_autocast(x):
-            alpha = self.routing(self.descriptor(x)).softmax(dim=1)  # (B, K)
-            weight = self.mix(alpha, self.experts)
-        return self.convolve(x, weight, self.bias)
+    def mixture(self, x: Tensor) -> Tensor:
+        """The MLP's softmax, ``(B, C, H, W) -> (B, K)``."""
+        return self.routing(self.descriptor(x)).softmax(dim=1)

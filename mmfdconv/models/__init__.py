@@ -7,11 +7,9 @@ that checkpoints come from.
 """
 
 from importlib import import_module
-from typing import Any, Callable
+from typing import Any
 
-from mmengine.registry import MODELS
-from torch import nn
-
+from ..registry import MODELS, builder
 from .efficientnet_lite import convert_efficientnet_lite
 
 __all__ = [
@@ -44,13 +42,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_MODULES[name], __name__), name)
 
 
-def _builder(name: str) -> Callable[..., nn.Module]:
-    def build(**kwargs: Any) -> nn.Module:
-        return __getattr__(name)(**kwargs)
-
-    build.__name__ = build.__qualname__ = name
-    return build
-
-
-for _name in _MODULES:
-    MODELS.register_module(_name, module=_builder(_name))
+for _name, _module in _MODULES.items():
+    MODELS.register_module(_name, module=builder(__name__ + _module, _name))
