@@ -30,6 +30,8 @@ STACK = {
 
 # The tensors here are small: more threads wait for each other.
 torch.set_num_threads(1)
+# GDAL keeps its threads, and a fork, which has none of them, waits for them.
+os.environ['GDAL_NUM_THREADS'] = '1'
 
 try:
     from hypothesis import HealthCheck, settings

@@ -1,6 +1,7 @@
 """Class maps as GeoTIFF: names and colours travel in the file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 from xml.etree import ElementTree
@@ -24,6 +25,14 @@ CACHE = 128
 def environment() -> rasterio.Env:
     """Return GDAL's settings for work on rasters of any size."""
     return rasterio.Env(GDAL_CACHEMAX=CACHE)
+
+
+def _threads() -> str:
+    """How many compress: all, but for GDAL's own variable.
+
+    Given as an option, the number would win over the variable.
+    """
+    return os.environ.get('GDAL_NUM_THREADS', 'all_cpus')
 
 
 class RowWriter:
@@ -68,7 +77,7 @@ class RowWriter:
             blockysize=256,
             compress='deflate',
             zlevel=1,  # of little use beyond, and the model waits
-            num_threads='all_cpus',
+            num_threads=_threads(),
             interleave='band',
             photometric='minisblack' if palette is None else 'palette',
             bigtiff='if_safer',
@@ -105,7 +114,7 @@ class RowWriter:
                 blocksize=512,
                 compress='deflate',
                 level=1,
-                num_threads='all_cpus',
+                num_threads=_threads(),
                 overview_resampling='average'
                 if self._palette is None
                 else 'mode',
