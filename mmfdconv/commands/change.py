@@ -7,26 +7,30 @@ pixels, with the errors of both maps in them; sample.py and estimate.py make
 areas with intervals of them.
 
 Of many pairs each has its files, NAME_change.tif and so on, and changes.csv
-has all of them. They go on where they were stopped.
+has all of them. They go on where they were stopped, and may be shared out over
+processes that torchrun or srun start.
 """
 
 import argparse
+import contextlib
+import functools
+import itertools
 import shlex
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ..cropland import many, options, session
+from ..cropland import many, options, session, shares
 from ..cropland.change import Change, format_change, name_changes
 from ..cropland.confidence import check_min_confidence, find_confidence
 from ..cropland.legend import parse_classes
 from ..cropland.many import Pair
 from ..cropland.predictor import Predictor, load_predictor
 from ..cropland.products import Products, name_files
+from ..cropland.shares import Result
 from ..cropland.tally import write_zones
+from ..engine.options import add_launcher_options
 
-# Options that change where and how fast results are made, and not them.
-_HOW = ('before', 'after', 'out_dir', 'batch', 'device')
-# Those that do not matter before there are maps.
+# Options that do not matter before there are maps.
 _LATER = (
     *('cropland_class', 'classes', 'before_class', 'before_classes'),
     *('after_class', 'after_classes', 'mmu', 'min_area', 'min_confidence'),
@@ -112,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_scene_options(parser)
     options.add_model_options(parser)
+    add_launcher_options(parser)
 
 
 def run(args: argparse.Namespace, prog: str) -> None:
@@ -126,6 +131,11 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if many.are_many(args.before, args.after):
             _compare_all(args, prog)
             return
+        if args.launcher != 'none':
+            raise ValueError(
+                f'--launcher: {args.launcher!r} shares out many pairs, and '
+                'this is one; give two folders or lists, or a CSV of pairs'
+            )
         pair = Pair('cropland', args.before, args.after)
         predictor = None
         if args.model:
@@ -146,43 +156,48 @@ def _compare_all(args: argparse.Namespace, prog: str) -> None:
             'NAME_confidence.tif beside NAME_classes.tif'
         )
     pairs = many.find_pairs(args.before, args.after, maps=not args.model)
-    marks = {pair.name: _mark(pair, args) for pair in pairs}
-    left = [
-        p for p in pairs if not many.is_done(_files(p, args), marks[p.name])
-    ]
-    print(f'{len(left)} pairs to compare; {len(pairs) - len(left)} are done')
-    predictor = None
-    if args.model and left:
-        session.check_scenes([path for p in left for path in p[1:]], args)
-        predictor = _load(args)
-    failed = []
-    for number, pair in enumerate(left, 1):
-        print(f'\n{number} of {len(left)}: {pair.name}')
-        names = (f'{pair.name}_before', f'{pair.name}_after')
-        tags = {many.TAG: marks[pair.name]}
-        try:
-            _compare(pair, predictor, args, prog, names, tags)
-        except options.FAILURES as error:
-            failed.append(f'{pair.name}: {error}')
-    done = [p for p in pairs if many.is_done(_files(p, args), marks[p.name])]
-    if done:
-        print(f'\n{len(done)} pairs together:')
-        _write_tables(done, args)
-    if failed:
-        raise ValueError(
-            f'{len(failed)} pairs were not compared: {"; ".join(failed)}'
-        )
+    if args.model:
+        scenes = [path for pair in pairs for path in pair[1:]]
+        session.check_scenes(scenes, args)
+    shares.join_ranks(args.launcher)
+    shares.make_results(
+        [
+            Result(pair.name, _files(pair, args), _mark(pair, args), pair)
+            for pair in pairs
+        ],
+        ('pairs', 'compare', 'compared'),
+        functools.partial(_comparer, args, prog),
+        functools.partial(_write_tables, args),
+        print,
+    )
 
 
-def _write_tables(done: List[Pair], args: argparse.Namespace) -> None:
+@contextlib.contextmanager
+def _comparer(
+    args: argparse.Namespace, prog: str, left: List[Result]
+) -> Iterator[Callable[[Result], None]]:
+    """One model for all pairs, if they are of scenes."""
+    predictor = _load(args) if args.model else None
+    numbers = itertools.count(1)
+
+    def compare(result: Result) -> None:
+        name = result.name
+        print(f'\n{next(numbers)} of {len(left)}: {name}')
+        names = (f'{name}_before', f'{name}_after')
+        _compare(result.source, predictor, args, prog, names, result.tags)
+
+    yield compare
+
+
+def _write_tables(args: argparse.Namespace, done: List[Result]) -> None:
     """Write the tables of all pairs, and print the sum of the first."""
     tables = [('table', 'changes.csv', 'cropland')]
     if args.zones:
         tables.append(('zones', 'changes_zones.csv', 'class'))
     for kind, name, column in tables:
         path = Path(args.out_dir, name)
-        found = [(pair.name, _files(pair, args)[kind]) for pair in done]
-        total = many.merge_tables(found, path, 'pair', column)
+        found = [(result.name, result.files[kind]) for result in done]
+        total = shares.merge_tables(found, path, 'pair', column)
         if kind == 'table':
             for word, hectares in total.items():
                 print(f'{word or "no cropland":<11}  {hectares:>14,.2f} ha')
@@ -196,11 +211,7 @@ def _mark(pair: Pair, args: argparse.Namespace) -> str:
         inputs.append(args.zones)
     if not args.model:
         inputs += map(str, find_confidence(pair[1:]) or ())
-    return many.fingerprint(inputs, _choices(args, _HOW))
-
-
-def _choices(args: argparse.Namespace, but: Iterable[str]) -> Dict[str, Any]:
-    return {k: v for k, v in vars(args).items() if k not in but}
+    return shares.fingerprint(inputs, vars(args), ('before', 'after'))
 
 
 def _files(pair: Pair, args: argparse.Namespace) -> Dict[str, Path]:
@@ -235,14 +246,15 @@ def _maps(
     for scene, name in zip(pair[1:], names):
         prefix = Path(args.out_dir, name)
         files = name_files(prefix, products)
-        mark = many.fingerprint(
-            [scene, *args.model], _choices(args, (*_HOW, *_LATER))
+        mark = shares.fingerprint(
+            [scene, *args.model], vars(args), ('before', 'after', *_LATER)
         )
-        if not many.is_done(files, mark):
+        result = Result(scene, files, mark)
+        if not result.is_done():
             session.map_with_bar(
                 *(scene, predictor, prefix, args, print),
                 products=products,
-                tags={many.TAG: mark},
+                tags=result.tags,
             )
         found.append(files)
     confidence = [files['confidence'] for files in found] if needed else None

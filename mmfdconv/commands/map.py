@@ -6,17 +6,16 @@ stopped, and may be shared out over processes that torchrun or srun start.
 """
 
 import argparse
+import contextlib
+import functools
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Callable, Iterator, List
 
-from ..cropland import area, many, options, session
+from ..cropland import area, many, options, session, shares
 from ..cropland.predictor import Predictor, load_predictor
-from ..cropland.products import Products, name_files
-from ..engine.launch import close_process_group
+from ..cropland.products import Mapped, Products, name_files
+from ..cropland.shares import Result
 from ..engine.options import add_launcher_options
-
-# Options that change where and how fast a map is made, and not the map.
-_HOW = ('scenes', 'out_dir', 'launcher', 'local_rank', 'batch', 'device')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +65,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         scenes = many.find_scenes(args.scenes)
         prefixes = many.name_results(scenes, args.out_dir)
         session.check_scenes(scenes, args)
-        rank, ranks = many.join_ranks(args.launcher)
-        predictor = load_predictor(
-            args.config, args.checkpoint, **options.predictor_options(args)
-        )
+        ranks = shares.join_ranks(args.launcher)
         products = Products(
             args.probabilities,
             args.confidence,
@@ -83,85 +79,60 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if len(scenes) == 1 and ranks == 1:
             session.map_with_bar(
                 scenes[0],
-                predictor,
+                _load(args),
                 prefixes[0],
                 args,
                 print,
                 products=products,
             )
             return
-        pairs = [*zip(scenes, prefixes)]
-        failed = _map_all(
-            pairs[rank::ranks], predictor, products, args, rank == 0
-        )
-        close_process_group()  # when all have come here
-        if rank == 0:
-            _write_table(pairs, products, args)
-        if failed:
-            raise ValueError(
-                f'{len(failed)} scenes were not mapped: {"; ".join(failed)}'
+        results = []
+        for scene, prefix in zip(scenes, prefixes):
+            mark = shares.fingerprint(
+                [scene, args.checkpoint], vars(args), ['scenes']
             )
+            files = name_files(prefix, products)
+            results.append(Result(scene, files, mark, prefix))
+        shares.make_results(
+            results,
+            ('scenes', 'map', 'mapped'),
+            functools.partial(_mapper, products, args),
+            functools.partial(_write_table, args),
+            print,
+        )
 
 
-def _choices(args: argparse.Namespace) -> Dict[str, Any]:
-    return {k: v for k, v in vars(args).items() if k not in _HOW}
-
-
-def _map_all(
-    pairs: List[Tuple[str, Path]],
-    predictor: Predictor,
-    products: Products,
-    args: argparse.Namespace,
-    show: bool,
-) -> List[str]:
-    """Map what is not mapped yet; return what went wrong with which."""
-    marks = {
-        scene: many.fingerprint([scene, args.checkpoint], _choices(args))
-        for scene, _ in pairs
-    }
-    left = [
-        (scene, prefix)
-        for scene, prefix in pairs
-        if not many.is_done(name_files(prefix, products), marks[scene])
-    ]
-    print(f'{len(left)} scenes to map; {len(pairs) - len(left)} are done')
-    failed = []
-    total = session.count_all_windows(
-        [scene for scene, _ in left], predictor, args
+def _load(args: argparse.Namespace) -> Predictor:
+    return load_predictor(
+        args.config, args.checkpoint, **options.predictor_options(args)
     )
-    with session.windows_bar(total, show) as bar:
-        for scene, prefix in left:
-            try:
-                session.map_with_bar(
-                    scene,
-                    predictor,
-                    prefix,
-                    args,
-                    bar.write,
-                    bar,
-                    products=products,
-                    tags={many.TAG: marks[scene]},
-                )
-            except options.FAILURES as error:
-                failed.append(f'{scene}: {error}')
-    return failed
 
 
-def _write_table(
-    pairs: List[Tuple[str, Path]],
-    products: Products,
-    args: argparse.Namespace,
-) -> None:
+@contextlib.contextmanager
+def _mapper(
+    products: Products, args: argparse.Namespace, left: List[Result]
+) -> Iterator[Callable[[Result], Mapped]]:
+    """One model and one bar for all scenes."""
+    predictor = _load(args)
+    scenes = [result.name for result in left]
+    total = session.count_all_windows(scenes, predictor, args)
+    with session.windows_bar(total) as bar:
+        yield lambda result: session.map_with_bar(
+            result.name,
+            predictor,
+            result.source,
+            args,
+            bar.write,
+            bar,
+            products=products,
+            tags=result.tags,
+        )
+
+
+def _write_table(args: argparse.Namespace, done: List[Result]) -> None:
     """Write the table of all scenes that are mapped, and print their sum."""
-    tables = []
-    for scene, prefix in pairs:
-        files = name_files(prefix, products)
-        mark = many.fingerprint([scene, args.checkpoint], _choices(args))
-        if many.is_done(files, mark):
-            tables.append((scene, files['hectares']))
-    if tables:
-        path = Path(args.out_dir, 'hectares.csv')
-        hectares = many.merge_tables(tables, path, 'scene', 'class')
-        print(f'{len(tables)} scenes together:')
-        print(area.format_hectares(hectares))
-        print(f'wrote {path}')
+    path = Path(args.out_dir, 'hectares.csv')
+    tables = [(result.name, result.files['hectares']) for result in done]
+    hectares = shares.merge_tables(tables, path, 'scene', 'class')
+    print(area.format_hectares(hectares))
+    print(f'wrote {path}')

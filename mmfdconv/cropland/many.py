@@ -1,55 +1,26 @@
-"""Many scenes, or pairs of them, in one run.
-
-Which they are, who maps them, and what is done.
-"""
+"""Many scenes, or pairs of them, in one run: which they are."""
 
 import csv
-import datetime
-import hashlib
-import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import (
-    Any,
     Dict,
     Iterable,
     List,
-    Mapping,
     NamedTuple,
     Optional,
     Sequence,
-    Tuple,
     Union,
 )
 
-import torch
-from mmengine.config import Config
-from mmengine.dist import get_dist_info, init_dist
+from .files import result_name
 
-from ..engine import launch
-from .atomic import Outputs
-from .files import open_raster, result_name
+__all__ = ['Pair', 'are_many', 'find_pairs', 'find_scenes', 'name_results']
 
-__all__ = [
-    'TAG',
-    'Pair',
-    'are_many',
-    'find_pairs',
-    'find_scenes',
-    'fingerprint',
-    'is_done',
-    'join_ranks',
-    'merge_tables',
-    'name_results',
-]
-
-TAG = 'MMFDCONV_RUN'
 SUFFIXES = ('.tif', '.tiff', '.jp2', '.vrt', '.img')
 # What maps of earlier runs in the same folder are called.
 _MAP = '_classes'
 _OURS = (_MAP, '_probabilities', '_confidence', '_change')
-_WAIT = datetime.timedelta(days=7)  # of the first rank, for the slowest one
 
 
 def find_scenes(words: Sequence[str], maps: bool = False) -> List[str]:
@@ -212,89 +183,3 @@ def name_results(
             )
         owners[prefix] = scene
     return [*owners]
-
-
-def join_ranks(launcher: str) -> Tuple[int, int]:
-    """Join the processes that a launcher started.
-
-    They share scenes and no tensors, so they talk by gloo, GPUs or not.
-
-    Args:
-        launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or
-            ``'mpi'``.
-
-    Returns:
-        The number of this process, and how many there are.
-    """
-    if launcher != 'none':
-        seconds = _WAIT.total_seconds()
-        wait = dict(dist_cfg=dict(backend='gloo', timeout=seconds))
-        launch.set_launcher(Config(dict(env_cfg=wait)), launcher)
-        if not torch.distributed.is_initialized():
-            init_dist(launcher, backend='gloo', timeout=seconds)
-    return get_dist_info()
-
-
-def fingerprint(inputs: Iterable[str], choices: Mapping[str, Any]) -> str:
-    """Return what tells whether a result is of these files and options.
-
-    Args:
-        inputs: Scenes or maps, and the model's weights.
-        choices: All options that the result depends on.
-    """
-    known: List[Any] = [choices]
-    for path in inputs:
-        known.append(path)
-        if os.path.isfile(path):
-            status = os.stat(path)
-            known += [status.st_size, status.st_mtime_ns]
-    text = json.dumps(known, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def is_done(files: Mapping[str, Path], mark: str) -> bool:
-    """Whether all files of a result are there and bear the fingerprint.
-
-    Args:
-        files: By kind; ``map`` is the raster that bears it, as :data:`TAG`.
-        mark: The fingerprint.
-    """
-    if not all(path.is_file() for path in files.values()):
-        return False
-    try:
-        with open_raster(files['map']) as found:
-            return found.tags().get(TAG) == mark
-    except ValueError:
-        return False
-
-
-def merge_tables(
-    tables: Iterable[Tuple[str, Path]], path: Path, of: str, by: str
-) -> Dict[str, float]:
-    """Put tables of hectares into one, and add the hectares up.
-
-    Args:
-        tables: A name, and a table with columns ``by`` and ``hectares``.
-        path: CSV to write, with the rows of all, each after its name.
-        of: What to call the column of the names.
-        by: Column to add up by.
-
-    Returns:
-        Hectares by what stands in ``by``. Where scenes overlap, what they
-        share counts twice.
-    """
-    total: Dict[str, float] = {}
-    with Outputs() as outputs:
-        target = outputs.add(path)
-        with open(target, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            for number, (name, table) in enumerate(tables):
-                with table.open(newline='', encoding='utf-8') as lines:
-                    rows = csv.DictReader(lines)
-                    if not number:
-                        writer.writerow([of, *(rows.fieldnames or ())])
-                    for row in rows:
-                        writer.writerow([name, *row.values()])
-                        value = float(row['hectares'])
-                        total[row[by]] = total.get(row[by], 0.0) + value
-    return total

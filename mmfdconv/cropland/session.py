@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Union
 
+from mmengine.dist import is_main_process
 from tqdm import tqdm
 
 from ..datasets.raster_bands import ALPHA
@@ -84,10 +85,18 @@ def _open(path, predictor, args) -> Scene:
     return Scene(path, predictor.channels, trained=predictor.bands, **given)
 
 
-def windows_bar(total: int, show: bool = True) -> tqdm:
+def windows_bar(total: int) -> tqdm:
     """Return a bar of the windows that are done."""
+    return _bar('window', total)
+
+
+def _bar(unit: str, total: Optional[int] = None) -> tqdm:
+    """Return a bar, which only the first of several processes shows."""
     return tqdm(
-        total=total, unit='window', dynamic_ncols=True, disable=not show
+        total=total,
+        unit=unit,
+        dynamic_ncols=True,
+        disable=not is_main_process(),
     )
 
 
@@ -110,7 +119,7 @@ def compare_with_bar(
     **options: Any,
 ) -> change.Change:
     """Compare two maps; the bar counts rows, compared and made polygons."""
-    with tqdm(unit='row', dynamic_ncols=True) as bar:
+    with _bar('row') as bar:
 
         def progress(rows: int, total: int) -> None:
             bar.total = total

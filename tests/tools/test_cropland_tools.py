@@ -19,19 +19,21 @@ import rasterio
 
 from ..cropland.helpers import (
     CLASSES,
+    PIXEL,
     noise,
     write_checkpoint,
     write_config,
     write_scene,
 )
+from ..cropland.test_change import write_map
 from ..processes import free_port
 from .conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
 NAMES = ('blue', 'green', 'red', 'nir')
-# Of both scenes; in the middle of its zone UTM shows lengths 0.9996 times.
-HECTARES = 260 * 300 * 16e-4 / 0.9996**2
+# Of both scenes.
+HECTARES = 260 * 300 * PIXEL
 WINDOWS = ('--window', '128', '--overlap', '32', '--device', 'cpu')
 
 
@@ -86,41 +88,67 @@ def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
         assert len(np.unique(file.read(1))) >= 3
 
 
-def test_two_processes_share_the_scenes(start, model, tmp_path):
+@pytest.fixture
+def two(start):
+    """Run a tool in two processes that share its work; what they said."""
+
+    def two(*words):
+        world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+        world['MASTER_PORT'] = free_port()
+        words = (*words, '--launcher', 'pytorch', '--out-dir', 'out')
+        ranks = [
+            start(*words, RANK=rank, LOCAL_RANK=rank, **world) for rank in '01'
+        ]
+        for rank in ranks:
+            assert rank.end().returncode == 0, rank.stdout[-4000:]
+        return [rank.stdout for rank in ranks]
+
+    return two
+
+
+def test_two_processes_share_the_scenes(two, model, tmp_path):
     folder = tmp_path / 'scenes'
     folder.mkdir()
     for seed in range(3):
         write_scene(
             folder / f'{seed}.tif', noise(4, 70, 80, seed=seed), names=NAMES
         )
-    world = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
-    world['MASTER_PORT'] = free_port()
-    words = (folder, *model, *WINDOWS, '--launcher', 'pytorch')
-    ranks = [
-        start(
-            'cropland/map_scene.py',
-            *words,
-            *('--out-dir', 'maps'),
-            RANK=rank,
-            LOCAL_RANK=rank,
-            **world,
-        )
-        for rank in '01'
-    ]
-    for rank in ranks:
-        assert rank.end().returncode == 0, rank.stdout[-4000:]
-    said = [rank.stdout for rank in ranks]
+    said = two('cropland/map_scene.py', folder, *model, *WINDOWS)
     assert '2 scenes to map' in said[0] and '1 scenes to map' in said[1]
     assert '3 scenes together:' in said[0]
     assert 'together' not in said[1]
     # Each was written once, by one of them.
     for seed in range(3):
-        line = f'wrote maps/{seed}_classes.tif'
+        line = f'wrote out/{seed}_classes.tif'
         assert [line in text for text in said] == [seed != 1, seed == 1]
-    with open(tmp_path / 'maps' / 'hectares.csv', newline='') as file:
+    with open(tmp_path / 'out' / 'hectares.csv', newline='') as file:
         scenes = [row['scene'] for row in csv.DictReader(file)]
     assert len(set(scenes)) == 3
     assert len(scenes) == 3 * len(CLASSES)
+
+
+def test_two_processes_share_the_pairs(two, tmp_path):
+    """What either compares is in the table, which one of them writes."""
+    rng = np.random.default_rng(0)
+    for when in ('before', 'after'):
+        (tmp_path / when).mkdir()
+        for name in 'abc':
+            values = rng.integers(1, 4, (40, 50))
+            write_map(tmp_path / when / f'{name}_classes.tif', values)
+    said = two('cropland/change.py', 'before', 'after')
+    assert '2 pairs to compare' in said[0] and '1 pairs to compare' in said[1]
+    assert '3 pairs together:' in said[0]
+    assert 'together' not in said[1]
+    for name in 'abc':
+        line = f'wrote out/{name}_change.tif'
+        assert [line in text for text in said] == [name != 'b', name == 'b']
+    with open(tmp_path / 'out' / 'changes.csv', newline='') as file:
+        pairs = {}
+        for row in csv.DictReader(file):
+            hectares = float(row['hectares'])
+            pairs[row['pair']] = pairs.get(row['pair'], 0) + hectares
+    expected = dict.fromkeys('abc', 40 * 50 * PIXEL)
+    assert pairs == pytest.approx(expected, rel=1e-3)
 
 
 def test_windows_are_measured(tool, model, scenes):
@@ -240,6 +268,8 @@ def test_wrong_maps_are_told(ends_with, scenes):
     said = ends_with('change.py', *scenes)
     assert said.startswith('change.py: error: ')
     assert 'is no map of classes' in said
+    said = ends_with('change.py', *scenes, '--launcher', 'pytorch')
+    assert "--launcher: 'pytorch' shares out many pairs" in said
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,193 @@
+"""Results of many scenes or pairs: shared out, gone on with, added up."""
+
+import csv
+import datetime
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Tuple,
+)
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_dist_info, init_dist
+
+from ..engine import launch
+from .atomic import Outputs
+from .files import open_raster
+from .options import FAILURES
+
+__all__ = [
+    'HOW',
+    'Result',
+    'fingerprint',
+    'join_ranks',
+    'make_results',
+    'merge_tables',
+]
+
+TAG = 'MMFDCONV_RUN'
+# Options that change where and how fast results are made, and not them.
+HOW = ('out_dir', 'launcher', 'local_rank', 'batch', 'device')
+_WAIT = datetime.timedelta(days=7)  # of the first rank, for the slowest one
+
+
+class Result(NamedTuple):
+    """Files that are made from one scene, or one pair of them.
+
+    Attributes:
+        name: Of what it is made from.
+        files: By kind; ``map`` is the raster that bears the fingerprint.
+        mark: The fingerprint.
+        source: What it is made from.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    mark: str
+    source: Any = None
+
+    @property
+    def tags(self) -> Dict[str, str]:
+        """What the raster bears."""
+        return {TAG: self.mark}
+
+    def is_done(self) -> bool:
+        """Whether all files are there and bear the fingerprint."""
+        if not all(path.is_file() for path in self.files.values()):
+            return False
+        try:
+            with open_raster(self.files['map']) as found:
+                return found.tags().get(TAG) == self.mark
+        except ValueError:
+            return False
+
+
+def make_results(
+    results: Sequence[Result],
+    words: Tuple[str, str, str],
+    maker: Callable[[List[Result]], ContextManager[Callable[[Result], Any]]],
+    add_up: Callable[[List[Result]], Any],
+    say: Callable[[str], Any],
+) -> None:
+    """Make what is not made yet; processes share it, and the first adds up.
+
+    Args:
+        results: All of them, the same in each process.
+        words: What they are made of and what is done with it, as in
+            ``('scenes', 'map', 'mapped')``.
+        maker: Takes what this process has left to make; within its context
+            what it returns makes one after the other.
+        add_up: Takes all that are made, when all processes are through.
+        say: Takes each line of words.
+
+    Raises:
+        ValueError: Some could not be made; the others are.
+    """
+    noun, verb, participle = words
+    rank, ranks = get_dist_info()
+    mine = results[rank::ranks]
+    left = [result for result in mine if not result.is_done()]
+    say(f'{len(left)} {noun} to {verb}; {len(mine) - len(left)} are done')
+    failed = []
+    if left:
+        with maker(left) as make:
+            for result in left:
+                try:
+                    make(result)
+                except FAILURES as error:
+                    failed.append(f'{result.name}: {error}')
+    launch.close_process_group()  # when all have come here
+    if rank == 0:
+        done = [result for result in results if result.is_done()]
+        if done:
+            say(f'\n{len(done)} {noun} together:')
+            add_up(done)
+    if failed:
+        raise ValueError(
+            f'{len(failed)} {noun} were not {participle}: {"; ".join(failed)}'
+        )
+
+
+def join_ranks(launcher: str) -> int:
+    """Join the processes that a launcher started, and count them.
+
+    They share scenes and no tensors, so they talk by gloo, GPUs or not.
+
+    Args:
+        launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or
+            ``'mpi'``.
+    """
+    if launcher != 'none':
+        seconds = _WAIT.total_seconds()
+        wait = dict(dist_cfg=dict(backend='gloo', timeout=seconds))
+        launch.set_launcher(Config(dict(env_cfg=wait)), launcher)
+        if not torch.distributed.is_initialized():
+            init_dist(launcher, backend='gloo', timeout=seconds)
+    return get_dist_info()[1]
+
+
+def fingerprint(
+    inputs: Iterable[str], options: Mapping[str, Any], but: Iterable[str]
+) -> str:
+    """Return what tells whether a result is of these files and options.
+
+    Args:
+        inputs: Scenes or maps, and the model's weights.
+        options: Of the command line.
+        but: Those that the result does not depend on, beside :data:`HOW`.
+    """
+    without = {*HOW, *but}
+    known: List[Any] = [
+        {name: v for name, v in options.items() if name not in without}
+    ]
+    for path in inputs:
+        known.append(path)
+        if os.path.isfile(path):
+            status = os.stat(path)
+            known += [status.st_size, status.st_mtime_ns]
+    text = json.dumps(known, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def merge_tables(
+    tables: Iterable[Tuple[str, Path]], path: Path, of: str, by: str
+) -> Dict[str, float]:
+    """Put tables of hectares into one, and add the hectares up.
+
+    Args:
+        tables: A name, and a table with columns ``by`` and ``hectares``.
+        path: CSV to write, with the rows of all, each after its name.
+        of: What to call the column of the names.
+        by: Column to add up by.
+
+    Returns:
+        Hectares by what stands in ``by``. Where scenes overlap, what they
+        share counts twice.
+    """
+    total: Dict[str, float] = {}
+    with Outputs() as outputs:
+        target = outputs.add(path)
+        with open(target, 'w', newline='', encoding='utf-8') as file:
+            writer = csv.writer(file)
+            for number, (name, table) in enumerate(tables):
+                with table.open(newline='', encoding='utf-8') as lines:
+                    rows = csv.DictReader(lines)
+                    if not number:
+                        writer.writerow([of, *(rows.fieldnames or ())])
+                    for row in rows:
+                        writer.writerow([name, *row.values()])
+                        value = float(row['hectares'])
+                        total[row[by]] = total.get(row[by], 0.0) + value
+    return total
