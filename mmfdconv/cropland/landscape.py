@@ -2,13 +2,25 @@
 
 Fields between roads, woods, towns and a river, in GID's classes, as a
 satellite sees them: crops differ from field to field and from date to date,
-and meadows look much like some of them. Some fields change between the dates.
+and meadows look much like some of them. What is seen is made up, too, or cut
+from real tiles. Some fields change between the dates.
 To try the whole way from scenes to hectares on, where the answer is known.
 """
 
 import csv
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import cv2
 import numpy as np
@@ -21,7 +33,7 @@ from ..datasets.landcover import GID_CLASSES, GID_PALETTE
 from .atomic import Outputs
 from .raster import MapReader, RowWriter
 
-__all__ = ['label_points', 'make_landscape']
+__all__ = ['label_points', 'make_landscape', 'read_textures']
 
 BUILT, FARM, FOREST, MEADOW, WATER = (
     GID_CLASSES.index(name)
@@ -45,6 +57,10 @@ ROUGH = np.array([0, 28, 5, 14, 5, 1], np.float32)
 FURROWS = 9.0  # grey values
 STRIP = 512  # rows drawn at once
 DATES = ('2016', '2020')
+PIECE = 96  # pixels along a side of a real texture
+# Takes the first row and the classes of a strip; returns its colours, float32
+# (rows, columns, 3).
+_Painter = Callable[[int, np.ndarray], np.ndarray]
 
 
 class _Grid(NamedTuple):
@@ -57,7 +73,11 @@ class _Grid(NamedTuple):
 
 
 def make_landscape(
-    folder: Path, size: int, seed: int = 0, changed: float = 0.01
+    folder: Path,
+    size: int,
+    seed: int = 0,
+    changed: float = 0.01,
+    textures: Optional[Sequence[np.ndarray]] = None,
 ) -> Dict[str, Path]:
     """Write both dates' scenes and labels.
 
@@ -70,6 +90,8 @@ def make_landscape(
         seed: Of the random numbers.
         changed: Share of the fields of farmland that are lost; of the meadows
             as large a share becomes farmland.
+        textures: What the classes look like, of :func:`read_textures`;
+            ``None`` makes it up.
 
     Raises:
         ValueError: ``size`` or ``changed`` makes no landscape.
@@ -94,8 +116,12 @@ def make_landscape(
             path = outputs.add(files[f'{date}_label'])
             with RowWriter(path, grid, GID_CLASSES, GID_PALETTE) as file:
                 file.write(0, truth)
+            if textures is None:
+                paint = _paint_made_up(rng, fields)
+            else:
+                paint = _paint_real(rng, fields, textures)
             path = outputs.add(files[date])
-            _write_scene(path, grid, rng, fields, truth)
+            _write_scene(path, grid, rng, truth, paint)
     return files
 
 
@@ -170,18 +196,9 @@ def _land_use(rng: Any, count: int, changed: float) -> Iterator[np.ndarray]:
     yield later
 
 
-def _write_scene(path, grid, rng, fields, truth) -> None:
-    count = int(fields.max()) + 1
-    hue = rng.standard_normal((count, 3)).astype(np.float32)
-    hue = 0.4 * hue + rng.standard_normal((count, 1)).astype(np.float32)
-    angle = rng.uniform(0, np.pi, count)
-    # Furrows are 3 to 7 pixels apart; in a third of the fields none are seen.
-    pitch = 2 * np.pi / rng.uniform(3, 7, count)
-    slope = np.stack([np.cos(angle), np.sin(angle)]) * pitch
-    slope[:, rng.random(count) < 0.33] = 0
-    slope = slope.astype(np.float32)
+def _write_scene(path, grid, rng, truth, paint) -> None:
+    """Write what a painter makes of each strip, under a broad shading."""
     shade = _smooth(rng, grid.height, 150) * 4
-    column = np.arange(grid.width, dtype=np.float32)
     with rasterio.open(
         path,
         'w',
@@ -198,21 +215,121 @@ def _write_scene(path, grid, rng, fields, truth) -> None:
         photometric='rgb',
     ) as file:
         for top in range(0, grid.height, STRIP):
-            field = fields[top : top + STRIP]
             kind = truth[top : top + STRIP]
-            rough = rng.standard_normal(field.shape).astype(np.float32)
-            rough = cv2.GaussianBlur(rough, (0, 0), 1.2) * 4
-            rough *= ROUGH[kind]
-            row = np.arange(top, top + len(field), dtype=np.float32)
-            waves = slope[0][field] * column + slope[1][field] * row[:, None]
-            rough += np.where(kind == FARM, FURROWS * np.sin(waves), 0)
-            rough += shade[top : top + STRIP]
-            picture = COLOURS[kind] + SPREAD[kind][..., None] * hue[field]
-            picture += rough[..., None]
+            picture = paint(top, kind) + shade[top : top + STRIP, :, None]
             picture += 3 * rng.standard_normal(picture.shape, np.float32)
-            window = Window(0, top, grid.width, len(field))
+            window = Window(0, top, grid.width, len(kind))
             values = picture.clip(1, 255).astype(np.uint8)
             file.write(np.moveaxis(values, -1, 0), window=window)
+
+
+def _paint_made_up(rng: Any, fields: np.ndarray) -> _Painter:
+    """Colour each field by its class, with furrows, trees and houses."""
+    count = int(fields.max()) + 1
+    hue = rng.standard_normal((count, 3)).astype(np.float32)
+    hue = 0.4 * hue + rng.standard_normal((count, 1)).astype(np.float32)
+    angle = rng.uniform(0, np.pi, count)
+    # Furrows are 3 to 7 pixels apart; in a third of the fields none are seen.
+    pitch = 2 * np.pi / rng.uniform(3, 7, count)
+    slope = np.stack([np.cos(angle), np.sin(angle)]) * pitch
+    slope[:, rng.random(count) < 0.33] = 0
+    slope = slope.astype(np.float32)
+    column = np.arange(fields.shape[1], dtype=np.float32)
+
+    def paint(top: int, kind: np.ndarray) -> np.ndarray:
+        field = fields[top : top + len(kind)]
+        rough = rng.standard_normal(field.shape).astype(np.float32)
+        rough = cv2.GaussianBlur(rough, (0, 0), 1.2) * 4
+        rough *= ROUGH[kind]
+        row = np.arange(top, top + len(field), dtype=np.float32)
+        waves = slope[0][field] * column + slope[1][field] * row[:, None]
+        rough += np.where(kind == FARM, FURROWS * np.sin(waves), 0)
+        picture = COLOURS[kind] + SPREAD[kind][..., None] * hue[field]
+        return picture + rough[..., None]
+
+    return paint
+
+
+def _paint_real(
+    rng: Any, fields: np.ndarray, textures: Sequence[np.ndarray]
+) -> _Painter:
+    """Cover each field with a real piece of its class, mirrored on and on."""
+    count = int(fields.max()) + 1
+    period = textures[0].shape[1]
+    shift = rng.integers(period, size=(2, count))
+    drawn = rng.random(count)
+    column = np.arange(fields.shape[1])
+
+    def paint(top: int, kind: np.ndarray) -> np.ndarray:
+        field = fields[top : top + len(kind)]
+        row = np.arange(top, top + len(kind))[:, None]
+        y = (row + shift[0][field]) % period
+        x = (column + shift[1][field]) % period
+        picture = np.empty((*kind.shape, 3), np.float32)
+        for value in np.unique(kind):
+            here = kind == value
+            pieces = textures[value - 1]
+            which = (drawn[field[here]] * len(pieces)).astype(int)
+            picture[here] = pieces[which, y[here], x[here]]
+        return picture
+
+    return paint
+
+
+def read_textures(root: Union[str, Path], split: str) -> List[np.ndarray]:
+    """Cut from tiles of GID what is of one class all over.
+
+    Args:
+        root: Folder of the tiles, as ``GIDDataset`` reads them.
+        split: ``'train'`` or ``'val'``.
+
+    Returns:
+        For each class, built-up land to water, uint8 (pieces, 2 * PIECE,
+        2 * PIECE, 3), red, green and blue; a piece of each tile that has a
+        square of ``PIECE`` pixels of the class, with its mirror images, so
+        that it can be repeated without seams.
+
+    Raises:
+        ValueError: There are no tiles, or a class fills no square.
+    """
+    root = Path(root)
+    found: List[List[np.ndarray]] = [[] for _ in GID_CLASSES[1:]]
+    square = np.ones((PIECE, PIECE), np.uint8)
+    for file in sorted((root / 'ann_dir' / split).glob('*.png')):
+        label = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        image = None
+        for value, pieces in enumerate(found, 1):
+            # Anchored at its corner, an erosion leaves the squares' corners.
+            whole = cv2.erode(
+                (label == value).astype(np.uint8),
+                square,
+                anchor=(0, 0),
+                borderType=cv2.BORDER_CONSTANT,
+                borderValue=0,
+            )
+            if not whole.any():
+                continue
+            if image is None:
+                image = _read_image(root / 'img_dir' / split / file.stem)
+            top, left = np.argwhere(whole)[0]
+            piece = image[top : top + PIECE, left : left + PIECE]
+            piece = np.concatenate([piece, piece[::-1]], 0)
+            pieces.append(np.concatenate([piece, piece[:, ::-1]], 1))
+    for name, pieces in zip(GID_CLASSES[1:], found):
+        if not pieces:
+            raise ValueError(
+                f'--textures: no label in {root / "ann_dir" / split} has '
+                f'{PIECE} x {PIECE} pixels of {name}; it must hold tiles of '
+                'GID as PNG, beside img_dir'
+            )
+    return [np.stack(pieces) for pieces in found]
+
+
+def _read_image(stem: Path) -> np.ndarray:
+    """Return the picture of a tile, whatever its format, in RGB."""
+    for file in stem.parent.glob(f'{stem.name}.*'):
+        return cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1]
+    raise ValueError(f'--textures: {stem} has a label and no image')
 
 
 def label_points(points: str, truth: str, path: Path) -> None:

@@ -8,7 +8,11 @@ import argparse
 from pathlib import Path
 
 from mmfdconv.cropland import options
-from mmfdconv.cropland.landscape import label_points, make_landscape
+from mmfdconv.cropland.landscape import (
+    label_points,
+    make_landscape,
+    read_textures,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +34,14 @@ def parse_args() -> argparse.Namespace:
         help='of the fields that change between the dates',
     )
     parser.add_argument(
+        '--textures',
+        nargs=2,
+        metavar=('TILES', 'SPLIT'),
+        help='cover the fields with pieces of the tiles of GID in '
+        'TILES/img_dir/SPLIT, as in data/gid val; by default what is seen is '
+        'made up',
+    )
+    parser.add_argument(
         '--label',
         nargs=2,
         metavar=('POINTS', 'TRUTH'),
@@ -48,8 +60,9 @@ def main() -> None:
             label_points(*args.label, file)
             print(f'wrote {file}')
             return
+        textures = args.textures and read_textures(*args.textures)
         files = make_landscape(
-            args.out_dir, args.size, args.seed, args.changed
+            args.out_dir, args.size, args.seed, args.changed, textures
         )
         for file in files.values():
             print(f'wrote {file}')
