@@ -78,6 +78,9 @@ class Outputs:
                 beside = Path(f'{unfinished}{suffix}')
                 if beside.exists():
                     os.replace(beside, f'{target}{suffix}')
+            style = unfinished.with_suffix('.qml')
+            if style.exists():
+                os.replace(style, target.with_suffix('.qml'))
 
 
 def _private_folder(target: Path) -> Path:

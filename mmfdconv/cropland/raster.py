@@ -39,8 +39,9 @@ class RowWriter:
     """Writes an 8-bit cloud-optimised GeoTIFF from top to bottom.
 
     It has overviews, of the most frequent class or the mean, once it is
-    closed. A map's names lie where GDAL and QGIS look for them, in
-    ``<path>.aux.xml``, and in a tag, which no copy of the file alone loses.
+    closed. A map's names lie where GDAL looks for them, in
+    ``<path>.aux.xml``, with their colours where QGIS does, in a ``.qml`` of
+    the map's name, and in a tag, which no copy of the file alone loses.
 
     Args:
         path: File to write.
@@ -127,6 +128,7 @@ class RowWriter:
             Path(self._rows).unlink(missing_ok=True)
         if self._palette is not None:
             _write_categories(self._path, self._names)
+            _write_style(self._path, self._names, self._palette)
 
     def __enter__(self) -> 'RowWriter':
         return self
@@ -148,6 +150,36 @@ def _write_categories(path: str, names: Sequence[str]) -> None:
         ElementTree.SubElement(categories, 'Category').text = name
     ElementTree.ElementTree(root).write(
         f'{path}.aux.xml', encoding='utf-8', xml_declaration=True
+    )
+
+
+def _write_style(
+    path: str, names: Sequence[str], palette: Sequence[Sequence[int]]
+) -> None:
+    """Name and colour the values for QGIS.
+
+    It does not show GDAL's names, and of a TIFF's colours it shows all 256.
+    """
+    root = ElementTree.Element('qgis')
+    renderer = ElementTree.SubElement(
+        ElementTree.SubElement(root, 'pipe'),
+        'rasterrenderer',
+        dict(type='paletted', band='1', opacity='1', alphaBand='-1'),
+    )
+    entries = ElementTree.SubElement(renderer, 'colorPalette')
+    for value, (name, colour) in enumerate(zip(names, palette)):
+        ElementTree.SubElement(
+            entries,
+            'paletteEntry',
+            dict(
+                value=str(value),
+                color='#{:02x}{:02x}{:02x}'.format(*colour),
+                alpha='255',
+                label=name,
+            ),
+        )
+    ElementTree.ElementTree(root).write(
+        Path(path).with_suffix('.qml'), encoding='utf-8'
     )
 
 

@@ -82,6 +82,10 @@ def test_what_became_of_the_cropland(years, tmp_path):
     beside = ElementTree.parse(f'{change.files["map"]}.aux.xml')
     names = [node.text for node in beside.iter('Category')]
     assert names == [*KINDS]
+    style = ElementTree.parse(change.files['map'].with_suffix('.qml'))
+    entries = [node.attrib for node in style.iter('paletteEntry')]
+    assert [entry['label'] for entry in entries] == [*KINDS]
+    assert (entries[2]['value'], entries[2]['color']) == ('2', '#d72828')
     kinds = np.select(
         [
             ~known,
@@ -125,7 +129,7 @@ def test_what_became_of_the_cropland(years, tmp_path):
     ]
     assert lines[-1] == ['from', 'forest', '0.32', 'ha']
     assert change.files['quicklook'].read_bytes()[:4] == b'\x89PNG'
-    assert len([*(tmp_path / 'out').iterdir()]) == 5  # with the names
+    assert len([*(tmp_path / 'out').iterdir()]) == 6  # with the names, twice
 
 
 def test_classes_go_by_name(years, tmp_path):

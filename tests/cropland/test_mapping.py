@@ -164,6 +164,7 @@ def test_the_map_and_all_that_follows(predictor, tmp_path):
     assert {p.name for p in (tmp_path / 'out').iterdir()} == {
         *(p.name for p in mapped.files.values()),
         'scene_classes.tif.aux.xml',  # the classes' names
+        'scene_classes.qml',  # and colours, for QGIS
     }
     with Scene(path, 4) as scene:
         image = scene.read(0, 301)

@@ -71,6 +71,7 @@ def test_a_scene_is_mapped(tool, model, scenes, tmp_path):
     )
     assert result.returncode == 0, result.stdout[-4000:]
     assert sorted(p.name for p in (tmp_path / 'maps').iterdir()) == [
+        '2015_classes.qml',
         '2015_classes.tif',
         '2015_classes.tif.aux.xml',
         '2015_hectares.csv',
