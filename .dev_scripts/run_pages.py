@@ -89,14 +89,15 @@ def blocks_of(page):
 
 def adapt(code, values):
     """Put values for the words of a block, and more at its lines' ends."""
-    words, _, more = values.partition(' -- ')
+    words, *more = re.split(r'(?:^|\s)--\s+', values, maxsplit=1)
     for pair in shlex.split(words):
         word, value = pair.split('=', 1)
         code = re.sub(rf'(?<![\w$]){re.escape(word)}(?!\w)', value, code)
     if more:
+        end = ' '.join(more[0].split())
         lines = code.replace('\\\n', ' ').splitlines()
         code = '\n'.join(
-            re.sub(r'\s+#.*$', '', line) + f' {more}'
+            re.sub(r'\s+#.*$', '', line) + f' {end}'
             if re.search(r'mmfdconv |\.py |\.sh ', line)
             else line
             for line in lines
@@ -181,7 +182,7 @@ def row(code, said):
     lines = code.strip().splitlines()
     first = lines[0][:76].rstrip('\\ ')
     more = ' ...' if lines[1:] or lines[0][76:] else ''
-    return f'| `` {first}{more} `` | {said} |'
+    return f'| {said} | `` {first}{more} `` |'
 
 
 def run_page(page, work, env, data, source):
@@ -296,7 +297,7 @@ def write(ran):
                 for language, code, told in blocks
             )
         sections.append(f'## {name}\n\n{said[name].strip()}\n')
-    rows = re.findall(r'^\| `` .* `` \| (.*) \|$', '\n'.join(sections), re.M)
+    rows = re.findall(r'^\| (.*) \| `` .* `` \|$', '\n'.join(sections), re.M)
     tested = sum(text.startswith('by ') for text in rows)
     left = sum(text.startswith('not run:') for text in rows)
     later = rows.count(LATER)
@@ -313,7 +314,7 @@ def write(ran):
 
 def table(rows):
     """Return rows with their heading."""
-    return '\n'.join(['| block | run |', '| :-- | :-- |', *rows])
+    return '\n'.join(['| run | block |', '| :-- | :-- |', *rows])
 
 
 def main():
@@ -333,7 +334,7 @@ def main():
     for page in args.pages or pages():
         page = page.resolve()
         place, rows = run_page(page, work, env, args.data, source)
-        failed = failed or any('| FAILED' in row for row in rows)
+        failed = failed or any(row.startswith('| FAILED') for row in rows)
         name = page.relative_to(REPO).as_posix()
         where = f'In {place}, with the wheel of {commit}, {versions}.'
         write({name: f'{where}\n\n{table(rows)}'})

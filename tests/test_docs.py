@@ -4,6 +4,8 @@ Running it all would take days. Names, options and their values are what goes
 wrong when a command changes, and a parser tells those at once.
 """
 
+import importlib.util
+import os
 import re
 import runpy
 import shlex
@@ -110,3 +112,80 @@ def test_the_snippets_of_the_backbones_run(tmp_path, monkeypatch):
     assert len(snippets) == 2
     assert len(names['report'].converted) > 4
     assert names['y'].shape == (1, 128, 28, 28)
+
+
+@pytest.fixture(scope='module')
+def run_pages():
+    """The script that runs pages, as a module."""
+    pytest.importorskip('markdown_it', reason='markdown-it-py is missing')
+    path = REPO / '.dev_scripts' / 'run_pages.py'
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_page_runs_as_its_comments_say(run_pages, tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text("""
+```bash
+A=1
+false first
+test $A = 1
+```
+<!-- run first:
+x = 1
+-->
+```python
+y = x
+```
+```python
+z = y / 0
+```
+<!-- run with: CONFIG=1 "A B=2 3" -- 4
+  5 -->
+```bash
+say() { echo "$@" >said; }
+say mmfdconv $CONFIG CONFIG A B    # all
+grep -q 'conv 1 2 3 4 5$' said
+```
+<!-- run as folder/file.py: test "$(cat folder/file.py)" = '_base_ = 1' -->
+```python
+_base_ = 1
+```
+<!-- run by: tests/test_docs.py, twice -->
+```bash
+exit 1
+```
+<!-- not run: no `srun` -->
+```bash
+exit 1
+```
+```bash
+exit 1
+```
+""")
+    blocks = run_pages.blocks_of(page)
+    (tmp_path / 'page').mkdir()
+    with (tmp_path / 'log').open('w') as log:
+        sandbox = run_pages.Sandbox(tmp_path / 'page', dict(os.environ), log)
+        said = [run_pages.run_block(sandbox, *block) for block in blocks]
+        sandbox.close()
+    assert [re.sub(r'^\d+ s', 's', text) for text in said] == [
+        'FAILED: false first;',
+        's',
+        "FAILED: ZeroDivisionError('division by zero')",
+        's, with `CONFIG=1 "A B=2 3" -- 4 5`',
+        's, as `folder/file.py`',
+        'by `tests/test_docs.py`, twice',
+        'not run: no `srun`',
+        'FAILED: the bash ended',
+    ]
+
+
+def test_comments_for_the_script_are_understood(run_pages):
+    for page in run_pages.pages():
+        for _, code, told in run_pages.blocks_of(page):
+            run_pages.adapt(code, told.get('run with', ''))
+            if 'run by' in told:
+                assert (REPO / told['run by'].partition(',')[0]).is_file()

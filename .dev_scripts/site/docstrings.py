@@ -17,6 +17,8 @@ def to_markdown(text):
     )
     text = re.sub(r':\w+:`~(?:[\w.]+\.)?(\w+)`', r'`\1`', text)
     text = re.sub(r':\w+:`([\w.]+)`', r'`\1`', text)
+    # The section's name; by the other one an example is read as prose.
+    text = re.sub(r'^( *)Example:$', r'\1Examples:', text, flags=re.M)
     return re.sub(r'::$', ':', text, flags=re.M)
 
 
