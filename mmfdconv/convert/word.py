@@ -6,7 +6,7 @@ inherits from it and from a method's file would write down.
 
 import copy
 from dataclasses import fields
-from typing import Any, Dict, Iterator, Mapping, Optional, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -24,8 +24,6 @@ _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
 #: What the wrapper says in place of the inner backbone, None included.
 _REPLACING = ('init_cfg', 'pretrained')
-#: Norms of FDConv's gates; some recipes name the norms that do not decay.
-_GATE_NORMS = ('KSM_Global.bn', 'KSM_Local.norm')
 
 
 def with_dynamic_convolutions(
@@ -105,9 +103,8 @@ def with_dynamic_convolutions(
             holder['backbone']['rule'] = _as_config(rule)
     _import_mmfdconv(cfg)
     _schedule_temperature(cfg, entry)
-    if entry.dynamic_conv_cfg.type == 'FDConv':
-        _spare_gate_norms(cfg)
     layer = LAYERS[entry.dynamic_conv_cfg.type]
+    _spare_gate_norms(cfg, layer.gate_norms)
     set_rates_(cfg, layer.shared_module is not None, router_rate)
     return cfg
 
@@ -144,8 +141,9 @@ def make_stock_(cfg: Config) -> bool:
         unset_rates_(cfg)
     keys = _custom_keys(cfg)
     if found and keys:
-        for name in _GATE_NORMS:
-            dict.pop(keys, name, None)
+        for layer in LAYERS.values():
+            for name in layer.gate_norms:
+                dict.pop(keys, name, None)
     return found
 
 
@@ -179,12 +177,6 @@ def _suited(
         cfg: May have ``warehouse_names``.
     """
     layer, name = LAYERS[kind], type_name(backbone)
-    if kind == 'FDConv':
-        # The published gate would leave ConvNeXt's 7x7 depthwise kernels
-        # static; that they are dynamic is a choice of this project.
-        timm = str(backbone.get('model_name', ''))
-        if 'ConvNeXt' in name or timm.startswith('convnext'):
-            return dict(use_fdconv_if_k_in=[1, 3, 7])
     names = 'warehouse_names'
     if names in cfg and names in layer.own_options():
         return {names: cfg[names]}
@@ -271,19 +263,24 @@ def _custom_keys(cfg: Config) -> Optional[Dict[str, Any]]:
     return (wrapper.get('paramwise_cfg') or {}).get('custom_keys')
 
 
-def _spare_gate_norms(cfg: Config) -> None:
-    """Treat FDConv's norms as the recipe treats those of the backbone.
+def _spare_gate_norms(cfg: Config, names: Sequence[str]) -> None:
+    """Treat norms of gates as the recipe treats those of the backbone.
 
-    Where it names norms by ``norm``, one of the two is called so already.
-    Where it decays no norm but has a key for the backbone, which goes first,
-    both need a key of their own.
+    Where it names norms by ``norm``, some are called so already. Where it
+    decays no norm but has a key for the backbone, which goes first, all need
+    a key of their own.
+
+    Args:
+        cfg: In place.
+        names: ``gate_norms`` of the layer.
     """
     keys = _custom_keys(cfg)
     if not keys:
         return
     decay = cfg.optim_wrapper.paramwise_cfg.get('norm_decay_mult')
-    if 'norm' in keys:
-        keys[_GATE_NORMS[0]] = copy.deepcopy(keys['norm'])
-    elif decay is not None and 'backbone' in keys:
-        for name in _GATE_NORMS:
+    for name in names:
+        if 'norm' in keys:
+            if 'norm' not in name:
+                keys[name] = copy.deepcopy(keys['norm'])
+        elif decay is not None and 'backbone' in keys:
             keys[name] = dict(keys['backbone'], decay_mult=decay)

@@ -20,7 +20,7 @@ Differs from the published code in:
 """
 
 import math
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +37,10 @@ from ..functional import (
 )
 from .band_modulation import FrequencyBandModulation
 from .base import IntOrPair
-from .checks import check_numbers
 from .descriptors import DescriptorCfg, GlobalAveragePool, build_descriptor
 from .fdconv_options import (
     check_options,
+    has_fbm,
     note_without_effect,
     published_gate,
 )
@@ -119,6 +119,7 @@ class FDConv(FourierWeightConv2d):
     """
 
     router_names = ('descriptor', 'KSM_Global', 'KSM_Local', 'FBM')
+    gate_norms = ('KSM_Global.bn', 'KSM_Local.norm')
 
     def __init__(
         self,
@@ -232,10 +233,7 @@ class FDConv(FourierWeightConv2d):
                 *shape, act=ksm_local_act, att_multi=att_multi, **factory
             )
         self.FBM = None
-        check_numbers('use_fbm_if_k_in', use_fbm_if_k_in)
-        by_kernel = all(k in use_fbm_if_k_in for k in self.kernel_size)
-        by_stride = use_fbm_for_stride and max(self.stride) > 1
-        if by_kernel or by_stride:
+        if has_fbm(self, use_fbm_if_k_in, use_fbm_for_stride):
             self.FBM = FrequencyBandModulation(
                 in_channels, **fbm_cfg, **factory
             )
@@ -244,11 +242,17 @@ class FDConv(FourierWeightConv2d):
     @classmethod
     def static_reason(cls, conv: nn.Module, **options: Any) -> Optional[str]:
         """The published gate: why a layer would stay a stock convolution."""
-        return published_gate(
-            conv,
-            options.get('use_fdconv_if_c_gt'),
-            options.get('use_fdconv_if_k_in'),
-        )
+        names = 'use_fdconv_if_c_gt', 'use_fdconv_if_k_in'
+        return published_gate(conv, *map(options.get, names))
+
+    @classmethod
+    def suited_options(
+        cls, backbone: str, settings: Mapping[str, Any]
+    ) -> Dict[str, Any]:
+        """Open the published gate for ConvNeXt's 7x7 kernels, our choice."""
+        timm = str(settings.get('model_name', ''))
+        convnext = 'ConvNeXt' in backbone or timm.startswith('convnext')
+        return dict(use_fdconv_if_k_in=[1, 3, 7]) if convnext else {}
 
     # --------------------------------------------------------------- weights
 
@@ -328,10 +332,13 @@ class FDConv(FourierWeightConv2d):
         if self.static:
             return self.convolve_static(x, self.weight, self.bias)
         channel = filter = image = logits = coefficients = None
+        elements = math.prod(self.weight_shape)
+        # A compiler's graph is for maps of any size, and decides for one.
+        pixels = math.inf if is_traced() else x.shape[2:].numel()
+        features = pixels * (self.in_channels + self.out_channels)
         # The router costs next to nothing, and no FFT knows bfloat16.
         with no_autocast(x):
             gates, neighbours = self._predict(x)
-            elements, features = self._sizes(x)
             if features < elements:
                 # A gate of whole channels may as well act on the features.
                 channel, filter = gates.channel, gates.filter
@@ -380,13 +387,6 @@ class FDConv(FourierWeightConv2d):
             if channel is not None:
                 x = x * channel.to(x.dtype)[..., None, None]
         return self.convolve_images(x, kernel, want_value)
-
-    def _sizes(self, x: Tensor) -> Tuple[int, float]:
-        """How many elements a kernel has, how many features it connects."""
-        O, I, kh, kw = self.weight_shape  # noqa: E741
-        features = (self.in_channels + O) * x.shape[2] * x.shape[3]
-        # A compiler's graph is for maps of any size, and decides for one.
-        return O * I * kh * kw, math.inf if is_traced() else features
 
     def extra_repr(self) -> str:
         """Like ``nn.Conv2d``'s, with what is FDConv's own."""

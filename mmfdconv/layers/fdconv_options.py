@@ -14,7 +14,12 @@ from .checks import (
     check_positive_int,
 )
 
-__all__ = ['check_options', 'note_without_effect', 'published_gate']
+__all__ = [
+    'check_options',
+    'has_fbm',
+    'note_without_effect',
+    'published_gate',
+]
 
 _FBM_OPTIONS = (
     'k_list',
@@ -27,6 +32,21 @@ _FBM_OPTIONS = (
 )
 _FBM_OPTIONS_WITHOUT_EFFECT = ('fs_feat', 'spatial', 'global_selection')
 _warned = set()
+
+
+def has_fbm(
+    conv: nn.Module, use_fbm_if_k_in: Sequence[int], use_fbm_for_stride: bool
+) -> bool:
+    """Whether a layer modulates the bands of its input.
+
+    Args:
+        conv: Anything with the attributes of an ``nn.Conv2d``.
+        use_fbm_if_k_in: It does if both sides of its kernel are in this list,
+        use_fbm_for_stride: and, if so, where it is strided.
+    """
+    check_numbers('use_fbm_if_k_in', use_fbm_if_k_in)
+    by_kernel = all(k in use_fbm_if_k_in for k in conv.kernel_size)
+    return by_kernel or (use_fbm_for_stride and max(conv.stride) > 1)
 
 
 def published_gate(
