@@ -6,24 +6,21 @@ The bands are differences of nested low-passes ``P_i``, from the highest to the
 lowest, so the sum is :math:`A_0 X + \sum_i (A_{i+1} - A_i) P_i X`.
 """
 
+from functools import partial
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .by_hand import by_hand
 from .low_pass import (
     low_pass_coefficients,
     low_passes,
     low_passes_by_products,
     passes_by_products,
 )
-from .modes import (
-    compiled_for_cpu,
-    is_traced,
-    plain_backward,
-    prefers_cpu_path,
-)
+from .modes import compiled_for_cpu, is_traced, prefers_cpu_path
 
 __all__ = ['convolve_to_few', 'modulate_bands']
 
@@ -63,10 +60,14 @@ def modulate_bands(
     elif passes_by_products(x, rule):
         if coefficients is None:
             coefficients = low_pass_coefficients(x, k_list)
-        if torch.is_grad_enabled():
-            y = _ModulateBands.apply(x, maps, coefficients, k_list)
-        else:
-            y, *_ = bands_forward(x, maps, coefficients, k_list)
+        y = by_hand(
+            partial(_modulate, k_list=k_list),
+            partial(bands_forward, k_list=k_list),
+            partial(bands_backward, k_list=k_list),
+            x,
+            maps,
+            coefficients,
+        )
     else:
         y = _modulate(x, maps, coefficients, k_list, rule)
     return y.reshape(B, C, H, W)
@@ -97,44 +98,14 @@ def bands_steps(maps: Tensor, number: int) -> List[Tensor]:
     return steps if len(steps) == number else [*steps, 1 - maps[:, :, -1:]]
 
 
-class _ModulateBands(torch.autograd.Function):
-    """By hand, in half the calls; it overwrites what is its own."""
-
-    @staticmethod
-    def forward(
-        ctx, x: Tensor, maps: Tensor, coefficients: Tensor, k_list
-    ) -> Tensor:
-        y, lows, steps = bands_forward(x, maps, coefficients, k_list, True)
-        ctx.k_list = k_list
-        ctx.save_for_backward(x, maps, coefficients, *lows, *steps)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        k_list = ctx.k_list
-        x, maps, coefficients, *kept = ctx.saved_tensors
-        if torch.is_grad_enabled():  # gradients of gradients are wanted
-            grads = plain_backward(
-                lambda *tensors: _modulate(*tensors, k_list),
-                (x, maps, coefficients),
-                ctx.needs_input_grad,
-                grad,
-            )
-        else:
-            n = len(k_list)
-            kept = kept[:n], kept[n:]
-            grads = bands_backward(grad, x, maps, *kept, k_list)
-        return (*grads, None)
-
-
 def bands_forward(
     x: Tensor,
     maps: Tensor,
     coefficients: Tensor,
     k_list: Sequence[float],
     keep: bool = False,
-) -> Tuple[Tensor, Iterable[Tensor], List[Tensor]]:
-    """:func:`_modulate`; what the low-passes left, if kept; and the steps."""
+) -> Tuple[Tensor, Sequence[Tensor]]:
+    """:func:`_modulate`; and, if kept, what the low-passes left, and steps."""
     lows = low_passes_by_products(coefficients, x.shape[-2:], k_list)
     if keep:
         lows = list(lows)
@@ -142,18 +113,24 @@ def bands_forward(
     y = x * maps[:, :, :1]
     for low, step in zip(lows, steps):
         y.addcmul_(low, step)
-    return y, lows, steps
+    return y, (*lows, *steps) if keep else ()
 
 
 def bands_backward(
     grad: Tensor,
+    needed: Sequence[bool],
     x: Tensor,
     maps: Tensor,
-    lows: Iterable[Tensor],
-    steps: Sequence[Tensor],
+    coefficients: Tensor,
+    *kept: Tensor,
     k_list: Sequence[float],
 ) -> Tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x``, but through coefficients, of ``maps``, of these."""
+    lows: Iterable[Tensor] = kept[: len(k_list)]
+    steps: Sequence[Tensor] = kept[len(k_list) :]
+    if not kept:
+        lows = low_passes_by_products(coefficients, x.shape[-2:], k_list)
+        steps = bands_steps(maps, len(k_list))
     product = grad * x
     inner = [product.sum(2)]  # <grad, P_i x> over the channels
     of_coefficients = None

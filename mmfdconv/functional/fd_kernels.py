@@ -7,20 +7,24 @@ r"""FDConv's kernels: the Fourier Disjoint Weight times its spatial gates.
 arXiv:2503.18783: FDW, Sec. 3.2, and Kernel Spatial Modulation, Sec. 3.3.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .by_hand import by_hand
 from .exported_kernels import gated_image
 from .frequency import adjoint_of_inverse_rfft2, inverse_rfft2
-from .frequency_order import FrequencyOrder, spread_over_groups
+from .frequency_order import (
+    FrequencyOrder,
+    spread_over_groups,
+    sum_over_groups,
+)
 from .modes import (
     compiled_for_cpu,
     is_exported,
-    is_traced,
-    plain_backward,
     prefers_cpu_path,
     untraced,
 )
@@ -108,9 +112,13 @@ def disjoint_weight(
     Returns:
         Images ``(B, rows, cols)``.
     """
-    if is_traced() or not prefers_cpu_path(gate) or len(gate) == 0:
-        return _disjoint_weight(spectra, gate, layout)
-    return _DisjointWeight.apply(spectra, gate, layout)
+    return by_hand(
+        partial(_disjoint_weight, layout=layout),
+        partial(disjoint_weight_forward, layout=layout),
+        partial(disjoint_weight_backward, layout=layout),
+        spectra,
+        gate,
+    )
 
 
 def modulate_kernel(
@@ -126,15 +134,11 @@ def modulate_kernel(
     Returns:
         Images ``(B, rows, cols)``.
     """
-    size, tensors = image.shape, gates[1:]
-    image = image.view(-1, *layout.grid)
-    if is_traced() or len(image) == 0:
-        kernel = _modulate(image, *tensors)
-    elif torch.is_grad_enabled():
-        kernel = _Modulate.apply(image, *tensors)
-    else:
-        kernel, _ = modulate_forward(image, *tensors)
-    return kernel.view(size)
+    grid = image.view(-1, *layout.grid)
+    kernel = by_hand(
+        _modulate, modulate_forward, modulate_backward, grid, *gates[1:]
+    )
+    return kernel.view(image.shape)
 
 
 # ------------------------------------------------------ in plain operations
@@ -156,8 +160,7 @@ def _disjoint_weight(
     if num_kept < rows * half:
         weights = F.pad(weights, (0, rows * half - num_kept))
     weights = permute(weights, order.rank, order.order)
-    gated = weights.view(B, R, rows, half, 1) * spectra
-    gated = gated.squeeze(1) if R == 1 else gated.sum(1)
+    gated = (weights.view(B, R, rows, half, 1) * spectra).sum(1)
     if B == 0:
         # FFT libraries refuse an empty batch; stay in the graph without one.
         return gated.new_zeros(0, *order.size) + gated.sum()
@@ -183,57 +186,25 @@ def _modulate(
 # ----------------------------------------------------------- passes by hand
 
 
-class _DisjointWeight(torch.autograd.Function):
-    """A CPU's, in a third of the time.
-
-    Gates are looked up in a small table, and no complex numbers multiplied.
-    """
-
-    @staticmethod
-    def forward(
-        ctx, spectra: Tensor, gate: Tensor, layout: KernelLayout
-    ) -> Tensor:
-        ctx.layout = layout
-        ctx.save_for_backward(spectra, gate)
-        return disjoint_weight_forward(spectra, gate, layout)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        tensors, layout = ctx.saved_tensors, ctx.layout
-        needed = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # gradients of gradients are wanted
-            grads = plain_backward(
-                lambda *tensors: _disjoint_weight(*tensors, layout),
-                tensors,
-                needed,
-                grad,
-            )
-        else:
-            grads = disjoint_weight_backward(grad, *tensors, layout, needed[0])
-        return (*grads, None)
-
-
 def disjoint_weight_forward(
-    spectra: Tensor, gate: Tensor, layout: KernelLayout
-) -> Tensor:
-    """:func:`disjoint_weight` on a CPU."""
+    spectra: Tensor, gate: Tensor, layout: KernelLayout, keep: bool = False
+) -> Tuple[Tensor, Sequence[Tensor]]:
+    """:func:`disjoint_weight`, with gates that are looked up in a table."""
     groups = layout.order.groups(gate.shape[2], layout.num_kept)
     gated = None
     for pairs, own in zip(spectra, gate.unbind(1)):
-        weights = _look_up(own, groups)
-        if gated is None:
-            gated = weights.mul_(pairs)
-        else:
-            gated.addcmul_(weights, pairs)
-    return inverse_rfft2(torch.view_as_complex(gated), layout.order.size)
+        term = _gated(pairs, own, groups)
+        gated = term if gated is None else gated.add_(term)
+    gated = torch.view_as_complex(gated)
+    return inverse_rfft2(gated, layout.order.size), ()
 
 
 def disjoint_weight_backward(
     grad: Tensor,
+    needed: Sequence[bool],
     spectra: Tensor,
     gate: Tensor,
     layout: KernelLayout,
-    of_both: bool,
 ) -> Tuple[Optional[Tensor], Tensor]:
     """Gradients of the spectra, or None, and of the gate."""
     groups = layout.order.groups(gate.shape[2], layout.num_kept)
@@ -242,63 +213,60 @@ def disjoint_weight_backward(
     of_spectra: List[Tensor] = []
     of_gates: List[Tensor] = []
     for pairs, own in zip(spectra, gate.unbind(1)):
-        if of_both:
-            term = _look_up(own, groups).mul_(grad)
+        if needed[0]:
+            term = _gated(grad, own, groups)
             term = term if len(term) == 1 else term.sum(0, keepdim=True)
             of_spectra.append(term)
         term = grad * pairs
         term = term[..., 0] + term[..., 1]  # (B, rows, cols//2 + 1)
-        bins = term.new_zeros(*term.shape[:2], gate.shape[2])
-        index = groups.expand(len(term), -1, -1)
-        of_gates.append(bins.scatter_add_(2, index, term).sum(1))
+        of_gates.append(_sum_groups(term, groups, own.shape[1], layout))
     return (
-        _cat(of_spectra) if of_both else None,
-        torch.stack(of_gates, dim=1),
+        _cat(of_spectra) if needed[0] else None,
+        _cat([own[:, None] for own in of_gates], dim=1),
     )
 
 
-def _cat(parts: List[Tensor]) -> Tensor:
+def _cat(parts: List[Tensor], dim: int = 0) -> Tensor:
     """For nothing where there is one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-def _look_up(gate: Tensor, groups: Tensor) -> Tensor:
-    """Gates of every frequency, for its real and imaginary part.
+def _gated(pairs: Tensor, gate: Tensor, groups: Tensor) -> Tensor:
+    """Multiply frequencies with the gates of their groups.
 
     Args:
+        pairs: ``(B or none, rows, cols//2 + 1, 2)``.
         gate: ``(B, K)``.
         groups: ``(rows, cols//2 + 1)``.
 
     Returns:
-        ``(B, rows, cols//2 + 1, 2)``, memory of its own.
+        ``(B, rows, cols//2 + 1, 2)``.
     """
-    pairs = torch.complex(gate, gate)
-    if gate.is_meta:  # torch 2.1 has the loop's call wrong there
-        return torch.view_as_real(pairs[:, groups])
-    found = pairs.new_empty(len(gate), *groups.shape)
-    # One sample after the other: CPUs are slow where there are rows.
-    for one, out in zip(pairs, found.flatten(1)):
-        torch.index_select(one, 0, groups.view(-1), out=out)
-    return torch.view_as_real(found)
+    places = groups.view(-1)
+    if gate.is_meta or not prefers_cpu_path(gate):
+        # On meta, too: torch 2.1 has the loop's call wrong there.
+        found = gate.index_select(1, places)
+        return found.view(-1, *groups.shape, 1) * pairs
+    # For both parts at once, and one sample after the other: CPUs are slow
+    # where there are rows.
+    twice = torch.complex(gate, gate)
+    found = twice.new_empty(len(gate), *groups.shape)
+    for one, out in zip(twice, found.flatten(1)):
+        torch.index_select(one, 0, places, out=out)
+    return torch.view_as_real(found).mul_(pairs)
 
 
-class _Modulate(torch.autograd.Function):
-    """With half of what autograd keeps, which overwrites what is its own."""
-
-    @staticmethod
-    def forward(ctx, *tensors: Optional[Tensor]) -> Tensor:
-        kernel, local = modulate_forward(*tensors, keep=True)
-        ctx.save_for_backward(*tensors, local)
-        return kernel
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        *tensors, local = ctx.saved_tensors
-        if torch.is_grad_enabled():  # gradients of gradients are wanted
-            return plain_backward(
-                _modulate, tensors, ctx.needs_input_grad, grad
-            )
-        return modulate_backward(grad, *tensors, local)
+def _sum_groups(
+    values: Tensor, groups: Tensor, num_groups: int, layout: KernelLayout
+) -> Tensor:
+    """Sums over the groups, ``(B, rows, cols//2 + 1) -> (B, K)``."""
+    if prefers_cpu_path(values):
+        bins = values.new_zeros(*values.shape[:2], num_groups)
+        groups = groups.expand(len(values), -1, -1)
+        return bins.scatter_add_(2, groups, values).sum(1)
+    # In a fixed order, which accelerators do not scatter in.
+    ranked = values.flatten(1).index_select(1, layout.order.order)
+    return sum_over_groups(ranked[:, : layout.num_kept], num_groups)
 
 
 def modulate_forward(
@@ -308,7 +276,7 @@ def modulate_forward(
     neighbours: Optional[Tensor],
     taps: Optional[Tensor],
     keep: bool = False,
-) -> Tuple[Tensor, Optional[Tensor]]:
+) -> Tuple[Tensor, Sequence[Optional[Tensor]]]:
     """:func:`_modulate`, and the local gates if they are to be kept."""
     local = None
     if taps is not None:
@@ -319,11 +287,12 @@ def modulate_forward(
     for gate in (row, filter):
         if gate is not None:
             kernel.mul_(gate)
-    return kernel, local if keep else None
+    return kernel, (local,) if keep else ()
 
 
 def modulate_backward(
     grad: Tensor,
+    needed: Sequence[bool],
     image: Tensor,
     row: Optional[Tensor],
     filter: Optional[Tensor],
@@ -343,15 +312,14 @@ def modulate_backward(
     of_row = of_filter = of_neighbours = of_taps = None
     if row is not None:
         of_row = _sum_filters(product, filter).sum_to_size(row.shape)
-        product.mul_(row)
         grad.mul_(row)
     if filter is not None:
-        of_filter = product.sum((3, 4), keepdim=True)
-        product.mul_(filter)
+        of_filter = _sum_rows(product, row)
         grad.mul_(filter)
     if local is not None:
-        product.addcmul_(product, local, value=-1)
-        logit = product.view(len(image), len(taps), -1, image.shape[-1])
+        logit = torch.mul(grad, image, out=product)
+        logit.addcmul_(logit, local, value=-1)
+        logit = logit.view(len(image), len(taps), -1, image.shape[-1])
         of_neighbours = taps.mT @ logit
         # In this order CPUs need half the time for few columns.
         of_taps = (neighbours @ logit.mT).sum(0).mT
@@ -368,3 +336,11 @@ def _sum_filters(x: Tensor, weights: Optional[Tensor]) -> Tensor:
         return x.sum(2, keepdim=True)
     weights = weights.flatten(2)[:, :, None]  # (B, G, 1, O/G)
     return (weights @ x.flatten(3)).unflatten(3, x.shape[3:])
+
+
+def _sum_rows(x: Tensor, weights: Optional[Tensor]) -> Tensor:
+    """Add up what a filter has, ``(B, G, O/G, 1, 1)``."""
+    if weights is None:
+        return x.sum((3, 4), keepdim=True)
+    weights = weights.expand(-1, x.shape[1], 1, *x.shape[3:]).flatten(3)
+    return (x.flatten(3) @ weights.mT)[..., None]

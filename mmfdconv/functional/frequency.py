@@ -9,8 +9,9 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
+from .constant_tables import constant_table
 from .exported_kernels import forward_rfft2
-from .modes import is_exported, is_traced, prefers_cpu_path
+from .modes import is_exported, prefers_cpu_path
 
 __all__ = [
     'adjoint_of_inverse_rfft2',
@@ -100,15 +101,22 @@ def inverse_rfft2(spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
         return torch.fft.irfft2(spectrum, s=size)
     # Along the rows first, what contradicts is the imaginary part of these
     # columns.
-    if is_traced():
-        spectrum = torch.fft.ifft(spectrum, dim=-2)
-        columns = torch.arange(spectrum.shape[-1], device=spectrum.device)
-        # Not by whether the width is even, which a compiler would guard.
-        both = columns * 2 % size[1] == 0
-        imaginary = spectrum.imag.masked_fill(both, 0)
-        spectrum = torch.complex(spectrum.real, imaginary)
-        return torch.fft.irfft(spectrum, n=size[1], dim=-1)
-    return _InverseRfft2.apply(spectrum, size)
+    spectrum = torch.view_as_real(torch.fft.ifft(spectrum, dim=-2))
+    spectrum = spectrum * _parts(size[1], spectrum.device, spectrum.dtype)
+    return torch.fft.irfft(torch.view_as_complex(spectrum), n=size[1], dim=-1)
+
+
+@constant_table
+def _parts(cols: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """1, or 0 for the imaginary part of columns that stand for two.
+
+    Returns:
+        ``(cols//2 + 1, 2)``.
+    """
+    columns = torch.arange(cols // 2 + 1, device=device)
+    # Not by whether the width is even, which a compiler would guard.
+    alone = columns * 2 % cols == 0
+    return torch.stack([torch.ones_like(alone), ~alone], dim=1).to(dtype)
 
 
 def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:
@@ -126,20 +134,3 @@ def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:
     # by themselves.
     spectrum[..., 1 : (size[1] + 1) // 2].mul_(2)
     return spectrum
-
-
-class _InverseRfft2(torch.autograd.Function):
-    """One FFT of both axes goes back where autograd takes two, and copies."""
-
-    @staticmethod
-    def forward(ctx, spectrum: Tensor, size: Tuple[int, int]) -> Tensor:
-        ctx.size = rows, cols = size
-        spectrum = torch.fft.ifft(spectrum, n=rows, dim=-2)
-        alone = torch.view_as_real(spectrum)[..., 1]
-        alone = alone[..., :: cols // 2] if cols % 2 == 0 else alone[..., :1]
-        alone.zero_()
-        return torch.fft.irfft(spectrum, n=cols, dim=-1)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
-        return adjoint_of_inverse_rfft2(grad, ctx.size), None

@@ -20,6 +20,7 @@ __all__ = [
     'half_plane_of_lowest',
     'radius_order',
     'spread_over_groups',
+    'sum_over_groups',
 ]
 
 
@@ -153,6 +154,25 @@ def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
         return small
     large = gate[:, :num_large, None].expand(-1, -1, size + 1)
     return torch.cat([large.flatten(1), small], dim=1)
+
+
+def sum_over_groups(values: Tensor, num_groups: int) -> Tensor:
+    """Add up each group: the gradient of :func:`spread_over_groups`.
+
+    Args:
+        values: In the order of ranks, ``(B, N)``.
+        num_groups: ``K``.
+
+    Returns:
+        ``(B, K)``.
+    """
+    size, num_large = group_sizes(values.shape[1], num_groups)
+    first = num_large * (size + 1)
+    small = values[:, first:].unflatten(1, (-1, size)).sum(2)
+    if not num_large:
+        return small
+    large = values[:, :first].unflatten(1, (-1, size + 1)).sum(2)
+    return torch.cat([large, small], dim=1)
 
 
 def half_plane_of_lowest(lowest: Tensor, order: FrequencyOrder) -> Tensor:

@@ -2,15 +2,7 @@
 
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import (
-    Any,
-    Callable,
-    ContextManager,
-    Iterator,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, ContextManager, Iterator
 
 import torch
 from torch import Tensor
@@ -41,7 +33,6 @@ __all__ = [
     'is_exported',
     'is_traced',
     'no_autocast',
-    'plain_backward',
     'prefers_cpu_path',
     'untraced',
     'varies',
@@ -150,29 +141,3 @@ def varies(*lengths: Any) -> bool:
     if torch.jit.is_tracing():
         return _any_size
     return any(isinstance(n, torch.SymInt) for n in lengths)
-
-
-def plain_backward(
-    function: Callable[..., Tensor],
-    inputs: Sequence[Optional[Tensor]],
-    needed: Sequence[bool],
-    grad: Tensor,
-) -> Tuple[Optional[Tensor], ...]:
-    """Gradients by plain operations, which autograd records in turn.
-
-    For a backward pass of which gradients are wanted; a faster one is made of
-    operations that autograd does not see.
-
-    Args:
-        function: Computes the same output from ``inputs``.
-        inputs: What the forward pass was given and has saved.
-        needed: Whether the gradient of each is wanted.
-        grad: Of the output.
-
-    Returns:
-        The gradient of each input, or None.
-    """
-    wanted = [t for t, need in zip(inputs, needed) if need]
-    output = function(*inputs)
-    grads = iter(torch.autograd.grad(output, wanted, grad, create_graph=True))
-    return tuple(next(grads) if n else None for _, n in zip(inputs, needed))

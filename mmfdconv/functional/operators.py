@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .bands import bands_backward, bands_forward, bands_steps
+from .bands import bands_backward, bands_forward
 from .fd_kernels import (
     KernelLayout,
     disjoint_weight_backward,
@@ -79,7 +79,7 @@ def fd_kernel(
         Two of ``(B, rows, cols)``.
     """
     layout = _layout(spectra, shape, groups, num_kept)
-    image = disjoint_weight_forward(spectra, group, layout)
+    image, _ = disjoint_weight_forward(spectra, group, layout)
     kernel, _ = modulate_forward(
         image.view(-1, *layout.grid), row, filter, neighbours, taps
     )
@@ -104,6 +104,7 @@ def fd_kernel_backward(
     layout = _layout(spectra, shape, groups, num_kept)
     of_image, *of_gates = modulate_backward(
         grad.reshape(-1, *layout.grid),
+        (),
         image.view(-1, *layout.grid),
         row,
         filter,
@@ -112,7 +113,7 @@ def fd_kernel_backward(
     )
     of_image = of_image.view(image.shape)
     grads = disjoint_weight_backward(
-        of_image, spectra, group, layout, of_spectra
+        of_image, (of_spectra,), spectra, group, layout
     )
     return [g.contiguous() for g in (*grads, *of_gates) if g is not None]
 
@@ -171,7 +172,7 @@ def modulate_bands(x: Tensor, maps: Tensor, k_list: List[float]) -> Tensor:
         k_list: As there.
     """
     coefficients = low_pass_coefficients(x, k_list)
-    y, *_ = bands_forward(x, maps, coefficients, k_list)
+    y, _ = bands_forward(x, maps, coefficients, k_list)
     return y
 
 
@@ -182,12 +183,7 @@ def modulate_bands_backward(
     size = x.shape[-2:]
     coefficients = low_pass_coefficients(x, k_list)
     of_x, of_maps, of_coefficients = bands_backward(
-        grad,
-        x,
-        maps,
-        low_passes_by_products(coefficients, size, k_list),
-        bands_steps(maps, len(k_list)),
-        k_list,
+        grad, (), x, maps, coefficients, k_list=k_list
     )
     of_x += next(low_passes_by_products(of_coefficients, size, k_list))
     return of_x, of_maps

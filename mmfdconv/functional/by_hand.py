@@ -1,0 +1,94 @@
+"""Equations that have a backward pass by hand.
+
+An equation stands as plain operations, which tracers, ``torch.func`` and
+gradients of gradients see. Beside it may stand a pass that computes the same
+and its gradients in fewer operations, overwriting what is its own.
+"""
+
+from typing import Any, Callable, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from .modes import is_traced
+
+__all__ = ['by_hand', 'plain_backward']
+
+_Tensors = Sequence[Optional[Tensor]]
+
+
+def by_hand(
+    plain: Callable[..., Tensor],
+    forward: Callable[..., Tuple[Tensor, _Tensors]],
+    backward: Callable[..., _Tensors],
+    *tensors: Optional[Tensor],
+) -> Tensor:
+    """Compute an equation, by hand unless something traces it.
+
+    Nor are passes by hand made for an empty batch.
+
+    Args:
+        plain: The equation, a function of ``tensors``.
+        forward: The same by hand, of ``tensors`` and ``keep``, whether there
+            will be gradients; returns the value and what else ``backward``
+            needs.
+        backward: Gradients of ``tensors``, from the value's, whether each is
+            wanted, the tensors and what else was kept.
+        tensors: Those that have gradients, or None.
+
+    Returns:
+        The value.
+    """
+    if is_traced() or any(t is not None and t.numel() == 0 for t in tensors):
+        return plain(*tensors)
+    if not torch.is_grad_enabled():
+        return forward(*tensors, keep=False)[0]
+    return _ByHand.apply(plain, forward, backward, *tensors)
+
+
+class _ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        plain: Callable[..., Tensor],
+        forward: Callable[..., Tuple[Tensor, _Tensors]],
+        backward: Callable[..., _Tensors],
+        *tensors: Optional[Tensor],
+    ) -> Tensor:
+        value, kept = forward(*tensors, keep=True)
+        ctx.plain, ctx.by_hand, ctx.number = plain, backward, len(tensors)
+        ctx.save_for_backward(*tensors, *kept)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        needed, saved = ctx.needs_input_grad[3:], ctx.saved_tensors
+        if torch.is_grad_enabled():
+            tensors = saved[: ctx.number]
+            grads = plain_backward(ctx.plain, tensors, needed, grad)
+        else:
+            grads = ctx.by_hand(grad, needed, *saved)
+        return (None, None, None, *grads)
+
+
+def plain_backward(
+    function: Callable[..., Tensor],
+    inputs: _Tensors,
+    needed: Sequence[bool],
+    grad: Tensor,
+) -> Tuple[Optional[Tensor], ...]:
+    """Gradients that autograd records in turn, where theirs are wanted.
+
+    Args:
+        function: Computes the same output from ``inputs``.
+        inputs: What the forward pass was given and has saved.
+        needed: Whether the gradient of each is wanted.
+        grad: Of the output.
+
+    Returns:
+        The gradient of each input, or None.
+    """
+    wanted = [t for t, need in zip(inputs, needed) if need]
+    output = function(*inputs)
+    grads = iter(torch.autograd.grad(output, wanted, grad, create_graph=True))
+    return tuple(next(grads) if n else None for n in needed)
