@@ -100,6 +100,13 @@ def to_text(found: Audit) -> str:
         f"FLOPs: beyond the stock layer's, one image of {height} x {width}.",
         f'{found.metric} {found.score:.4g}',
     ]
+    dead = sum(layer.moves == 0 for layer in found.layers)
+    if dead:
+        text.append(
+            f'Routers that answer every image alike, to the last bit: {dead}. '
+            'They never trained, or training at too high a rate turned their '
+            'ReLUs off: try --conv-options router_lr_mult=0.1.'
+        )
     folds = [layer.name for layer in found.layers if layer.folds]
     if folds:
         text += [

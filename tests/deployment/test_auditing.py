@@ -101,6 +101,7 @@ def test_each_layer_gets_the_advice_that_its_gates_deserve(experiment, capsys):
     said = capsys.readouterr().out
     assert 'accuracy/top1 100 with the 2 of 3 layers folded' in said
     assert '--layers backbone.agreeing backbone.still' in said
+    assert 'every image alike, to the last bit: 1.' in said
     with open('audit.csv', newline='') as file:
         rows = {row['name']: row for row in csv.DictReader(file)}
     found = {
