@@ -305,7 +305,7 @@ def _entropy(axes: Any, study: GateStudy, below: float) -> None:
     axes.axvline(1, color='0.4', linewidth=0.8, linestyle=':')
     plain_axes(
         axes,
-        title=f'entropy of the gates; {total} kernels dead',
+        title=f'entropy of the gates\n{total} kernels dead',
         xlabel='entropy / log K (1: all kernels alike)\n'
         'median, quartiles, range over the images',
     )
