@@ -15,7 +15,7 @@ be seen from it:
                                         other words; more at the ends of lines
     <!-- run as FILE: COMMANDS -->      written to the file; then the commands
 
-docs/what_was_run.md is written anew after each page; what it says of pages
+docs/what_was_run.md is written anew after each block; what it says of pages
 that are not run this time stays.
 """
 
@@ -185,8 +185,16 @@ def row(code, said):
     return f'| {said} | `` {first}{more} `` |'
 
 
+def rows_before(blocks):
+    """Return the rows of a page of which nothing has run."""
+    return [
+        row(code, run_block(None, language, code, told))
+        for language, code, told in blocks
+    ]
+
+
 def run_page(page, work, env, data, source):
-    """Run a page; return the rows of its table."""
+    """Run a page; yield where, and the rows of its table, after each block."""
     name = page.relative_to(REPO).as_posix()
     folder = work / name.replace('/', '-')
     blocks = blocks_of(page)
@@ -205,16 +213,15 @@ def run_page(page, work, env, data, source):
     if 'data' in ran and data:
         shutil.copytree(data, folder / 'data', dirs_exist_ok=True)
     log = work / f'{folder.name}.log'
-    rows = []
+    rows = rows_before(blocks)
     print(f'{name} ({log})', flush=True)
     with log.open('w') as out:
         sandbox = Sandbox(folder, env, out)
-        for language, code, told in blocks:
-            said = run_block(sandbox, language, code, told)
-            rows.append(row(code, said))
-            print(rows[-1], flush=True)
+        for i, (language, code, told) in enumerate(blocks):
+            rows[i] = row(code, run_block(sandbox, language, code, told))
+            print(rows[i], flush=True)
+            yield ('a clone' if clone else 'an empty folder'), rows
         sandbox.close()
-    return ('a clone' if clone else 'an empty folder'), rows
 
 
 def git(*arguments):
@@ -288,14 +295,10 @@ def write(ran):
     sections = []
     for page in pages():
         name = page.relative_to(REPO).as_posix()
-        blocks = blocks_of(page)
         if name in ran:
             said[name] = ran[name]
-        elif name not in said or LATER in said[name]:
-            said[name] = table(
-                row(code, run_block(None, language, code, told))
-                for language, code, told in blocks
-            )
+        elif not said.get(name, '').startswith('In '):
+            said[name] = table(rows_before(blocks_of(page)))
         sections.append(f'## {name}\n\n{said[name].strip()}\n')
     rows = re.findall(r'^\| (.*) \| `` .* `` \|$', '\n'.join(sections), re.M)
     tested = sum(text.startswith('by ') for text in rows)
@@ -330,14 +333,14 @@ def main():
     git('clone', '--quiet', REPO, source)
     commit = git('-C', REPO, 'log', '-1', '--format=%h')
     env, versions = environment(work, source)
-    failed = False
+    failed, rows = False, []
     for page in args.pages or pages():
         page = page.resolve()
-        place, rows = run_page(page, work, env, args.data, source)
-        failed = failed or any(row.startswith('| FAILED') for row in rows)
         name = page.relative_to(REPO).as_posix()
-        where = f'In {place}, with the wheel of {commit}, {versions}.'
-        write({name: f'{where}\n\n{table(rows)}'})
+        for place, rows in run_page(page, work, env, args.data, source):
+            where = f'In {place}, with the wheel of {commit}, {versions}.'
+            write({name: f'{where}\n\n{table(rows)}'})
+        failed = failed or any(row.startswith('| FAILED') for row in rows)
     sys.exit(failed)
 
 
