@@ -6,12 +6,8 @@ from typing import Dict, Mapping, Union
 
 from mmengine.config import Config
 
-from ..convert import (
-    ConversionReport,
-    ReportRow,
-    build_dynamic,
-    dynamic_backbones,
-)
+from ..convert import ConversionReport, ReportRow, build_dynamic
+from ..convert.nodes import dynamic_backbones
 
 __all__ = ['conversion_reports', 'write_csv']
 

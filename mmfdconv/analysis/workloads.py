@@ -7,7 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..convert import PRESETS, convert_dynamic_, dynamic_backbones
+from ..convert import PRESETS, convert_dynamic_
+from ..convert.nodes import dynamic_backbones
 from ..registry import LAYERS
 from .speed import STOCK
 

@@ -5,7 +5,6 @@ from .conversion_report import ConversionReport, ReportRow
 from .fuse import fuse_conv_bn
 from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
 from .learning_rates import DynamicOptimConstructor, names_by_layer
-from .nodes import dynamic_backbones, nodes, type_name
 from .presets import PRESETS, preset_for, resolve_rule
 from .rules import LayerRule
 from .short_config import short_config
@@ -27,18 +26,15 @@ __all__ = [
     'check_rule',
     'config_path',
     'convert_dynamic_',
-    'dynamic_backbones',
     'fuse_conv_bn',
     'keep_routers_alive_',
     'load_from_bands',
     'make_stock_',
     'names_by_layer',
     'nearest',
-    'nodes',
     'preset_for',
     'read_method',
     'resolve_rule',
     'short_config',
-    'type_name',
     'with_dynamic_convolutions',
 ]

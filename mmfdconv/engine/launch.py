@@ -18,13 +18,8 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from ..convert import (
-    METHODS,
-    config_path,
-    nodes,
-    type_name,
-    with_dynamic_convolutions,
-)
+from ..convert import METHODS, config_path, with_dynamic_convolutions
+from ..convert.nodes import nodes, type_name
 from .optim_wrapper import accelerator_available
 
 # The toolboxes that the tools know, each with its package names in the

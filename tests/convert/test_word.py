@@ -129,25 +129,6 @@ def test_kernel_warehouse_takes_names():
     assert conv_cfg('fkw1x', warehouse_names=own).warehouse_names == own
 
 
-def test_cells_learn_at_their_layers_rate():
-    recipe = dict(
-        constructor='LearningRateDecayOptimizerConstructor',
-        paramwise_cfg=dict(decay_rate=0.9, num_layers=6),
-    )
-    cfg = stock(optim_wrapper=copy.deepcopy(recipe))
-    new = with_dynamic_convolutions(cfg, 'kw1x')
-    assert new.optim_wrapper == dict(
-        constructor='DynamicOptimConstructor',
-        paramwise_cfg=dict(
-            recipe['paramwise_cfg'], constructor=recipe['constructor']
-        ),
-    )
-    again = with_dynamic_convolutions(new, 'kw1x')
-    assert again.optim_wrapper == new.optim_wrapper
-    other = with_dynamic_convolutions(new, 'odconv')
-    assert other.optim_wrapper == recipe
-
-
 FAMILIES = {
     'HRNet': ('mmseg', dict(extra=HRNET)),
     'SwinTransformer': ('mmseg', dict(embed_dims=24, depths=(1, 1, 1, 1))),
