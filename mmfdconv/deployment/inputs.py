@@ -7,7 +7,7 @@ import cv2
 import torch
 from torch import Tensor, nn
 
-from ..layers import DynamicConv2d
+from ..engine.models import image_channels
 
 __all__ = ['noise', 'normalisation', 'read_pictures']
 
@@ -16,15 +16,9 @@ _SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 def noise(model: nn.Module, shape: Tuple[int, int]) -> Tensor:
     """Standard normal values of a fixed seed, ``(1, C, H, W)``."""
-    channels, pixels = 3, 1
-    for module in model.modules():
-        if type(module).__name__ == 'Focus':
-            pixels = 4  # YOLOX's, which makes channels of 2 x 2 pixels
-        if isinstance(module, (nn.Conv2d, DynamicConv2d)):
-            channels = module.in_channels // pixels
-            break
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(1, channels, *shape, generator=generator)
+    size = (1, image_channels(model), *shape)
+    return torch.randn(size, generator=generator)
 
 
 def read_pictures(

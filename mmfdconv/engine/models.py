@@ -10,7 +10,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-__all__ = ['build_model', 'load_weights', 'one_line']
+from ..layers import DynamicConv2d
+
+__all__ = ['build_model', 'image_channels', 'load_weights', 'one_line']
 
 
 def one_line(error: Any) -> str:
@@ -40,6 +42,17 @@ def build_model(cfg: Config) -> nn.Module:
             f'config: its model cannot be built: {one_line(error)}'
         ) from error
     return revert_sync_batchnorm(model).eval()
+
+
+def image_channels(model: nn.Module) -> int:
+    """How many channels a model's images have, by its first convolution."""
+    pixels = 1
+    for module in getattr(model, 'backbone', model).modules():
+        if type(module).__name__ == 'Focus':
+            pixels = 4  # YOLOX's, which makes channels of 2 x 2 pixels
+        if isinstance(module, (nn.Conv2d, DynamicConv2d)):
+            return module.in_channels // pixels
+    return 3
 
 
 def load_weights(model: nn.Module, checkpoint: str) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ...convert import make_stock_
-from ...layers import DynamicConv2d
+from ...engine.models import image_channels
 from ...registry import LAYERS
 
 __all__ = [
@@ -70,14 +70,6 @@ def parse_shape(sides: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
     return sides[0], sides[-1]
 
 
-def _bands(model: nn.Module) -> int:
-    """How many bands a model's images have, by its first convolution."""
-    for module in getattr(model, 'backbone', model).modules():
-        if isinstance(module, (nn.Conv2d, DynamicConv2d)):
-            return module.in_channels
-    return 3
-
-
 class ModelRun:
     """Calls a model of mmdet, mmseg or mmpretrain once on an empty image.
 
@@ -114,7 +106,7 @@ class ModelRun:
         Raises:
             ValueError: The model does not run on its own or at this shape.
         """
-        x = torch.zeros(1, _bands(self.model), *self.shape)
+        x = torch.zeros(1, image_channels(self.model), *self.shape)
         try:
             return self._call(x)
         except (
