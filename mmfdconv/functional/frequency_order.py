@@ -16,7 +16,6 @@ from .permute import permute
 __all__ = [
     'FrequencyOrder',
     'frequency_order',
-    'group_sizes',
     'half_plane_of_lowest',
     'radius_order',
     'spread_over_groups',
@@ -122,21 +121,11 @@ def frequency_order(
     return found
 
 
-def group_sizes(num_frequencies: int, num_groups: int) -> Tuple[int, int]:
-    """Split ``N`` ranks into ``K`` runs as even as can be.
-
-    The first ``N % K`` groups hold one frequency more than the others, as
-    with ``torch.tensor_split``.
-
-    Returns:
-        ``(N // K, N % K)``: size of a small group, number of large groups.
-    """
-    # Under a tracer (ONNX export, FLOP counters) sizes are tensors.
-    return divmod(int(num_frequencies), int(num_groups))
-
-
 def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
     """Give every rank the gate of its group.
+
+    Groups are as even as can be: the first ``N % K`` hold one frequency more
+    than the others, as with ``torch.tensor_split``.
 
     Args:
         gate: One value per group, ``(B, K)``.
@@ -146,7 +135,8 @@ def spread_over_groups(gate: Tensor, num_frequencies: int) -> Tensor:
         ``(B, N)`` in the order of ranks.
     """
     B, K = gate.shape
-    size, num_large = group_sizes(num_frequencies, K)
+    # Under a tracer (ONNX export, FLOP counters) sizes are tensors.
+    size, num_large = divmod(int(num_frequencies), int(K))
     # Groups are runs of ranks, so an expand does what a gather would; its
     # backward is a plain sum.
     small = gate[:, num_large:, None].expand(-1, -1, size).flatten(1)
@@ -166,7 +156,7 @@ def sum_over_groups(values: Tensor, num_groups: int) -> Tensor:
     Returns:
         ``(B, K)``.
     """
-    size, num_large = group_sizes(values.shape[1], num_groups)
+    size, num_large = divmod(values.shape[1], num_groups)
     first = num_large * (size + 1)
     small = values[:, first:].unflatten(1, (-1, size)).sum(2)
     if not num_large:

@@ -64,33 +64,29 @@ def recompute(
     plain = is_exported() or (is_traced() and not is_compiling())
     if keep or plain or x.is_meta or len(x) == 0:
         return function(per_sample, shared, True)
-    if not is_compiling() and prefers_cpu_path(x):
-        step = max(_AT_ONCE // max(size, 1), 1)
-        parts = zip(*_split(per_sample, len(x), step))
-        run = partial(_Recomputed.apply, function, n)
-        values = [run(*part, *shared) for part in parts]
-        return values[0] if len(values) == 1 else torch.cat(values)
-    if not torch.is_grad_enabled():
-        return function(per_sample, shared, True)
-    return checkpoint(
-        lambda *tensors: function(tensors[:n], tensors[n:], True),
-        *per_sample,
-        *shared,
-        use_reentrant=False,
-        preserve_rng_state=False,
+
+    def whole(*tensors: Optional[Tensor]) -> Tensor:
+        return function(tensors[:n], tensors[n:], True)
+
+    if is_compiling() or not prefers_cpu_path(x):
+        if not torch.is_grad_enabled():
+            return whole(*per_sample, *shared)
+        return checkpoint(
+            whole,
+            *per_sample,
+            *shared,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+    run = partial(_Recomputed.apply, function, n)
+    step = max(_AT_ONCE // max(size, 1), 1)
+    if step >= len(x):
+        return run(*per_sample, *shared)
+    # Of the batch, its tensors some samples at a time.
+    parts = zip(
+        *([t] * len(x) if t is None else t.split(step) for t in per_sample)
     )
-
-
-def _split(
-    per_sample: _Tensors, batch: int, step: int
-) -> List[Sequence[Optional[Tensor]]]:
-    """Each tensor some samples at a time; no new view where they are all."""
-    if step >= batch:
-        return [[t] for t in per_sample]
-    number = -(-batch // step)
-    return [
-        [None] * number if t is None else t.split(step) for t in per_sample
-    ]
+    return torch.cat([run(*part, *shared) for part in parts])
 
 
 class _Recomputed(torch.autograd.Function):

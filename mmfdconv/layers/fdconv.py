@@ -292,7 +292,7 @@ class FDConv(FourierWeightConv2d):
         """
         with no_autocast(x):
             spectra = self.spectra()
-            gates = self._kernel_gates(*self._predict(x), spectra.dtype)
+            gates = self._kernel_gates(*self._predict(x), spectra)
             images = fd_kernel(spectra, gates, self.layout)
         return image_to_weight(images, self.kernel_size)
 
@@ -307,15 +307,12 @@ class FDConv(FourierWeightConv2d):
         return gates, self.KSM_Local.neighbours(descriptor)
 
     def _kernel_gates(
-        self,
-        gates: GlobalGates,
-        neighbours: Optional[Tensor],
-        dtype: torch.dtype,
+        self, gates: GlobalGates, neighbours: Optional[Tensor], like: Tensor
     ) -> KernelGates:
-        """What is predicted, laid out as the kernels are."""
+        """What is predicted, laid out as kernels are, in the dtype of like."""
         scale, filter, taps = 1.0, gates.filter, None
         if self.KSM_Local is not None:
-            scale, taps = self.KSM_Local.scale, self.KSM_Local.taps(dtype)
+            scale, taps = self.KSM_Local.scale, self.KSM_Local.taps(like.dtype)
         if filter is not None:
             filter = filter.view(-1, *self.layout.grid[:2], 1, 1)
         found = (
@@ -325,7 +322,7 @@ class FDConv(FourierWeightConv2d):
             neighbours,
             taps,
         )
-        return KernelGates(*(t if t is None else t.to(dtype) for t in found))
+        return KernelGates(*(t if t is None else t.to(like) for t in found))
 
     def forward_batch(self, x: Tensor) -> Tensor:
         """Convolve, ``(B, C, H, W) -> (B, O, H', W')``."""
@@ -344,7 +341,7 @@ class FDConv(FourierWeightConv2d):
                 channel, filter = gates.channel, gates.filter
                 gates = gates._replace(channel=None, filter=None)
             spectra = self.spectra()
-            kernel = self._kernel_gates(gates, neighbours, spectra.dtype)
+            kernel = self._kernel_gates(gates, neighbours, spectra)
             if elements <= 3 * features < math.inf:
                 # Autograd keeps the features anyway; some more is worth it.
                 image = disjoint_weight(spectra, kernel.group, self.layout)
