@@ -185,7 +185,7 @@ class StarReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activate, any shape."""
         scale, bias = self.scale.to(x.dtype), self.bias.to(x.dtype)
-        return torch.addcmul(bias, scale, F.relu(x).square())
+        return scale * F.relu(x).square() + bias
 
 
 class FCRouter(nn.Sequential):
