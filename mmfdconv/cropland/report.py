@@ -77,5 +77,10 @@ def write_report(
 
 
 def _read_rows(path: Path) -> List[List[str]]:
+    """Read a table of hectares; they are rounded as the estimates are."""
     with path.open(newline='', encoding='utf-8') as file:
-        return [*csv.reader(file)]
+        head, *rows = csv.reader(file)
+    at = head.index('hectares')
+    for row in rows:
+        row[at] = f'{float(row[at]):,.1f}'
+    return [head, *rows]

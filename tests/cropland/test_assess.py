@@ -120,7 +120,9 @@ def test_strata_of_their_own(change, rows, tmp_path):
 def test_what_is_printed_and_written(change, rows, tmp_path, capsys):
     labels = write_rows(tmp_path / 'labels.csv', rows)
     change.with_suffix('.png').write_bytes(b'picture')
-    change.with_suffix('.csv').write_text('before,after\nfarmland,<water>\n')
+    change.with_suffix('.csv').write_text(
+        'before,after,hectares\nfarmland,<water>,1234.5678\n'
+    )
     main('estimate', [str(change), str(labels), '--out-dir', str(tmp_path)])
     said = capsys.readouterr().out
     found = re.search(r'cropland lost: ([\d.]+) ± ([\d.]+) ha', said)
@@ -139,7 +141,7 @@ def test_what_is_printed_and_written(change, rows, tmp_path, capsys):
     page = (tmp_path / 'a_change_report.html').read_text()
     assert f'{found[1]} ± {found[2]} ha' in page
     assert 'data:image/png;base64,cGljdHVyZQ==' in page
-    assert '&lt;water&gt;' in page
+    assert '<td>&lt;water&gt;</td><td>1,234.6</td>' in page
     assert 'http' not in page
 
 
