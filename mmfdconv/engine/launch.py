@@ -59,6 +59,11 @@ def load_config(
         raise ValueError(
             f'config: {config!r} cannot be read: {error}'
         ) from error
+    # MMEngine gives what a base of ours holds the scope of its package, which
+    # has no registry: their types are those of the default scope.
+    for _, node in nodes(cfg._cfg_dict, 'config'):
+        if node.get('_scope_') == 'mmfdconv':
+            del node['_scope_']
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     _check_toolbox(cfg, config)

@@ -25,6 +25,19 @@ def test_load_config_applies_the_options(write):
     assert launch.load_config(path, {'a.c': 2}).a == dict(b=1, c=2)
 
 
+@pytest.mark.core
+def test_load_config_leaves_types_to_the_default_scope(write):
+    """Not to what MMEngine says of a base named ``mmfdconv::...``."""
+    pytest.importorskip('mmdet')
+    path = write(
+        "default_scope = 'mmdet'\n"
+        "own = [dict(type='A', _scope_='mmfdconv', b=dict(_scope_='mmdet'))]\n"
+    )
+    assert launch.load_config(path).own == [
+        dict(type='A', b=dict(_scope_='mmdet'))
+    ]
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
 def test_load_config_finds_the_stock_configs(write, scope):
     """On either stack: the fork's packages have other names."""
