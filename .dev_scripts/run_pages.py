@@ -206,6 +206,9 @@ def run_page(page, work, env, data, source):
     clone = re.search(r'(tools|configs)/|pip install \.', ran)
     if clone:
         git('clone', '--quiet', source, folder)
+        # As an editable install leaves it, for bases named mmfdconv::...
+        (wheel,) = work.glob('environment/lib/*/site-packages/mmfdconv/.mim')
+        (folder / 'mmfdconv' / '.mim').symlink_to(wheel)
     else:
         folder.mkdir()
     if SMALL.name in ran:
