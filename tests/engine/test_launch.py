@@ -38,6 +38,17 @@ def test_load_config_leaves_types_to_the_default_scope(write):
     ]
 
 
+@pytest.mark.core
+def test_load_config_imports_nothing_that_a_config_names(write):
+    pytest.importorskip('mmdet')
+    path = write(
+        'from mmfdconv.none import Metric\n'
+        "default_scope = 'mmdet'\n"
+        'val_evaluator = dict(type=Metric)\n'
+    )
+    assert launch.load_config(path).default_scope == 'mmdet'
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmpretrain'])
 def test_load_config_finds_the_stock_configs(write, scope):
     """On either stack: the fork's packages have other names."""
