@@ -6,10 +6,11 @@ mmpretrain all look, whatever the current scope.
 
 from importlib import import_module, metadata
 from importlib.util import find_spec
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+import mmengine.registry
 from mmengine.config import utils as config_utils
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope, Registry
 
 from .layers import (
     CondConv,
@@ -60,6 +61,26 @@ def builder(module: str, name: str) -> Callable:
     build.__doc__ = f'Build a :class:`{module}.{name}`.'
     return build
 
+
+class ToolboxTypes(Registry):
+    """What the types of a base named ``mmfdconv::...`` are looked up in.
+
+    MMEngine gives them this package as their scope. They belong to the toolbox
+    that runs the config: to the default scope around.
+    """
+
+    def get(self, key: str) -> Optional[Any]:
+        """Return what ``key`` is in the default scope, else at the root."""
+        # No method tells the scopes below the current one, which is ours.
+        scopes = [s.scope_name for s in DefaultScope._instance_dict.values()]
+        others = [s for s in scopes if s != self.scope] or [self.parent.scope]
+        with self.parent.switch_scope_and_registry(others[-1]) as registry:
+            return registry.get(key)
+
+
+for _registry in vars(mmengine.registry).values():
+    if isinstance(_registry, Registry):
+        ToolboxTypes(_registry.name, parent=_registry, scope='mmfdconv')
 
 # MMEngine resolves `_base_ = 'mmfdconv::...'` for the packages in this table
 # alone. It takes the name of a distribution first and looks for the package

@@ -163,15 +163,21 @@ def _bases(config: str, path: Path, folder: Union[str, Path]) -> List[str]:
     """What the file inherits from, as found from its folder."""
     if '::' not in config:
         return [Path(os.path.relpath(path, folder)).as_posix()]
-    if config.startswith('mmseg::'):
-        try:
-            metadata.version('mmsegmentation')
-        except metadata.PackageNotFoundError:
-            # The maintained fork, whose configs MMEngine does not find by
-            # name before mmfdconv is imported, which this base does.
-            first = configs_folder('mmfdconv') / '_base_/import_mmfdconv.py'
-            return [str(first), config]
+    package = config.partition('::')[0]
+    first = configs_folder('mmfdconv') / '_base_/import_mmfdconv.py'
+    if package == 'mmfdconv' or (package == 'mmseg' and _is_fork()):
+        # MMEngine finds these by name once mmfdconv is imported.
+        return [str(first), config]
     return [config]
+
+
+def _is_fork() -> bool:
+    """Whether mmsegmentation is installed as the maintained fork."""
+    try:
+        metadata.version('mmsegmentation')
+    except metadata.PackageNotFoundError:
+        return True
+    return False
 
 
 def _code(value: Any) -> str:

@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import time
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -59,7 +59,6 @@ def load_config(
         raise ValueError(
             f'config: {config!r} cannot be read: {error}'
         ) from error
-    _drop_own_scope(cfg._cfg_dict)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     _check_toolbox(cfg, config)
@@ -75,22 +74,6 @@ def load_config(
         return with_dynamic_convolutions(cfg, conv, conv_options, conv_rule)
     except ValueError as error:
         raise ValueError(f'--conv {conv}: {error}') from error
-
-
-def _drop_own_scope(node: Any) -> None:
-    """Leave types in bases of ours to the default scope.
-
-    MMEngine gives what a base named ``mmfdconv::...`` holds the scope of that
-    package, which has no registry.
-    """
-    if isinstance(node, dict):
-        if dict.get(node, '_scope_') == 'mmfdconv':
-            del node['_scope_']
-        # ConfigDict's own would import all that a pure Python config names.
-        node = [*dict.values(node)]
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            _drop_own_scope(child)
 
 
 def _check_toolbox(cfg: Config, path: str) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 
+import mmfdconv
 from mmfdconv.convert import (
     METHODS,
     config_path,
@@ -12,7 +14,9 @@ from mmfdconv.convert import (
     with_dynamic_convolutions,
 )
 from mmfdconv.convert.words import configs_folder
+from mmfdconv.layers import FADConv
 
+OWN = 'mmfdconv::mmseg/cropland/gid/unet_r18-quarter_1xb24-50e_gid-512x512.py'
 STOCK = {
     'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py': METHODS[1:],
     'mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py': (
@@ -25,8 +29,17 @@ STOCK = {
         'fdconv',
     ),
     'mmpretrain::resnet/resnet18_8xb32_in1k.py': ('dcd', 'kw4x'),
+    OWN: ('fdconv',),
 }
 CASES = [(config, m) for config, methods in STOCK.items() for m in methods]
+
+
+def needs(config):
+    """Skip where a config's toolbox, or what a base of ours needs, is not."""
+    pytest.importorskip('mmseg' if config == OWN else config.split('::')[0])
+    installed = Path(mmfdconv.__file__).parent / '.mim'
+    if config == OWN and not installed.is_dir():
+        pytest.skip('mmfdconv is not installed: no bases named mmfdconv::...')
 
 
 def plain(node):
@@ -40,8 +53,7 @@ def plain(node):
 @pytest.mark.core
 @pytest.mark.parametrize(('config', 'method'), CASES)
 def test_the_file_is_the_word(config, method, tmp_path):
-    scope = config.partition('::')[0]
-    pytest.importorskip(scope)
+    needs(config)
     rule = dict(patterns={r'.*\.conv2': True}, otherwise=False)
     rule = rule if method == 'odconv' else None
     text = short_config(config, method, rule=rule)
@@ -58,6 +70,25 @@ def test_the_file_is_the_word(config, method, tmp_path):
     assert {k: whole[k] for k in given if k != 'fbm_cfg'} == given
     word.model.backbone.conv_cfg = given
     assert plain(found.to_dict()) == plain(word.to_dict())
+
+
+@pytest.mark.core
+def test_toolboxes_build_what_inherits_from_our_own_config(tmp_path):
+    """Its types have no toolbox's scope; the first base finds the second."""
+    needs(OWN)
+    from mmseg.datasets.transforms import PackSegInputs
+    from mmseg.models.segmentors import EncoderDecoder
+
+    path = tmp_path / 'my_config.py'
+    path.write_text(short_config(OWN, 'fadconv'))
+    assert 'import_mmfdconv.py' in path.read_text()
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    assert isinstance(model, EncoderDecoder)
+    assert any(isinstance(m, FADConv) for m in model.backbone.modules())
+    packing = TRANSFORMS.build(cfg.pipeline[-1])
+    assert isinstance(packing, PackSegInputs)
 
 
 def test_a_path_is_found_from_the_files_folder(tmp_path):

@@ -26,19 +26,6 @@ def test_load_config_applies_the_options(write):
 
 
 @pytest.mark.core
-def test_load_config_leaves_types_to_the_default_scope(write):
-    """Not to what MMEngine says of a base named ``mmfdconv::...``."""
-    pytest.importorskip('mmdet')
-    path = write(
-        "default_scope = 'mmdet'\n"
-        "own = [dict(type='A', _scope_='mmfdconv', b=dict(_scope_='mmdet'))]\n"
-    )
-    assert launch.load_config(path).own == [
-        dict(type='A', b=dict(_scope_='mmdet'))
-    ]
-
-
-@pytest.mark.core
 def test_load_config_imports_nothing_that_a_config_names(write):
     pytest.importorskip('mmdet')
     path = write(
