@@ -160,7 +160,7 @@ def config_backbones(cfg: Config) -> Dict[str, nn.Module]:
         return {STOCK: MODELS.build(node['backbone']), method: dynamic}
     raise ValueError(
         'model: the config has no backbone=dict(type='
-        "'DynamicBackbone', backbone=..., conv_cfg=...)"
+        "'DynamicBackbone', backbone=..., conv_cfg=...); --conv makes one"
     )
 
 

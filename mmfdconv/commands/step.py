@@ -7,7 +7,7 @@ pass, on CUDA what is allocated at the peak.
 """
 
 import argparse
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,6 +19,7 @@ from ..analysis import speed
 from ..analysis.outputs import check_folder, check_suffix
 from ..analysis.workloads import parse_side
 from ..convert import config_path, with_dynamic_convolutions
+from ..convert.nodes import nodes, type_name
 from . import plain_errors
 
 
@@ -115,10 +116,36 @@ def _load(
         args.batch,
         (3, height, width),
         [args.objects] * args.batch,
-        num_classes=80,
-        with_mask=True,
-        with_semantic=True,
+        num_classes=_number_of_classes(cfg.model),
+        with_mask=_loads(cfg, 'with_mask'),
+        with_semantic=_loads(cfg, 'with_seg'),
         device=args.device,
     )
     data = model.data_preprocessor(packed, True)
     return data['inputs'], LossOfImages(model, data['data_samples'])
+
+
+def _loads(cfg: Config, option: str) -> bool:
+    """Whether a config trains with masks of objects, or of the whole image.
+
+    A model that has no use for them may fail where they are.
+    """
+    loaders = [
+        node
+        for _, node in nodes(cfg.get('train_dataloader'), 'train_dataloader')
+        if type_name(node) in ('LoadAnnotations', 'LoadPanopticAnnotations')
+    ]
+    return any(
+        node.get(option, type_name(node) == 'LoadPanopticAnnotations')
+        for node in loaders
+    )
+
+
+def _number_of_classes(model: Mapping[str, Any]) -> int:
+    """How many classes of objects every head of a model knows."""
+    return min(
+        node[key]
+        for _, node in nodes(model, 'model')
+        for key in ('num_classes', 'num_things_classes')
+        if key in node
+    )
