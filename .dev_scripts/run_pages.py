@@ -16,7 +16,7 @@ be seen from it:
     <!-- run as FILE: COMMANDS -->      written to the file; then the commands
 
 docs/what_was_run.md is written anew after each block; what it says of pages
-that are not run this time stays.
+that are not run this time stays, as long as their blocks begin as they did.
 """
 
 import argparse
@@ -177,12 +177,17 @@ def run_block(sandbox, language, code, told):
     return f'{time.perf_counter() - begun:.0f} s{note}'
 
 
-def row(code, said):
-    """Return a row of the report: how a block begins, and what was done."""
+def beginning(code):
+    """Return how a block begins, as the report has it."""
     lines = code.strip().splitlines()
     first = lines[0][:76].rstrip('\\ ')
     more = ' ...' if lines[1:] or lines[0][76:] else ''
-    return f'| {said} | `` {first}{more} `` |'
+    return f'`` {first}{more} ``'
+
+
+def row(code, said):
+    """Return a row of the report: what was done, and how a block begins."""
+    return f'| {said} | {beginning(code)} |'
 
 
 def rows_before(blocks):
@@ -291,17 +296,30 @@ lines explain them.
 """
 
 
+def reported():
+    """Return what the report says of each page, by its name."""
+    text = REPORT.read_text('utf-8') if REPORT.is_file() else ''
+    return dict(re.findall(r'^## (.+)\n\n((?:(?!## ).*\n)*)', text, re.M))
+
+
+def is_of(section, blocks):
+    """Say whether a section of the report is of these blocks."""
+    begun = re.findall(r'^\| .* \| (`` .* ``) \|$', section, re.M)
+    return begun == [beginning(code) for _, code, _ in blocks]
+
+
 def write(ran):
     """Write the report: what ran now, what it said before, what is left."""
-    old = REPORT.read_text('utf-8') if REPORT.is_file() else ''
-    said = dict(re.findall(r'^## (.+)\n\n((?:(?!## ).*\n)*)', old, re.M))
+    said = reported()
     sections = []
     for page in pages():
         name = page.relative_to(REPO).as_posix()
+        blocks = blocks_of(page)
+        before = said.get(name, '')
         if name in ran:
             said[name] = ran[name]
-        elif not said.get(name, '').startswith('In '):
-            said[name] = table(rows_before(blocks_of(page)))
+        elif not (before.startswith('In ') and is_of(before, blocks)):
+            said[name] = table(rows_before(blocks))
         sections.append(f'## {name}\n\n{said[name].strip()}\n')
     rows = re.findall(r'^\| (.*) \| `` .* `` \|$', '\n'.join(sections), re.M)
     tested = sum(text.startswith('by ') for text in rows)
