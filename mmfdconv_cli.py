@@ -11,28 +11,28 @@ from typing import Optional, Sequence
 
 #: Modules of ``mmfdconv.commands`` by subcommand, and what they do.
 COMMANDS = {
-    'train': 'train the experiment of a config',
-    'test': 'test a checkpoint of it',
-    'compare': 'train it with each method, from several seeds',
-    'layers': 'print which layers become dynamic, and why not',
-    'config': 'write a short config for the stock tools',
+    'train': 'train a config',
+    'test': 'test a checkpoint of a config',
+    'compare': 'train a config with several methods and seeds, and compare',
+    'layers': 'print which layers become dynamic, and why others do not',
+    'config': "write a short config for the toolboxes' own tools",
     'flops': 'count parameters and FLOPs, part by part',
-    'benchmark': 'time layers or backbones against the stock ones',
-    'step': 'time a training step of detectors, beside each other',
+    'benchmark': 'time dynamic layers or backbones and the stock ones',
+    'step': 'time a training step of several detectors',
     'figures': 'draw what a dynamic model learned',
-    'audit': 'say which dynamic layers earn their cost',
-    'runs': 'put training curves and metrics of runs beside each other',
-    'export-onnx': 'export a trained model to ONNX, and compare',
-    'runtimes': 'time exported models beside PyTorch, in a table',
+    'audit': 'find the dynamic layers that are worth their cost',
+    'runs': 'compare the curves and metrics of trainings',
+    'export-onnx': 'export a trained model to ONNX, and check it',
+    'runtimes': 'time exported models in onnxruntime and OpenVINO',
     'fold-static': 'fold a trained model into a stock one',
-    'tables': "count the papers' cost columns",
+    'tables': "compare parameters and FLOPs with the papers' tables",
     'map': 'map a satellite scene',
     'change': 'report cropland lost and gained between two maps',
-    'sample': 'draw points to label, from a map',
+    'sample': 'draw points of a map, to label by eye',
     'estimate': 'estimate hectares and accuracies from labels',
     'gid': 'cut the scenes of GID into tiles',
-    'hi-cna': 'sort the images of Hi-CNA into splits',
-    'maskdino': 'rename a published Mask DINO checkpoint',
+    'hi-cna': 'cut the images of Hi-CNA into tiles',
+    'maskdino': 'convert a published Mask DINO checkpoint',
 }
 
 
@@ -45,7 +45,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         usage='mmfdconv COMMAND ...',
         description='Dynamic convolutions for any OpenMMLab experiment.\n\n'
         + '\n'.join(f'  {k:{width}}  {v}' for k, v in COMMANDS.items())
-        + '\n\nmmfdconv COMMAND --help tells what a command takes.',
+        + '\n\nmmfdconv COMMAND --help shows the options of a command.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('command', metavar='COMMAND', help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Time layers or whole backbones against the stock ones, in one process."""
+"""Time dynamic layers or backbones and the stock ones, in one process."""
 
 from mmfdconv.commands import main
 

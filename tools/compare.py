@@ -1,4 +1,4 @@
-"""Train a config with each method, from each seed, and compare them."""
+"""Train a config with several methods and seeds, and compare the results."""
 
 from mmfdconv.commands import main
 

@@ -1,4 +1,4 @@
-"""Write a short config that gives a stock one a method."""
+"""Write a short config that adds a method to a stock config."""
 
 from mmfdconv.commands import main
 

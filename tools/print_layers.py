@@ -1,4 +1,4 @@
-"""Print which layers of a config's backbone become dynamic, and why not."""
+"""Print which layers of a backbone become dynamic, and why others do not."""
 
 from mmfdconv.commands import main
 

@@ -1,4 +1,4 @@
-"""Test a checkpoint of a config's experiment: mmdet, mmseg or mmpretrain."""
+"""Test a checkpoint of a config of mmdet, mmseg or mmpretrain."""
 
 from mmfdconv.commands import main
 

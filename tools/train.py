@@ -1,4 +1,4 @@
-"""Train the experiment of a config: mmdet, mmseg or mmpretrain."""
+"""Train a config of mmdet, mmseg or mmpretrain."""
 
 from mmfdconv.commands import main
 

@@ -19,15 +19,15 @@ def main():
     out = parser.parse_args().out
     os.environ['COLUMNS'] = '80'  # argparse wraps its help by it
     parts = [
-        '# Commands\n\nFrom a clone, `python tools/train.py` is the same as'
-        ' `mmfdconv train`, and so on.\n'
+        '# Commands\n\nAll commands and their options. In a clone, `python'
+        ' tools/train.py` is the same as `mmfdconv train`, and so on.\n'
     ]
     for name, purpose in mmfdconv_cli.COMMANDS.items():
         command = commands.build_parser(
             name.replace('-', '_'), f'mmfdconv {name}'
         )[0]
         parts.append(
-            f'## {name}\n\nTo {purpose}.\n\n'
+            f'## {name}\n\n{purpose[0].upper()}{purpose[1:]}.\n\n'
             f'```text\n{command.format_help()}```\n'
         )
     out.parent.mkdir(parents=True, exist_ok=True)

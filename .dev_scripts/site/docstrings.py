@@ -15,6 +15,7 @@ def to_markdown(text):
         text,
         flags=re.M,
     )
+    text = re.sub(r':math:`([^`]+)`', r'$\1$', text)
     text = re.sub(r':\w+:`~(?:[\w.]+\.)?(\w+)`', r'`\1`', text)
     text = re.sub(r':\w+:`([\w.]+)`', r'`\1`', text)
     # The section's name; by the other one an example is read as prose.

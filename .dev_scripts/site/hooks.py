@@ -120,16 +120,17 @@ def configs_page():
             ]
     lines = [
         '# Configs\n',
-        'Every experiment of the repository. A figure is followed by whose it'
-        ' is; a config without one has none. Any other combination is a word'
-        ' on a stock config, see [Experiments](../../configs/README.md).',
+        'All config files of this repository, with their scores. After each'
+        ' score is its source: a paper, the authors, or our own measurement.'
+        ' For any other model and method, add `--conv` to a stock config: see'
+        ' [Experiments](../../configs/README.md).',
     ]
     for folder in sorted(ROOT.glob('configs/mm*/*')):
         place = folder.relative_to(ROOT).as_posix()
         lines += [
             f'\n## {place.removeprefix("configs/")}\n',
-            f'[How they were made](../../{place}/README.md)\n',
-            '| config | figures |\n| :-- | :-- |',
+            f'[About these configs](../../{place}/README.md)\n',
+            '| config | scores |\n| :-- | :-- |',
         ]
         for path in sorted(folder.rglob('*.py')):
             name = path.relative_to(ROOT).as_posix()

@@ -1,9 +1,9 @@
-"""Say which dynamic layers of a trained model earn their cost.
+"""Find the dynamic layers of a trained model that are worth their cost.
 
-Every layer is folded alone, its gates frozen at their mean over training
-images, and the config's validation says what that loses. Layers that lose
-little are folded together at the end, and the command is printed that writes
-them into the checkpoint as stock layers.
+One layer at a time is folded, with its gates fixed at their mean over training
+images, and the config's validation shows how much the score falls. At the end
+the layers with small losses are folded together, and the command that writes
+them to a checkpoint as stock layers is printed.
 """
 
 import argparse
@@ -26,24 +26,24 @@ from . import plain_errors
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     add_config_options(parser, 'val_dataloader.dataset.data_root=data/coco')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('checkpoint', help='checkpoint of that config')
     parser.add_argument(
         '--metric',
-        help='the score to go by, higher is better; default: mIoU, '
-        "mAP of boxes, PQ or top-1, whichever the config's evaluator gives",
+        help='score to use, of which higher is better (default: mIoU, '
+        "mAP of boxes, PQ or top-1, whichever the config's evaluator has)",
     )
     parser.add_argument(
         '--images',
         type=int,
         default=32,
-        help='of training, to average gates over, and of validation, to '
-        'follow them over (default: 32)',
+        help='number of training images over which gates are averaged, and of '
+        'validation images on which they are compared (default: 32)',
     )
     parser.add_argument(
         '--tolerance',
         type=float,
         default=0.005,
-        help='share of the score that folding a layer may lose '
+        help='share of the score that may be lost by folding a layer '
         '(default: 0.005)',
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda')

@@ -1,7 +1,7 @@
-"""Time layers or whole backbones against the stock ones, in one process.
+"""Time dynamic layers or backbones and the stock ones, in one process.
 
-Every method and the stock layer take turns; the numbers to compare are the
-ratios. Without --model the four layers of docs/performance.md are timed.
+All methods and the stock layer take turns, so compare the ratios. Without
+--model the four layers of docs/performance.md are timed.
 """
 
 import argparse
@@ -31,42 +31,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--model',
         dest='config',
-        help='a config that is dynamic or made so by --conv, or a torchvision '
-        "ResNet's name such as resnet50, whose block convolutions are "
-        'replaced',
+        help='model to time instead of layers: a config, dynamic by itself or '
+        'with --conv, or a ResNet of torchvision, such as resnet50',
     )
     parser.add_argument(
         '--methods',
         nargs='+',
-        help='conv_cfg types; default: FDConv FADConv ODConv DYConv CondConv '
-        'DCDConv, for a config its own',
+        help='types of layers (default: FDConv FADConv ODConv DYConv CondConv '
+        'DCDConv; with a config, those of the config)',
     )
     parser.add_argument(
         '--shapes',
         nargs='+',
-        help='layers: C-O-k-side, as in 64-64-3-56; models: HxW, as in '
+        help='sizes: for layers C-O-k-side, such as 64-64-3-56 (input and '
+        'output channels, kernel, side of the input); for models HxW, such as '
         '224x224',
     )
-    parser.add_argument('--batch', type=int, help='default: 4; models: 2')
-    parser.add_argument('--dtype', choices=DTYPES, default='float32')
+    parser.add_argument(
+        '--batch', type=int, help='batch size (default: 4; for models 2)'
+    )
+    parser.add_argument(
+        '--dtype',
+        choices=DTYPES,
+        default='float32',
+        help='float16 and bfloat16 use autocast (default: %(default)s)',
+    )
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
-    parser.add_argument('--channels-last', action='store_true')
-    parser.add_argument('--compile', action='store_true')
-    parser.add_argument('--rounds', type=int, default=10)
-    parser.add_argument('--warmup', type=int, default=2)
+    parser.add_argument(
+        '--channels-last',
+        action='store_true',
+        help='use the channels-last memory format',
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='use torch.compile'
+    )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=10,
+        help='number of turns, of which the median is taken '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--warmup',
+        type=int,
+        default=2,
+        help='number of turns before the first timed one '
+        '(default: %(default)s)',
+    )
     parser.add_argument(
         '--clock',
         choices=speed.CLOCKS,
         default='wall',
-        help='cpu: count what the process computes, not what it waits for a '
-        'machine that others use; default: wall',
+        help='wall: elapsed time; cpu: processor time, for a machine with '
+        'other jobs (default: %(default)s)',
     )
     parser.add_argument(
         '--other',
         nargs='+',
         default=[],
         metavar='NAME=FILE:CLASS',
-        help="other people's layers with nn.Conv2d's arguments, timed beside",
+        help='also time layers of other projects, whose classes take the '
+        'arguments of nn.Conv2d',
     )
     parser.add_argument(
         '--options',
@@ -74,13 +100,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='options of the layers, as in FDConv.kernel_num=16',
+        help='options of the layers, such as FDConv.kernel_num=16',
     )
     parser.add_argument(
         '--calls',
         action='store_true',
-        help='count the operations that a forward pass and a step start on an '
-        "accelerator, on a CPU that takes an accelerator's path; no time",
+        help='instead of timing, count the operations that a forward pass and '
+        'a step launch on a GPU (counted on a CPU that runs the same code)',
     )
     parser.add_argument('--out', help='also write to this .csv or .json file')
     add_conv_options(parser)

@@ -1,14 +1,14 @@
 """Report cropland lost and gained between two maps, or two scenes.
 
 Writes cropland_change.tif, .gpkg, .png and .csv on the grid of BEFORE, and
-cropland_change_confidence.tif where both maps have their confidence.
-Hectares are those of the ground, in any coordinate system. They are counts of
-pixels, with the errors of both maps in them; sample.py and estimate.py make
-areas with intervals of them.
+cropland_change_confidence.tif if both maps have a confidence. Hectares are
+ground areas, in any coordinate system. They are counts of pixels, and so
+contain the errors of both maps; the commands sample and estimate give areas
+with intervals.
 
-Of many pairs each has its files, NAME_change.tif and so on, and changes.csv
-has all of them. They go on where they were stopped, and may be shared out over
-processes that torchrun or srun start.
+For many pairs, each pair has its files, NAME_change.tif and so on, and
+changes.csv lists all. If the run is interrupted, run it again and it
+continues. torchrun or srun can divide the pairs among processes.
 """
 
 import argparse
@@ -42,14 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     parser.add_argument(
         'before',
-        help='the earlier map, or scene; a folder or a .txt list of them; or, '
-        'alone, a CSV with columns before and after, and name if need be',
+        help='the earlier map or scene; a folder or a .txt list of them; or, '
+        'without AFTER, a .csv file with the columns before, after and, '
+        'optionally, name',
     )
     parser.add_argument(
         'after',
         nargs='?',
-        help='the later map, or scene; a folder or a list of files that have '
-        'the names of the earlier ones',
+        help='the later map or scene; or a folder or list of files with the '
+        'same names as the earlier ones',
     )
     parser.add_argument(
         '--model',
@@ -66,15 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     legend.add_argument(
         '--cropland-class',
         metavar='NAME',
-        help='class that is cropland in both maps (default: cropland or '
-        'farmland, whichever a map has); case does not matter',
+        help='class that is cropland in both maps, in upper or lower case '
+        '(default: cropland or farmland, whichever a map has)',
     )
     legend.add_argument(
         '--classes',
         nargs='+',
         metavar='VALUE=NAME',
-        help='class names for maps that carry none, as in 10=trees '
-        '40=cropland; names alone count from 0',
+        help='names of the classes, for maps without names, such as 10=trees '
+        '40=cropland; names without values are numbered from 0',
     )
     for when in ('before', 'after'):
         legend.add_argument(
@@ -86,33 +87,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f'--{when}-classes',
             nargs='+',
             metavar='VALUE=NAME',
-            help=f'class names of {when.upper()}, whatever it carries',
+            help=f'class names for {when.upper()}, in place of its own',
         )
     options.add_polygon_options(parser)
     parser.add_argument(
         '--confidence',
         nargs=2,
         metavar=('BEFORE', 'AFTER'),
-        help="rasters of the maps' confidence, in percent (default: "
-        'NAME_confidence.tif beside NAME_classes.tif, where both are there)',
+        help='rasters with the confidence of the maps, in percent (default: '
+        'NAME_confidence.tif next to NAME_classes.tif, if both maps have one)',
     )
     parser.add_argument(
         '--min-confidence',
         type=float,
         metavar='PERCENT',
-        help="pixels that either map has less of become 'unsure'",
+        help="pixels with a lower confidence in either map become 'unsure'",
     )
     parser.add_argument(
         '--zones',
         metavar='FILE',
-        help='polygons, such as districts, to count hectares in; a pixel '
-        'belongs to the zone that its middle is in',
+        help='polygons, such as districts, for which hectares are counted, '
+        'too; a pixel belongs to the zone that contains its centre',
     )
     parser.add_argument(
         '--zone-field',
         default='name',
         metavar='NAME',
-        help="column of the zones' names (default: %(default)s)",
+        help='column with the names of the zones (default: %(default)s)',
     )
     options.add_scene_options(parser)
     options.add_model_options(parser)

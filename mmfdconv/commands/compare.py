@@ -1,8 +1,8 @@
-"""Train a config with each method, from each seed, and compare them.
+"""Train a config with several methods and seeds, and compare the results.
 
-Writes comparison.md, .csv and .png, gates.csv, and, of detectors and
-segmentors, predictions.png. The same command again goes on where it was
-stopped; what is finished stays.
+Writes comparison.md, .csv and .png, gates.csv and, for detectors and
+segmentors, predictions.png. If it is interrupted, run it again and it
+continues.
 """
 
 import argparse
@@ -35,56 +35,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seeds',
         type=int,
         default=3,
-        help='so many, from 0 on (default: %(default)s)',
+        help='number of seeds, which start at 0 (default: %(default)s)',
     )
     parser.add_argument(
         '--work-dir',
-        help='gets a folder for each method and seed, tables and curves '
+        help='folder for the runs, the tables and the curves '
         '(default: work_dirs/compare-CONFIG)',
     )
     parser.add_argument(
         '--jobs',
         type=int,
         default=1,
-        help='runs at a time (default: %(default)s)',
+        help='number of runs at the same time (default: %(default)s)',
     )
     parser.add_argument(
         '--metrics',
         nargs='+',
         metavar='METRIC',
-        help='what to compare, as in mIoU; default: all that every run has',
+        help='metrics to compare, such as mIoU (default: all that every run '
+        'has)',
     )
     parser.add_argument(
         '--shape',
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='height and width, or the side, of the image whose FLOPs are '
-        "counted (default: the toolbox's)",
+        help='height and width, or the side, of the image for which FLOPs '
+        'are counted (default: that of the toolbox)',
     )
     parser.add_argument(
         '--time-rounds',
         type=int,
         default=10,
         metavar='ROUNDS',
-        help='turns in which a step of each method and of the stock model are '
-        'timed at the end; 0: none (default: %(default)s)',
+        help='how often a training step of each method and of the stock '
+        'model is timed at the end; 0 for never (default: %(default)s)',
     )
     parser.add_argument(
         '--gate-images',
         type=int,
         default=32,
         metavar='IMAGES',
-        help='of validation, over which gates are followed at the end, at '
-        'least 2; 0: none (default: %(default)s)',
+        help='number of validation images, at least 2, on which gates are '
+        'compared at the end; 0 for none (default: %(default)s)',
     )
     parser.add_argument(
         '--pictures',
         type=int,
         default=4,
         metavar='IMAGES',
-        help='of validation, whose predictions by the first seed are drawn '
-        'side by side; 0: none (default: %(default)s)',
+        help='number of validation images whose predictions by the first '
+        'seed are drawn side by side; 0 for none (default: %(default)s)',
     )
 
 

@@ -1,7 +1,8 @@
-"""Write a short config that gives a stock one a method, for the stock tools.
+"""Write a short config that adds a method to a stock config.
 
-It inherits from CONFIG and adds the backbone's block, the import of mmfdconv,
-and, where the method needs it, the schedule of its temperature.
+The toolboxes' own tools can train it. It inherits from CONFIG, and adds the
+dynamic backbone, the import of mmfdconv and, if the method needs one, the
+schedule of its temperature.
 """
 
 import argparse
@@ -16,15 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     parser.add_argument(
         'config',
-        help='stock config: a path, or the name of an installed one, as in '
-        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+        help='stock config: a file, or the name of an installed config, such '
+        'as mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
     )
     add_conv_options(parser)
     parser.add_argument(
-        '--out', help='file to write (.py); default: print the text'
+        '--out', help='.py file to write (default: print the config)'
     )
     parser.add_argument(
-        '--force', action='store_true', help='replace the file if it is there'
+        '--force', action='store_true', help='replace the file if it exists'
     )
 
 

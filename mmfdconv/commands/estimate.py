@@ -1,8 +1,8 @@
 """Estimate hectares and accuracies of a map from labelled points.
 
-Writes <map>_estimate.csv and <map>_report.html, a page that needs no other
-file. The labels are a table or GeoPackage of sample.py, any other points, or
-polygons; intervals are of 95 %.
+Writes <map>_estimate.csv and <map>_report.html, a single file. The labels are
+a table or GeoPackage of the command sample, other points, or polygons.
+Intervals are 95 % intervals.
 """
 
 import argparse
@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('map', help='cropland_change.tif, or a map of classes')
     parser.add_argument(
         'labels',
-        help='CSV, GeoPackage or any vector file: points or polygons with '
-        'what is really there',
+        help='.csv, GeoPackage or any vector file: points or polygons with '
+        'their true classes',
     )
     parser.add_argument(
         '--out-dir',
@@ -31,18 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--label-field',
         default='label',
         metavar='NAME',
-        help='column of the labels (default: %(default)s)',
+        help='column with the labels (default: %(default)s)',
     )
     parser.add_argument(
         '--drop-missing',
         action='store_true',
-        help='leave out what has no label, instead of refusing',
+        help='ignore points without a label (default: an error)',
     )
     parser.add_argument(
         '--classes',
         nargs='+',
         metavar='VALUE=NAME',
-        help='class names, where the map carries none, as in 10=trees',
+        help='names of the classes, if the map has none, such as 10=trees',
     )
 
 

@@ -1,10 +1,10 @@
 """Export the model of a config and a checkpoint to ONNX.
 
-Operators of opset 17 only. The file is written after onnxruntime, and
-OpenVINO where it is installed, computed what PyTorch computes. Its input is
-the normalised image; classifiers end at their logits, segmentors at logits as
-large as the image or at classes, one-stage detectors at the raw outputs of the
-head, two-stage ones at those of the RPN.
+The graph has only standard operators of opset 17. It is written if onnxruntime
+and, if installed, OpenVINO give the same outputs as PyTorch. Its input is the
+normalised image. Its outputs are the logits of a classifier; the logits or
+classes of a segmentor, of the size of the image; the raw outputs of the head
+of a one-stage detector; or those of the RPN of a two-stage detector.
 """
 
 import argparse
@@ -45,26 +45,28 @@ EQUAL = 0.999
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     add_config_options(parser, 'model.backbone.frozen_stages=0')
-    parser.add_argument('checkpoint', help='checkpoint file or address')
-    parser.add_argument('--out', required=True, help='the .onnx file to write')
+    parser.add_argument('checkpoint', help='checkpoint: a file or URL')
+    parser.add_argument('--out', required=True, help='.onnx file to write')
     add_shape_option(parser)
     parser.add_argument(
         '--dynamic',
         choices=DYNAMIC,
-        help='let the number of images, or their size, vary',
+        help='allow any number of images, or any size (default: both are '
+        'fixed)',
     )
     parser.add_argument(
         '--classes',
         action='store_true',
-        help='of a segmentor: the class of each pixel in place of logits',
+        help='for a segmentor, output the class of each pixel instead of '
+        'logits',
     )
     parser.add_argument(
         '--image',
-        help='compare on this picture, or on all of a folder; default: on '
-        'noise',
+        help='image, or folder of images, on which the outputs are compared '
+        '(default: noise)',
     )
     parser.add_argument(
-        '--table', help='Markdown file to add a row to; it may be new'
+        '--table', help='add a row with the results to this .md file'
     )
 
 

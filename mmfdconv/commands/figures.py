@@ -16,9 +16,9 @@ from . import plain_errors
 TEXTS = {
     'responses': 'frequency responses of the parallel kernels of a layer',
     'similarity': "how similar a layer's parallel kernels are to each other",
-    'bands': "frequency bands of a layer's input and FDConv's maps of them",
+    'bands': "frequency bands of a layer's input, and FDConv's maps of them",
     'gates': 'gates over a data set: use, entropy, dead kernels, classes',
-    'attention': "FADConv's frequency attention beside average pooling",
+    'attention': "FADConv's frequency attention and average pooling",
 }
 
 
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common = argparse.ArgumentParser(add_help=False)
     add_config_options(common, 'val_dataloader.dataset.data_root=data/coco')
     common.add_argument(
-        'checkpoint', nargs='?', help='its weights; without: untrained'
+        'checkpoint',
+        nargs='?',
+        help='checkpoint of that config (default: the untrained model)',
     )
     common.add_argument(
         '--out',
@@ -36,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_argument(
         '--layer',
-        help='name of the layer, as tools/print_layers.py prints it; '
-        'default: the first that fits the figure; gates: the one that moves '
-        'most with the class',
+        help='name of the layer, as `mmfdconv layers` prints it (default: the '
+        'first that the figure can show; for gates, the layer whose gates '
+        'depend most on the class)',
     )
     common.add_argument('--device', default='cpu', help='cpu or cuda')
     figures = parser.add_subparsers(dest='figure', required=True)
@@ -49,18 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         for name, text in TEXTS.items()
     }
     sub['responses'].add_argument(
-        '--number', type=int, default=6, help='kernels to show (default: 6)'
+        '--number',
+        type=int,
+        default=6,
+        help='number of kernels to show (default: 6)',
     )
     sub['similarity'].add_argument(
         '--embedding',
         choices=('pca', 'tsne'),
         default='pca',
-        help='plane of all filters; tsne needs scikit-learn (default: pca)',
+        help='how all filters are projected to a plane; tsne needs '
+        'scikit-learn (default: pca)',
     )
     sub['similarity'].add_argument(
         '--all',
         action='store_true',
-        help='the numbers of all layers',
+        help='also print the numbers of all layers',
     )
     for name in ('bands', 'attention'):
         sub[name].add_argument('--image', required=True, help='image file')
@@ -68,17 +74,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--split',
         choices=('train', 'val', 'test'),
         default='val',
-        help="which of the config's data sets (default: val)",
+        help='data set of the config (default: val)',
     )
     sub['gates'].add_argument(
-        '--number', type=int, help='images, spread evenly (default: all)'
+        '--number',
+        type=int,
+        help='number of images, spread evenly (default: all)',
     )
     sub['gates'].add_argument(
         '--dead',
         type=float,
         default=0.1,
-        help='a kernel is dead whose share is below this part of a uniform '
-        'share (default: 0.1)',
+        help='a kernel is dead if its share is below this fraction of a '
+        'uniform share (default: 0.1)',
     )
 
 

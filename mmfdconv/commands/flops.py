@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--compare-stock',
         action='store_true',
-        help='count the same model without dynamic layers, too',
+        help='also count the model with stock layers',
     )
     parser.add_argument(
         '--out', help='also write the numbers to this .json or .csv file'

@@ -1,10 +1,10 @@
 """Fold a trained dynamic model into a stock checkpoint and a stock config.
 
-Every dynamic layer gets the gates of an average calibration image, and is a
-stock layer then, which the toolbox runs without this package. What that
-changes is printed for each layer and for the whole, and with --score for the
-metrics. With --layers or --below some layers stay dynamic, and the config says
-which.
+Every dynamic layer gets the gates of an average calibration image. With fixed
+gates it is a stock layer, which the toolbox runs without this package. The
+command prints how much this changes each layer and the model, and the metrics
+with --score. With --layers or --below only some layers are folded; the config
+lists those that stay dynamic.
 """
 
 import argparse
@@ -37,31 +37,33 @@ from . import plain_errors
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     add_config_options(parser, 'model.backbone.frozen_stages=0')
-    parser.add_argument('checkpoint', help='checkpoint file or address')
+    parser.add_argument('checkpoint', help='checkpoint: a file or URL')
     parser.add_argument(
-        '--calibrate', required=True, help='folder of pictures'
+        '--calibrate',
+        required=True,
+        help='folder of images over which gates are averaged',
     )
     parser.add_argument(
         '--out',
         required=True,
-        help='the .pth file to write; the config, .py, goes beside it',
+        help='.pth file to write; the config is written next to it, as .py',
     )
     parser.add_argument(
         '--layers',
         nargs='+',
         metavar='NAME',
-        help='fold only these, as in backbone.layer1.0.conv2',
+        help='fold only these layers, such as backbone.layer1.0.conv2',
     )
     parser.add_argument(
         '--below',
         type=float,
         metavar='ERROR',
-        help='fold only layers whose relative error is lower',
+        help='fold only layers whose relative error is below this value',
     )
     parser.add_argument(
         '--score',
         action='store_true',
-        help="score both models on the config's validation data",
+        help="evaluate both models on the config's validation data",
     )
     add_shape_option(parser)
 

@@ -6,12 +6,12 @@ label images NAME_label.tif whose colours are the classes, at any depth:
   RAW_DIR/image_RGB/GF2_PMS1__L1A0000564539-MSS1.tif
   RAW_DIR/label_5classes/GF2_PMS1__L1A0000564539-MSS1_label.tif
 
-Labels NAME_5label, as PNG, with a palette, or as the classes' numbers in one
-band (0 unlabelled, 1 built-up, 2 farmland, 3 forest, 4 meadow, 5 water) are
-read, too.
+Labels may also be named NAME_5label, be PNG files, have a palette, or have the
+numbers of the classes in one band (0 unlabelled, 1 built-up, 2 farmland,
+3 forest, 4 meadow, 5 water).
 
-OUT_DIR gets img_dir/{train,val}/*.png and ann_dir/{train,val}/*.png. A run
-that was interrupted goes on when the same command is given again.
+OUT_DIR gets img_dir/{train,val}/*.png and ann_dir/{train,val}/*.png. If the
+run is interrupted, run it again and it continues.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PARSER = dict(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     parser.add_argument('raw_dir', help='folder of the published files')
-    parser.add_argument('out_dir', help='folder of the tiles')
+    parser.add_argument('out_dir', help='folder to write the tiles to')
     parser.add_argument(
         '--images', help='folder of the images (default: RAW_DIR)'
     )
@@ -37,24 +37,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--labels', help='folder of the label images (default: RAW_DIR)'
     )
     parser.add_argument(
-        '--tile-size', type=int, help='side of the tiles (default: 512)'
+        '--tile-size', type=int, help='side of a tile in pixels (default: 512)'
     )
     parser.add_argument(
         '--split',
         choices=('scene', 'tile'),
-        help='draw whole scenes (default), or single tiles as the FADConv '
-        'paper does, which leaks: neighbours meet in train and val',
+        help='split by scene (default), or by tile as in the FADConv paper; '
+        'by tile, scores are too high, because training and validation tiles '
+        'are neighbours',
     )
     parser.add_argument(
         '--fractions',
         type=float,
         nargs=2,
         metavar=('TRAIN', 'VAL'),
-        help='what the splits get (default: 0.8 0.2)',
+        help='shares of the splits (default: 0.8 0.2)',
     )
-    parser.add_argument('--seed', type=int, help='of the draw (default: 0)')
     parser.add_argument(
-        '--workers', type=int, help='processes (default: one for each CPU)'
+        '--seed', type=int, help='random seed of the split (default: 0)'
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        help='number of processes (default: one per CPU)',
     )
 
 

@@ -1,7 +1,7 @@
-"""Sort the images and cropland masks of Hi-CNA into train, val and test.
+"""Cut the images and masks of Hi-CNA into tiles for train, val and test.
 
-Assumed is that RAW_DIR holds one folder of images and one of masks for each of
-the two dates; the four files of a place have one NAME:
+RAW_DIR should have one folder of images and one of masks for each of the two
+dates. The four files of a place have the same NAME:
 
   RAW_DIR/image1/NAME.tif   first date: blue, green, red, near infrared,
                             8 or 16 bit
@@ -9,11 +9,11 @@ the two dates; the four files of a place have one NAME:
   RAW_DIR/image2/NAME.tif   second date
   RAW_DIR/mask2/NAME.tif
 
-Other folders and values can be given. Images larger than a tile are cut.
+Options set other folders and values. Images larger than a tile are cut.
 
 OUT_DIR gets img_dir/{train,val,test}/*.tif and
-ann_dir/{train,val,test}/*.png, with the date as _t1 or _t2 in the name. A run
-that was interrupted goes on when the same command is given again.
+ann_dir/{train,val,test}/*.png, with the date as _t1 or _t2 in the name. If the
+run is interrupted, run it again and it continues.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PARSER = dict(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     parser.add_argument('raw_dir', help='folder of the published files')
-    parser.add_argument('out_dir', help='folder of the tiles')
+    parser.add_argument('out_dir', help='folder to write the tiles to')
     parser.add_argument(
         '--images',
         nargs='+',
@@ -50,32 +50,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='VALUE',
-        help='what cropland is in the masks (default: 1 255); 0 is not',
+        help='values of cropland in the masks (default: 1 255); 0 is never '
+        'cropland',
     )
     parser.add_argument(
-        '--tile-size', type=int, help='side of the tiles (default: 512)'
+        '--tile-size', type=int, help='side of a tile in pixels (default: 512)'
     )
     parser.add_argument(
         '--split',
         choices=('scene', 'tile'),
-        help='draw places, all dates together (default), or single tiles',
+        help='split by place, with all dates together (default), or by tile',
     )
     parser.add_argument(
         '--group',
         metavar='REGEX',
-        help='keep together what this matches in the names, as in '
-        "'^(.+)_[0-9]+$' for the tiles of one larger image",
+        help='keep files together for which this matches the same text, such '
+        "as '^(.+)_[0-9]+$' for the tiles of one larger image",
     )
     parser.add_argument(
         '--fractions',
         type=float,
         nargs=3,
         metavar=('TRAIN', 'VAL', 'TEST'),
-        help='what the splits get (default: 0.6 0.2 0.2)',
+        help='shares of the splits (default: 0.6 0.2 0.2)',
     )
-    parser.add_argument('--seed', type=int, help='of the draw (default: 0)')
     parser.add_argument(
-        '--workers', type=int, help='processes (default: one for each CPU)'
+        '--seed', type=int, help='random seed of the split (default: 0)'
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        help='number of processes (default: one per CPU)',
     )
 
 

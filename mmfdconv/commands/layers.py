@@ -1,4 +1,4 @@
-"""Print which layers of a config's backbone become dynamic, and why not."""
+"""Print which layers of a backbone become dynamic, and why others do not."""
 
 import argparse
 
@@ -13,7 +13,7 @@ from . import plain_errors
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     add_config_options(parser, 'model.backbone.frozen_stages=0')
-    parser.add_argument('--out', help='write the rows to this CSV file too')
+    parser.add_argument('--out', help='also write the table to this .csv file')
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

@@ -1,8 +1,9 @@
 """Map satellite scenes: classes, polygons and hectares from a checkpoint.
 
-Writes <scene>_classes.tif, _polygons.gpkg, _quicklook.png and _hectares.csv,
-and of several scenes hectares.csv. Several scenes go on where they were
-stopped, and may be shared out over processes that torchrun or srun start.
+Writes <scene>_classes.tif, _polygons.gpkg, _quicklook.png and _hectares.csv
+and, for several scenes, hectares.csv. If a run with several scenes is
+interrupted, run it again and it continues. torchrun or srun can divide the
+scenes among processes.
 """
 
 import argparse
@@ -24,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'scenes',
         nargs='+',
         metavar='scene',
-        help='GeoTIFF, or any raster GDAL reads, by any of its names; a '
-        'folder of them; or a .txt file with a name in each line',
+        help='GeoTIFF, or any raster that GDAL can open; a folder of them; or '
+        'a .txt file with one name per line',
     )
-    parser.add_argument('config', help='config file, of mmseg')
+    parser.add_argument('config', help='config of mmseg')
     parser.add_argument('checkpoint', help='checkpoint of that config')
     parser.add_argument(
         '--out-dir',
@@ -37,18 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--probabilities',
         action='store_true',
-        help="write the classes' probabilities, in percent, too",
+        help='also write the probability of each class, in percent',
     )
     parser.add_argument(
         '--confidence',
         action='store_true',
-        help='write the probability of the class on the map, in percent',
+        help='also write the probability of the mapped class, in percent',
     )
     parser.add_argument(
         '--min-confidence',
         type=float,
         metavar='PERCENT',
-        help="pixels below become a class of their own, 'unsure'",
+        help="pixels with a lower probability get the class 'unsure'",
     )
     parser.add_argument(
         '--no-polygons', action='store_true', help='write no polygons'

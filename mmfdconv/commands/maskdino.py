@@ -1,7 +1,7 @@
-"""Rename the parameters of a published Mask DINO checkpoint.
+"""Convert a published Mask DINO checkpoint.
 
-SOURCE is a file of the authors (detectron2's names, ResNet-50 or Swin-L); OUT
-is one for `load_from`, `tools/test.py` and the inferencers.
+SOURCE is a checkpoint of the authors (ResNet-50 or Swin-L, with names of
+detectron2). OUT is for `load_from`, `mmfdconv test` and the inferencers.
 """
 
 import argparse
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--toolbox',
         choices=('mmdet', 'mmseg'),
         default='mmdet',
-        help='whose model it is for: mmdet (instance and panoptic, the '
-        'default) or mmseg (semantic)',
+        help='toolbox of the model: mmdet for instance and panoptic '
+        'segmentation (default), mmseg for semantic segmentation',
     )
 
 

@@ -1,4 +1,4 @@
-"""Put runs beside each other: training curves, final and best metrics.
+"""Compare trainings: their curves, final and best metrics.
 
 Takes work dirs of mmdet, mmseg and mmpretrain; resumed runs count as one.
 """
@@ -20,30 +20,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--names',
         nargs='+',
         metavar='NAME',
-        help='what to call the runs, one name each; runs of one name (seeds) '
-        'become one line, their mean with its spread. Default: the '
-        "folders' names",
+        help='one name for each run; runs with the same name, such as seeds, '
+        'are drawn as one line, with mean and spread (default: the names of '
+        'the folders)',
     )
     parser.add_argument(
         '--metrics',
         nargs='+',
         metavar='METRIC',
-        help='what to show, as in coco/bbox_mAP; default: all that every run '
-        'has',
+        help='metrics to show, such as coco/bbox_mAP (default: all that every '
+        'run has)',
     )
     parser.add_argument(
         '--out',
         default='runs.png',
-        help='picture of the curves (default: %(default)s)',
+        help='picture to write (default: %(default)s)',
     )
-    parser.add_argument('--table', help='also write to this .md or .csv file')
+    parser.add_argument(
+        '--table', help='also write a table to this .md or .csv file'
+    )
     parser.add_argument(
         '--digits',
         type=int,
         default=2,
-        help='behind the point, in the table (default: %(default)s)',
+        help='number of decimals in the table (default: %(default)s)',
     )
-    parser.add_argument('--title', default='Runs', help='of the picture')
+    parser.add_argument('--title', default='Runs', help='title of the picture')
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

@@ -1,9 +1,9 @@
-"""Time models of configs in onnxruntime and OpenVINO, beside PyTorch.
+"""Time models in onnxruntime, OpenVINO and PyTorch.
 
-Every config with every method is exported, compared and timed in turns, as
-export-onnx does it, and becomes a row of a table in Markdown. Times do not
-depend on weights, so none are read: they are drawn, and those of dynamic
-layers moved from their start, so that kernels follow the image.
+Every config is exported with every method, and compared and timed as by
+export-onnx. Each becomes a row of a Markdown table. No checkpoint is needed,
+because times do not depend on weights: weights are random, and the gates of
+dynamic layers are moved from their start, so that kernels depend on the image.
 """
 
 import argparse
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'configs',
         nargs='+',
-        help='paths, or names as in mmpretrain::resnet/resnet18_8xb32_in1k.py',
+        help='config files, or names such as '
+        'mmpretrain::resnet/resnet18_8xb32_in1k.py',
     )
     parser.add_argument(
         '--conv',
@@ -43,16 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         default=[None],
         metavar='METHOD',
-        help=f'give the backbones the layers of {", ".join(METHODS)}; '
-        'default: those of the configs',
+        help='methods whose layers the backbones get: '
+        f'{", ".join(METHODS)} (default: those of the configs)',
     )
     add_shape_option(parser)
     parser.add_argument(
-        '--rounds', type=int, default=5, help='turns, of which the median'
+        '--rounds',
+        type=int,
+        default=5,
+        help='number of turns, of which the median is taken '
+        '(default: %(default)s)',
     )
-    parser.add_argument('--threads', type=int, help="default: PyTorch's")
     parser.add_argument(
-        '--out', required=True, help='.md file to add rows to; it may be new'
+        '--threads',
+        type=int,
+        help='number of threads (default: that of PyTorch)',
+    )
+    parser.add_argument(
+        '--out', required=True, help='.md file to which rows are added'
     )
 
 

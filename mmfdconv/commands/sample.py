@@ -1,8 +1,8 @@
-"""Draw a stratified sample from a map, to be labelled by eye.
+"""Draw a stratified sample of points from a map, to label by eye.
 
-Writes <map>_points.csv and .gpkg, with a column for the label, and with
---scenes the pictures and <map>_sheet.html to label them by the keyboard.
-estimate.py reads the labels.
+Writes <map>_points.csv and .gpkg, with a column for the label. With --scenes
+it also writes pictures and <map>_sheet.html, a page to label them with the
+keyboard. The command estimate reads the labels.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='SCENE',
-        help='what to look at: the earlier and the later scene of a map of '
-        'changes, or the one scene of a map',
+        help='scenes for the pictures: the earlier and the later one for a '
+        'map of change, one for a map of a single date',
     )
     parser.add_argument(
         '--out-dir',
@@ -39,45 +39,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=default.error,
         metavar='SHARE',
-        help='of the overall accuracy, from which the number of points '
-        'follows (default: %(default)s)',
+        help='wanted standard error of the overall accuracy, which sets the '
+        'number of points (default: %(default)s)',
     )
     parser.add_argument(
         '--expected',
         nargs='+',
         metavar='STRATUM=SHARE',
-        help="user's accuracies that are expected, as in 'cropland lost=0.6' "
-        '(default: 0.7 of changes, 0.8 beside them, else 0.9)',
+        help="expected user's accuracies, such as 'cropland lost=0.6' "
+        '(default: 0.7 for change, 0.8 near change, otherwise 0.9)',
     )
     parser.add_argument(
         '--min-points',
         type=int,
         default=default.least,
         metavar='N',
-        help='of each stratum (default: %(default)s)',
+        help='smallest number of points in a stratum (default: %(default)s)',
     )
     parser.add_argument(
         '--points',
         nargs='+',
         metavar='STRATUM=N',
-        help='points of single strata, whatever would follow',
+        help='set the number of points of a stratum',
     )
     parser.add_argument(
         '--buffer',
         type=int,
         default=default.beside,
         metavar='PIXELS',
-        help='from change up to which places are a stratum of their own; 0 '
-        'makes none (default: %(default)s)',
+        help='pixels up to this distance from change are a separate stratum; '
+        '0 for none (default: %(default)s)',
     )
     parser.add_argument(
-        '--seed', type=int, default=default.seed, help='default: %(default)s'
+        '--seed',
+        type=int,
+        default=default.seed,
+        help='random seed (default: %(default)s)',
     )
     parser.add_argument(
         '--classes',
         nargs='+',
         metavar='VALUE=NAME',
-        help='class names, where the map carries none, as in 10=trees',
+        help='names of the classes, if the map has none, such as 10=trees',
     )
 
 

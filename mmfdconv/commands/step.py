@@ -1,9 +1,9 @@
-"""Time a training step of whole detectors of mmdet, beside each other.
+"""Time a training step of several detectors of mmdet.
 
-The first config is what the others are compared with. Every model gets the
-same made images and objects; a step is all of `loss` and its backward pass,
-without data and optimizer. Memory is what autograd keeps for the backward
-pass, on CUDA what is allocated at the peak.
+The others are compared with the first config. All models get the same
+generated images and objects. A step is `loss` and its backward pass, without
+data and optimizer. Memory is what autograd keeps for the backward pass or, on
+CUDA, the peak of what is allocated.
 """
 
 import argparse
@@ -44,20 +44,41 @@ class LossOfImages(nn.Module):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('configs', nargs='+', help='paths or mmdet::... names')
-    parser.add_argument('--conv', help='make all backbones dynamic')
-    parser.add_argument('--shape', default='256x256', help='HxW of the images')
-    parser.add_argument('--batch', type=int, default=2)
     parser.add_argument(
-        '--objects', type=int, default=7, help='in every image'
+        'configs', nargs='+', help='config files, or names mmdet::...'
+    )
+    parser.add_argument('--conv', help='method whose layers all backbones get')
+    parser.add_argument(
+        '--shape',
+        default='256x256',
+        help='size HxW of the images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=2,
+        help='batch size (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--objects',
+        type=int,
+        default=7,
+        help='number of objects in every image (default: %(default)s)',
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
-    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=5,
+        help='number of turns, of which the median is taken '
+        '(default: %(default)s)',
+    )
     parser.add_argument(
         '--clock',
         choices=speed.CLOCKS,
         default='wall',
-        help='cpu: count what the process computes, not what it waits for',
+        help='wall: elapsed time; cpu: processor time, for a machine with '
+        'other jobs (default: %(default)s)',
     )
     parser.add_argument('--out', help='also write to this .csv or .json file')
 

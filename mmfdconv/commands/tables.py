@@ -1,7 +1,7 @@
-"""Count the papers' cost columns on models that are really built.
+"""Compare parameters and FLOPs with the papers' tables.
 
-Ours stand beside the papers', with the difference; one multiply-add is one
-FLOP.
+The models are built and counted. The table has our value, the paper's and the
+difference; one multiply-add is one FLOP.
 """
 
 import argparse
@@ -18,8 +18,15 @@ from . import plain_errors
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('--format', choices=FORMATS, default='markdown')
-    parser.add_argument('--out', help='write to this file, not to the screen')
+    parser.add_argument(
+        '--format',
+        choices=FORMATS,
+        default='markdown',
+        help='format of the tables (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--out', help='file to write (default: print the tables)'
+    )
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

@@ -1,4 +1,4 @@
-"""Test a checkpoint of a config's experiment: mmdet, mmseg or mmpretrain."""
+"""Test a checkpoint of a config of mmdet, mmseg or mmpretrain."""
 
 import argparse
 import os
@@ -13,32 +13,33 @@ from . import plain_errors
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     options.add_config_options(parser, 'test_dataloader.batch_size=4')
-    parser.add_argument('checkpoint', help='checkpoint file or address')
+    parser.add_argument('checkpoint', help='checkpoint: a file or URL')
     parser.add_argument(
         '--work-dir',
-        help="folder for logs and metrics; default: 'test' in the training's",
+        help="folder for logs and metrics (default: 'test' in the work dir of "
+        'the training)',
     )
     parser.add_argument(
         '--out',
-        help='write the predictions: mmdet, mmpretrain to this pickle file; '
-        'mmseg to this folder',
+        help='where to write the predictions: a pickle file for mmdet and '
+        'mmpretrain, a folder for mmseg',
     )
     parser.add_argument(
         '--show', action='store_true', help='show the predictions in a window'
     )
     parser.add_argument(
         '--show-dir',
-        help='write the drawn predictions to this folder (mmdet: a relative '
-        'one lies in <work dir>/<timestamp>)',
+        help='folder for pictures of the predictions (mmdet puts a relative '
+        'one into <work dir>/<timestamp>)',
     )
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2.0,
-        help='seconds per image of --show',
+        help='seconds to show each image with --show (default: %(default)s)',
     )
     parser.add_argument(
-        '--tta', action='store_true', help='test-time augmentation'
+        '--tta', action='store_true', help='use test-time augmentation'
     )
     options.add_launcher_options(parser)
 

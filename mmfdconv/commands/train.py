@@ -1,4 +1,4 @@
-"""Train the experiment of a config: mmdet, mmseg or mmpretrain."""
+"""Train a config of mmdet, mmseg or mmpretrain."""
 
 import argparse
 import os
@@ -19,20 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint, or, when none is given, from the '
-        'latest one in the work dir',
+        help='resume from this checkpoint (without a value: from the latest '
+        'one in the work dir)',
     )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in mixed precision; without accelerator in float32 and '
-        'with a warning, or with --cfg-options optim_wrapper.dtype=bfloat16 '
-        'in that',
+        help='train in mixed precision; without a GPU this warns and trains '
+        'in float32, or in bfloat16 with --cfg-options '
+        'optim_wrapper.dtype=bfloat16',
     )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate with the real batch size, from '
+        help='scale the learning rate by the batch size divided by '
         'auto_scale_lr.base_batch_size of the config',
     )
     options.add_launcher_options(parser)

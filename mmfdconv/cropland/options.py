@@ -36,28 +36,28 @@ def add_scene_options(parser: argparse.ArgumentParser) -> None:
         '--bands',
         nargs='+',
         metavar='BAND',
-        help='names (as in red green blue nir) or positions from 1, in the '
-        "order of the model's mean; by default those of the training, where "
-        'the scene says which they are',
+        help='bands for the model: names (such as red green blue nir) or '
+        "positions from 1, in the order of the model's mean (default: those "
+        'of the training, if the scene says which they are)',
     )
     group.add_argument(
         '--nodata',
         type=float,
         metavar='VALUE',
-        help='value of pixels without data, where the file does not say',
+        help='value of pixels without data, if the file does not say',
     )
     group.add_argument(
         '--crs',
         metavar='EPSG:CODE',
-        help="coordinate system, in place of the file's or where it has none",
+        help='coordinate system (default: that of the file)',
     )
     group.add_argument(
         '--value-range',
         nargs=2,
         type=float,
         metavar=('LOW', 'HIGH'),
-        help='scene values that become 0 and 255, for a scene of more than 8 '
-        'bits and a model of 8-bit images',
+        help='scene values that become 0 and 255, for a scene with more than '
+        '8 bits and a model for 8-bit images',
     )
 
 
@@ -68,28 +68,29 @@ def add_polygon_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar='HECTARES',
-        help='minimum mapping unit: smaller areas become what is around them, '
-        'in map, polygons and table (default: %(default)s)',
+        help='minimum mapping unit: smaller areas are merged into their '
+        'largest neighbour, in map, polygons and table (default: %(default)s)',
     )
     parser.add_argument(
         '--min-area',
         type=float,
         metavar='HECTARES',
-        help=f'of the smallest polygon (default: {MIN_AREA}; with --mmu 0)',
+        help='smallest polygon that is written '
+        f'(default: {MIN_AREA}; with --mmu 0)',
     )
     parser.add_argument(
         '--simplify',
         type=float,
         default=0.0,
         metavar='METRES',
-        help='leave out smaller detail of polygons; neighbours keep their '
-        'common edge (default: the edges of the pixels)',
+        help='remove smaller detail from the polygons; neighbours keep their '
+        'common edge (default: polygons follow the pixels)',
     )
     parser.add_argument(
         '--polygon-format',
         choices=FORMATS,
         default=FORMATS[0],
-        help='GeoPackage, or GeoParquet, which needs pyarrow (default: '
+        help='GeoPackage or GeoParquet, which needs pyarrow (default: '
         '%(default)s)',
     )
 
@@ -103,39 +104,40 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=default.window,
         metavar='PIXELS',
-        help='side of a window (default: %(default)s)',
+        help='side of a window of the scene (default: %(default)s)',
     )
     group.add_argument(
         '--overlap',
         type=int,
         default=default.overlap,
         metavar='PIXELS',
-        help='that neighbours share and are blended in (default: %(default)s)',
+        help='overlap of neighbouring windows, in which they are blended '
+        '(default: %(default)s)',
     )
     group.add_argument(
         '--margin',
         type=int,
         metavar='PIXELS',
-        help="outer part of a window's overlap that counts nothing "
+        help='outer part of the overlap that is ignored '
         '(default: a quarter of the overlap)',
     )
     group.add_argument(
         '--batch',
         type=int,
         metavar='WINDOWS',
-        help='windows that the model sees at once (default: '
+        help='number of windows per forward pass (default: '
         f'{default.batch}, on a CPU 1)',
     )
     group.add_argument(
         '--gates',
         choices=GATES,
         default=default.gates,
-        help="what a dynamic model's gates are predicted from: the scene, "
-        'once for all windows, or each window (default: %(default)s)',
+        help='what the gates of a dynamic model are predicted from: the '
+        'scene, once for all windows, or each window (default: %(default)s)',
     )
     group.add_argument(
         '--device',
-        help='cuda, cuda:1, cpu; by default the GPU if there is one',
+        help='cuda, cuda:1 or cpu (default: the GPU if there is one)',
     )
     group.add_argument(
         '--amp', action='store_true', help='predict in half precision'

@@ -33,8 +33,8 @@ def add_config_options(
     """
     parser.add_argument(
         'config',
-        help='config file, or the name of one that is installed, as in '
-        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py (mmseg::, '
+        help='config file, or name of an installed config, such as '
+        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py (also mmseg::, '
         'mmpretrain::, mmfdconv::)',
     )
     parser.add_argument(
@@ -42,8 +42,8 @@ def add_config_options(
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help=f'replace values of the config, as in {example} or '
-        'key="[(a,b),(c,d)]" (no blanks inside)',
+        help=f'replace values of the config, such as {example} or '
+        'key="[(a,b),(c,d)]" (without spaces)',
     )
     add_conv_options(parser, several)
 
@@ -57,7 +57,7 @@ def add_conv_options(
     group.add_argument(
         '--conv',
         metavar='METHOD',
-        help=f'give the backbone the layers of {", ".join(METHODS)}',
+        help=f'method whose layers the backbone gets: {", ".join(METHODS)}',
         **dict(nargs='+', required=True) if several else {},
     )
     group.add_argument(
@@ -65,16 +65,17 @@ def add_conv_options(
         nargs='+',
         action=DictAction,
         metavar='METHOD.KEY=VALUE' if several else 'KEY=VALUE',
-        help=f"change a method's options, as in {start}kernel_num=16 or "
+        help=f'change options of the method, such as {start}kernel_num=16 or '
         f'{start}fbm_cfg.mask=nearest64',
     )
     group.add_argument(
         '--conv-rule',
         nargs='+',
         metavar='RULE',
-        help='which layers: the name of a preset, as in ResNet, or arguments '
-        'of LayerRule, as in kernel_sizes=[3] stages=[3,4] or "patterns={r\''
-        ".*conv2': True}\" otherwise=False; default: the backbone's preset",
+        help='which layers become dynamic: the name of a preset, such as '
+        'ResNet, or arguments of LayerRule, such as kernel_sizes=[3] '
+        'stages=[3,4] or "patterns={r\'.*conv2\': True}" otherwise=False '
+        '(default: the preset of the backbone)',
     )
 
 
@@ -85,9 +86,9 @@ def add_shape_option(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='height and width of the image, or one number for both; '
-        'default: 800 1280 (mmdet), the training crop (mmseg), 224 224 '
-        '(mmpretrain)',
+        help='height and width of the image, or one number for both '
+        '(default: 800 1280 for mmdet, the training crop for mmseg, 224 224 '
+        'for mmpretrain)',
     )
 
 
@@ -150,12 +151,13 @@ def add_launcher_options(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='who started the processes',
+        help='what starts the processes (default: %(default)s)',
     )
     parser.add_argument(
         '--local_rank',
         '--local-rank',
         type=int,
         default=0,
-        help='set by launchers that do not set the variable LOCAL_RANK',
+        help='rank on this machine; set by launchers that do not set the '
+        'variable LOCAL_RANK',
     )

@@ -1,4 +1,4 @@
-"""Say which dynamic layers of a trained model earn their cost."""
+"""Find the dynamic layers of a trained model that are worth their cost."""
 
 from mmfdconv.commands import main
 

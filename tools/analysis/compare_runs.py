@@ -1,4 +1,4 @@
-"""Put runs beside each other: training curves, final and best metrics."""
+"""Compare trainings: their curves, final and best metrics."""
 
 from mmfdconv.commands import main
 

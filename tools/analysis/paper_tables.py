@@ -1,4 +1,4 @@
-"""Count the papers' cost columns on models that are really built."""
+"""Compare parameters and FLOPs with the papers' tables."""
 
 from mmfdconv.commands import main
 

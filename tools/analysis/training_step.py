@@ -1,4 +1,4 @@
-"""Time a training step of whole detectors of mmdet, beside each other."""
+"""Time a training step of several detectors of mmdet."""
 
 from mmfdconv.commands import main
 

@@ -1,7 +1,7 @@
-"""Make a landscape at two dates whose truth is known, to try the tools on.
+"""Generate a landscape at two dates, with its true classes, to try the tools.
 
 Writes 2016.tif and 2020.tif with their true classes, 2016_label.tif and
-2020_label.tif. With --label, give the points of sample.py their true labels.
+2020_label.tif. With --label it writes the true labels of the points of sample.
 """
 
 import argparse

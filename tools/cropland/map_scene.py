@@ -1,4 +1,4 @@
-"""Map a satellite scene: classes, polygons and hectares from a checkpoint."""
+"""Map satellite scenes: classes, polygons and hectares from a checkpoint."""
 
 from mmfdconv.commands import main
 

@@ -1,4 +1,4 @@
-"""Draw a stratified sample from a map, to be labelled by eye."""
+"""Draw a stratified sample of points from a map, to label by eye."""
 
 from mmfdconv.commands import main
 

@@ -1,8 +1,8 @@
-"""Measure what cutting a scene into windows changes on its map.
+"""Measure how much a map changes if the scene is cut into windows.
 
-The scene is mapped at once, and then in windows of each --windows, once with
-gates of the window and once with gates of the scene. It must be small enough
-for the model to see all of it.
+The scene is mapped as a whole, and then with the windows of --windows, once
+with gates per window and once with gates per scene. It must be small enough
+for one forward pass.
 """
 
 import argparse
@@ -21,12 +21,12 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('scene', help='any raster that GDAL reads')
-    parser.add_argument('config', help='config file, of mmseg')
+    parser.add_argument('config', help='config of mmseg')
     parser.add_argument('checkpoint', help='checkpoint of that config')
     parser.add_argument(
         '--labels',
         metavar='MAP',
-        help="true classes on the scene's grid, 255 where there are none",
+        help='raster with the true classes of the scene, 255 for none',
     )
     parser.add_argument(
         '--windows',
@@ -35,7 +35,10 @@ def parse_args() -> argparse.Namespace:
         metavar='SIDE-OVERLAP',
         help='in pixels (default: 128-64 256-64 512-128)',
     )
-    parser.add_argument('--device', help='as of map_scene.py')
+    parser.add_argument(
+        '--device',
+        help='cuda, cuda:1 or cpu (default: the GPU if there is one)',
+    )
     options.add_scene_options(parser)
     add_conv_options(parser)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Sort the images and cropland masks of Hi-CNA into train, val and test."""
+"""Cut the images and masks of Hi-CNA into tiles for train, val and test."""
 
 from mmfdconv.commands import main
 

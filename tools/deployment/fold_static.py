@@ -1,4 +1,4 @@
-"""Fold a trained dynamic model into a stock checkpoint and config."""
+"""Fold a trained dynamic model into a stock checkpoint and a stock config."""
 
 from mmfdconv.commands import main
 

@@ -1,4 +1,4 @@
-"""Time exported models in onnxruntime and OpenVINO, beside PyTorch."""
+"""Time models in onnxruntime, OpenVINO and PyTorch."""
 
 from mmfdconv.commands import main
 

@@ -1,4 +1,4 @@
-"""Rename the parameters of a published Mask DINO checkpoint."""
+"""Convert a published Mask DINO checkpoint."""
 
 from mmfdconv.commands import main
 
