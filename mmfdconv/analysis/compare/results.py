@@ -184,14 +184,22 @@ class Row(NamedTuple):
 
 
 def rows(finished: Sequence[Run], metrics: Sequence[str]) -> List[Row]:
-    """Take each run's last validation."""
+    """Take each run's last validation.
+
+    A score that is NaN counts nowhere: the precision of a class that no pixel
+    is predicted to be.
+    """
     last: Dict[str, Dict[int, Any]] = {}
     for run in finished:
         last.setdefault(run.method, {})[run.seed] = run.log().val[-1]
     table = []
     for metric in metrics:
         scores = {
-            method: {seed: point[metric] for seed, point in by_seed.items()}
+            method: {
+                seed: point[metric]
+                for seed, point in by_seed.items()
+                if not math.isnan(point[metric])
+            }
             for method, by_seed in last.items()
         }
         for method, own in scores.items():
@@ -300,11 +308,12 @@ def _write_csv(path, table, costs, ratios, movements) -> None:
         )
         for row in table:
             values = list(row.scores.values())
+            mean = statistics.fmean(values) if values else None
             deviation = statistics.stdev(values) if len(values) > 1 else None
             cost = costs[row.method]
             writer.writerow(
                 (row.metric, row.method, ' '.join(map(str, row.scores)))
-                + (statistics.fmean(values), deviation)
+                + (mean, deviation)
                 + (row.difference or (None,) * 3)
                 + (cost.parameters, cost.flops, ratios.get(row.method))
                 + (_moves(movements.get(row.method, ())) or (None, None))

@@ -93,6 +93,24 @@ def test_tables_and_files(tmp_path):
     assert (out / 'comparison.png').is_file()
 
 
+@pytest.mark.parametrize(
+    ('gone', 'seeds', 'last'), [(1, '2', '64.25 ± 3.18'), (3, '0', '-')]
+)
+def test_a_score_that_is_nan_counts_nowhere(gone, seeds, last, tmp_path):
+    runs = finished_runs(tmp_path)
+    for run in [run for run in runs if run.method == 'fdconv'][:gone]:
+        path = run.folder / '1' / 'vis_data' / 'scalars.json'
+        score = str(OWN[run.seed])
+        path.write_text(path.read_text().replace(score, 'NaN'))
+    costs = {run.method: Costs(1, 1, (8, 8), ()) for run in runs}
+    text = results.write(tmp_path, runs, costs, {}, {}, [])
+    (line,) = (line for line in text.splitlines() if 'top1 | fdconv' in line)
+    assert [cell.strip() for cell in line.split('|')][3:5] == [seeds, last]
+    with (tmp_path / 'comparison.csv').open(newline='') as file:
+        rows = {row['method']: row for row in csv.DictReader(file)}
+    assert len(rows['fdconv']['scores'].split()) == int(seeds)
+
+
 def test_a_metric_that_a_run_lacks(tmp_path):
     runs = finished_runs(tmp_path)
     with pytest.raises(ValueError, match='mIoU'):
