@@ -218,7 +218,7 @@ def run_page(page, work, env, data, source):
         folder.mkdir()
     if SMALL.name in ran:
         shutil.copy(SMALL, folder)
-    if data and ('data' in ran or SMALL.name in ran):
+    if data:
         shutil.copytree(data, folder / 'data', dirs_exist_ok=True)
     log = work / f'{folder.name}.log'
     rows = rows_before(blocks)
