@@ -176,7 +176,7 @@ def _advice(
 ) -> str:
     if lost is None:
         return f'keep: {stock}'
-    if lost > allowed:
+    if not lost <= allowed:  # NaN too: nothing is left to score
         return 'keep'
     if moves is not None and moves < _STILL:
         return 'leave static'

@@ -1,6 +1,7 @@
 """A config's validation, as often as one likes, without a runner."""
 
 import copy
+import math
 from typing import Dict, Optional
 
 import torch
@@ -63,7 +64,7 @@ class Validation:
             metric: Its name. None: the one that papers report.
 
         Raises:
-            ValueError: There is no such metric, or no usual one.
+            ValueError: There is no such metric, or no usual one, or it is NaN.
         """
         if metric is None:
             usual = (
@@ -77,5 +78,11 @@ class Validation:
             raise ValueError(
                 f'metric: {metric!r} is none of the validation, which gives '
                 f'{", ".join(scores)}'
+            )
+        if math.isnan(scores[metric]):
+            raise ValueError(
+                f'metric: {metric!r} is NaN on the validation data, as of a '
+                f'class that is not predicted; give one of '
+                f'{", ".join(s for s in scores if not math.isnan(scores[s]))}'
             )
         return metric

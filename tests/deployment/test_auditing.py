@@ -1,6 +1,7 @@
 """mmfdconv audit, on a model of which one layer's gates decide."""
 
 import csv
+import math
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ pytest.importorskip('matplotlib')
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS, MODELS, init_default_scope
 
 from mmfdconv.commands import main
 from mmfdconv.engine.models import build_model
@@ -117,6 +119,38 @@ def test_each_layer_gets_the_advice_that_its_gates_deserve(experiment, capsys):
     assert float(rows['backbone.agreeing']['moves']) > 0.5
     assert all(int(row['params']) > 0 for row in rows.values())
     assert all(int(row['flops']) > 0 for row in rows.values())
+
+
+class PrecisionOfWhite(BaseMetric):
+    """NaN where nothing is called white, beside the share that is."""
+
+    def process(self, data_batch, data_samples):
+        for sample in data_samples:
+            if sample['pred_label'].item() == 1:
+                self.results.append(sample['gt_label'].item() == 1)
+
+    def compute_metrics(self, results):
+        return dict(white=np.mean(results) if results else math.nan, known=1.0)
+
+
+def test_a_score_that_is_nan_is_no_score(experiment, capsys, monkeypatch):
+    name = PrecisionOfWhite.__name__
+    monkeypatch.setitem(METRICS.module_dict, name, PrecisionOfWhite)
+    metric = f"dict(type='mmengine.{name}')"
+    (experiment / 'config.py').write_text(
+        CONFIG.replace("dict(type='Accuracy', topk=(1,))", metric)
+    )
+    run = ['config.py', 'model.pth', '--metric', 'white']
+    main('audit', [*run, '--out', 'audit.csv'], 'audit')
+    with open('audit.csv', newline='') as file:
+        rows = {row['name']: row for row in csv.DictReader(file)}
+    deciding = rows['backbone.deciding']
+    assert (deciding['lost'], deciding['advice']) == ('nan', 'keep')
+    saved = torch.load('model.pth')
+    saved['state_dict']['head.fc.bias'][0] = 9.0  # all is called black
+    torch.save(saved, 'model.pth')
+    with pytest.raises(SystemExit, match="'white' is NaN .* one of known$"):
+        main('audit', run, 'audit')
 
 
 def test_wrong_options_are_told(experiment):
