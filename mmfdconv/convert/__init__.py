@@ -1,4 +1,4 @@
-"""Conversion of models: rules, the swap, the registered backbone wrapper."""
+"""Make the layers of a model or a config dynamic, and choose which ones."""
 
 from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
 from .conversion_report import ConversionReport, ReportRow

@@ -78,8 +78,8 @@ def adapt_state_dict(
     ]
     if len(keys) != 1:
         raise ValueError(
-            'the first layer is found as the only convolution with '
-            f'{len(known)} input channels; the checkpoint has '
+            'the checkpoint must have exactly one convolution with '
+            f'{len(known)} input channels, the first layer, but has '
             f'{", ".join(keys) or "none"}'
         )
     state_dict[keys[0]] = adapt_kernel(state_dict[keys[0]], bands, known)

@@ -57,7 +57,9 @@ def short_config(
     """
     path = config_path(config)
     if method == 'stock':
-        raise ValueError("method='stock': the config is stock without a file")
+        raise ValueError(
+            "method='stock' needs no new file; use the stock config"
+        )
     if Config._is_lazy_import(str(path)):
         raise ValueError(
             f'config: {config!r} is a pure Python config, from which no file '
@@ -76,8 +78,8 @@ def short_config(
         names = place.split('.')
         if any(name.isdecimal() for name in names):
             raise ValueError(
-                f'config: {place} stands in a list, which a file with '
-                '`_base_` cannot change'
+                f'config: {place} is in a list, which a config with `_base_` '
+                'cannot change; train it with --conv instead'
             )
         _put(delta, names, _backbone(node, place))
     if cfg.get('custom_hooks') != stock.get('custom_hooks'):

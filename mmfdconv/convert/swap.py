@@ -170,9 +170,9 @@ def _build(
         raise ValueError(f'conv_cfg: {kind}: {error}') from error
     if shared.modules and isinstance(modules[''], nn.Sequential):
         raise ValueError(
-            f'conv_cfg: type={kind!r} registers what layers share on the '
-            'model, where an nn.Sequential would call it; put the model into '
-            'a module of its own'
+            f'conv_cfg: type={kind!r} adds a module with shared parameters to '
+            'the model, and an nn.Sequential would call it; wrap the model in '
+            'another nn.Module'
         )
     for name in shared.modules:
         if name in modules:

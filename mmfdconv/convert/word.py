@@ -81,8 +81,8 @@ def with_dynamic_convolutions(
     holders = list(_holders(cfg.get('model')))
     if not holders:
         raise ValueError(
-            'config: its model has no backbone=dict(type=...), so there is '
-            'nothing to make dynamic'
+            'config: the model has no backbone=dict(type=...), so no layer '
+            'can become dynamic'
         )
     entry = read_method(method)
     options = dict(options or {})

@@ -1,5 +1,4 @@
-"""From a satellite scene to a map, to polygons and to hectares.
+"""Map satellite scenes, compare dates, and estimate hectares.
 
-Needs rasterio and fiona, which nothing else in the package needs, so that
-``import mmfdconv`` leaves this part alone.
+This part needs rasterio and fiona, so ``import mmfdconv`` does not import it.
 """

@@ -129,8 +129,8 @@ class PixelAreas:
         if self.stretch is None or abs(self.stretch - 1) <= DISTORTION:
             return None
         return (
-            'hectares are those of the ground: this projection shows areas '
-            f'{self.stretch:.2f} times as large as they are'
+            'hectares are ground areas; in this projection areas look '
+            f'{self.stretch:.2f} times as large'
         )
 
 

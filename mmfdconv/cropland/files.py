@@ -43,8 +43,8 @@ def open_raster(path: Union[str, Path]) -> rasterio.DatasetReader:
             inside = dataset.subdatasets
             more = ['...'] * (len(inside) > _SHOWN)
             raise ValueError(
-                f'{path} holds no raster itself, but {len(inside)}, of which '
-                f'to name one: {", ".join(inside[:_SHOWN] + more)}'
+                f'{path} contains {len(inside)} rasters; give the name of one '
+                f'of them: {", ".join(inside[:_SHOWN] + more)}'
             )
         check_complete(dataset)
     except ValueError:
@@ -136,18 +136,18 @@ def find_crs(
             crs = CRS.from_user_input(given)
         except CRSError as error:
             raise ValueError(
-                f'--crs: {given!r} is no coordinate system that PROJ knows; '
-                'give one such as EPSG:32650'
+                f'--crs: {given!r} is not a coordinate system that PROJ '
+                'knows; give one such as EPSG:32650'
             ) from error
         if not _on_earth(crs):
             raise ValueError(
-                f'--crs: {given!r} is no coordinate system of a map, '
-                'geographic or projected; give one such as EPSG:32650'
+                f'--crs: {given!r} is neither a geographic nor a projected '
+                'coordinate system; give one such as EPSG:32650'
             )
     elif not crs or not _on_earth(crs):
         has = 'no coordinate system'
         if crs:
-            has = f'a coordinate system of no place ({crs_label(crs)})'
+            has = f'a coordinate system without a place ({crs_label(crs)})'
         hint = ''
         if dataset.gcps[0] or dataset.rpcs is not None:
             hint = (
@@ -155,8 +155,8 @@ def find_crs(
                 'with gdalwarp'
             )
         raise ValueError(
-            f'{dataset.name} has {has}, so nothing on its map could be found '
-            f'or measured; {remedy}{hint}'
+            f'{dataset.name} has {has}, so its map would have no place and no '
+            f'areas; {remedy}{hint}'
         )
     return crs
 

@@ -32,8 +32,8 @@ def differences(scene: Scene, predictor: Predictor) -> List[str]:
     if own and theirs and not 1 / ALIKE <= own / theirs <= ALIKE:
         said.append(
             f"the scene's pixels are {own:.3g} m wide and those of the "
-            f'training data {theirs:.3g} m: a model knows fields at one size; '
-            f'bring the scene to it with gdalwarp -tr'
+            f'training data {theirs:.3g} m, so fields have another size than '
+            'in the training; resample the scene with gdalwarp -tr'
         )
     values = np.concatenate([*_samples(scene, predictor)])
     low, high = trained['low'], trained['high']
@@ -41,9 +41,9 @@ def differences(scene: Scene, predictor: Predictor) -> List[str]:
     if beyond > BEYOND:
         said.append(
             f"{beyond:.0%} of the scene's values lie outside of {low:.4g} to "
-            f'{high:.4g}, where 98 % of the training data lie; where they are '
-            'other units, say with --value-range LOW HIGH which values are '
-            'black and white'
+            f'{high:.4g}, the range of 98 % of the training data; if the '
+            'units differ, set the values of black and white with '
+            '--value-range LOW HIGH'
         )
     return said
 

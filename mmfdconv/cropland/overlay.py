@@ -157,14 +157,14 @@ class Overlay:
         )
         if self.parts > 1:
             return said + (
-                'The later map is brought to the large ones by the most '
-                'frequent class'
+                'Each large pixel gets the most frequent class of the later '
+                'map'
             )
         return said + (
-            'Each small one is compared with the large one that its middle '
-            'lies in; large ones on the edges of fields are mixed, and what '
-            'is mixed counts as lost or gained. The difference of both is '
-            'free of it'
+            'Each small pixel is compared with the large one that contains '
+            'its centre. Large pixels at the edges of fields mix classes, '
+            'which counts as lost or gained cropland; only the net change '
+            '(gained minus lost) is free of this error'
         )
 
     def close(self) -> None:

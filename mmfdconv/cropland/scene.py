@@ -164,8 +164,8 @@ def _crs(dataset: rasterio.DatasetReader, given: Optional[str]) -> CRS:
     )
     if dataset.transform.is_identity:
         raise ValueError(
-            f'{dataset.name} does not say where its pixels lie or how large '
-            'they are; give it corners with gdal_edit.py -a_ullr LEFT TOP '
+            f'{dataset.name} does not say where its pixels lie and how large '
+            'they are; set its corners with gdal_edit.py -a_ullr LEFT TOP '
             'RIGHT BOTTOM, or rectify it with gdalwarp'
         )
     return crs

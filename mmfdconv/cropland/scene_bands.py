@@ -89,8 +89,8 @@ class SceneBands(NamedTuple):
                 numbers.append(find_band(want, self.names))
             except ValueError as error:
                 raise ValueError(
-                    f'--bands: {error}; {self}; give positions where names '
-                    'do not serve, as in --bands 3 2 1'
+                    f'--bands: {error}; {self}; positions work, too, such as '
+                    '--bands 3 2 1'
                 ) from None
         return tuple(numbers)
 
@@ -103,16 +103,16 @@ class SceneBands(NamedTuple):
         if not trained:
             if len(held) > channels:
                 raise self._unknown(
-                    f'the model takes {channels} bands, and which ones, '
-                    'neither its config nor the scene tells',
+                    f'the model takes {channels} bands, but neither its '
+                    'config nor the scene says which ones',
                     channels,
                 )
             return tuple(held)
         listed = ', '.join(map(str, trained))
         if len(trained) != channels:
             raise self._unknown(
-                f'the model takes {channels} bands, and its pipeline loads '
-                f'others ({listed})',
+                f'the model takes {channels} bands, but its pipeline loads '
+                f'{len(trained)} ({listed})',
                 channels,
             )
         numbers = []
@@ -141,13 +141,13 @@ class SceneBands(NamedTuple):
         if len(self.names) >= channels:
             example = ' '.join(map(str, range(1, channels + 1)))
             remedy = (
-                "; say which to take with --bands, in the model's order, by "
-                f'name or position, as in --bands {example}'
+                "; choose them with --bands, in the model's order, by name or "
+                f'position, such as --bands {example}'
             )
             if self.alpha is not None:
                 remedy += (
-                    f'. Band {self.alpha} is an alpha, which tells where the '
-                    'others hold data, and is taken only if it is named'
+                    f'. Band {self.alpha} is an alpha band, which says where '
+                    'the others have data; it is used only if you name it'
                 )
         return ValueError(f'{problem}; {self}{remedy}')
 

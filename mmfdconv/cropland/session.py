@@ -147,30 +147,30 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
         )
     if scene.file_crs and scene.file_crs != scene.crs:
         lines.append(
-            f'beware: the file says {crs_label(scene.file_crs)}; taken is '
-            f'{crs_label(scene.crs)}, as --crs says'
+            f'warning: the file says {crs_label(scene.file_crs)}; using '
+            f'{crs_label(scene.crs)} from --crs'
         )
     if ALPHA in map(str.lower, scene.band_names):
         lines.append(
-            'beware: one of these bands is an alpha by the name that the file '
-            'gives it, which tells where the others hold data'
+            'warning: the file calls one of these bands alpha, which means '
+            'that it says where the others have data'
         )
     if predictor.resizes():
         lines.append(
-            'beware: the test pipeline resizes what it sees; give --window '
-            'the side of the tiles of the training, so that a window is seen '
-            'as they were'
+            'warning: the test pipeline resizes images; set --window to the '
+            'side of the training tiles, so that windows are resized in the '
+            'same way'
         )
     if predictor.mean is None:
-        lines.append('beware: the config tells no normalisation of the bands')
+        lines.append('warning: the config has no normalisation of the bands')
     if scene.dtype.itemsize > 1 and predictor.takes_bytes():
         if not predictor.scales():
             lines.append(
-                f"beware: the scene's values are {scene.dtype} and the "
-                "model's means are those of 8-bit images; say with "
-                '--value-range LOW HIGH which values are black and white'
+                f"warning: the scene's values are {scene.dtype}, but the "
+                "model's means are those of 8-bit images; set the values of "
+                'black and white with --value-range LOW HIGH'
             )
-    lines += [f'beware: {line}' for line in differences(scene, predictor)]
+    lines += [f'warning: {line}' for line in differences(scene, predictor)]
     measured = area.PixelAreas(scene).describe()
     if measured:
         lines.append(measured)

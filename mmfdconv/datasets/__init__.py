@@ -1,7 +1,7 @@
-"""Datasets that the toolboxes lack.
+"""Data sets and transforms that the toolboxes lack.
 
 Importing it registers the transforms ``LoadGeoTIFF``, ``NormalizeBands`` and
-``DistortBands`` and, where mmsegmentation is installed, ``CamVidDataset``,
+``DistortBands`` and, if mmsegmentation is installed, ``CamVidDataset``,
 ``GIDDataset``, ``HiCNADataset`` and ``BandsVisualizationHook``.
 """
 

@@ -50,9 +50,9 @@ class LabelCheck:
         path = results.get('seg_map_path', 'the label image')
         if labels.ndim != 2:
             raise ValueError(
-                f'{path}: is of shape {labels.shape}, where each pixel must '
-                'have the number of its class; colours become numbers with '
-                'tools/dataset_converters'
+                f'{path}: has shape {labels.shape}, but must have one class '
+                'number per pixel, shape (H, W); tools/dataset_converters '
+                'turns colours into numbers'
             )
         _check_depth(path)
         counts = np.bincount(labels.ravel())
@@ -61,10 +61,10 @@ class LabelCheck:
             value = min(unknown)
             make = '' if value == _IGNORED else f'make it {_IGNORED} and '
             raise ValueError(
-                f'{path}: {counts[value]} pixels have the value {value}, and '
-                f'the classes are {self._listed}. Masks of other values '
-                'become ids with tools/dataset_converters; if the value '
-                f'stands for no class, {make}say ignore_index={_IGNORED}'
+                f'{path}: {counts[value]} pixels have the value {value}, but '
+                f'the classes are {self._listed}. tools/dataset_converters '
+                'turns other values into class numbers; if the value means no '
+                f'class, {make}set ignore_index={_IGNORED}'
             )
 
 
@@ -115,8 +115,8 @@ class CheckedPipeline(Compose):
                 data = transform(data)
             except cv2.error as error:
                 raise ValueError(
-                    f'{_failed(transform, data)}: OpenCV works on up to four '
-                    'bands there. Instead of Pad let the preprocessor pad, '
+                    f'{_failed(transform, data)}: OpenCV takes at most four '
+                    'bands there. Instead of Pad, let the preprocessor pad: '
                     'data_preprocessor=dict(size=(height, width), '
                     f'seg_pad_val=255). ({error})'
                 ) from error
@@ -139,9 +139,9 @@ def _check_depth(path: str) -> None:
         highest = np.asarray(image).max()
     if highest > _IGNORED:
         raise ValueError(
-            f'{path}: has the value {highest}, and labels are 8-bit: mmseg '
-            f'would read {int(highest) % 256}. Masks of other values become '
-            'ids with tools/dataset_converters'
+            f'{path}: has the value {highest}, but labels are 8-bit: mmseg '
+            f'would read {int(highest) % 256}. tools/dataset_converters turns '
+            'other values into class numbers'
         )
 
 
@@ -150,9 +150,9 @@ def _check_eight_bit(transform: Any, data: Mapping[str, Any]) -> None:
     colour = isinstance(transform, stock.PhotoMetricDistortion)
     if image.dtype != np.uint8 or colour and image.shape[2:] != (3,):
         raise ValueError(
-            f'{_failed(transform, data)}: it is for 8-bit images'
-            f'{" of blue, green and red" * colour}. DistortBands, behind '
-            'NormalizeBands, changes brightness and contrast of any bands'
+            f'{_failed(transform, data)}: it needs 8-bit images'
+            f'{" of blue, green and red" * colour}. For other bands use '
+            'DistortBands (brightness and contrast), after NormalizeBands'
         )
 
 

@@ -131,8 +131,8 @@ def find_gid_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
             fine.add(name)
         elif name in label_of:
             raise ValueError(
-                f'{path}: there is {label_of[name]} of this name too; name '
-                'the folder of the labels to take'
+                f'{path}: {label_of[name]} has the same name; choose a folder '
+                'of labels with --labels'
             )
         else:
             label_of[name] = path
@@ -143,8 +143,8 @@ def find_gid_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
             continue
         if name in scenes:
             raise ValueError(
-                f'{path}: there is {scenes[name].image} of this name too; '
-                'name the folder of the images to take'
+                f'{path}: {scenes[name].image} has the same name; choose a '
+                'folder of images with --images'
             )
         if name in fine and name not in label_of:
             raise ValueError(f'{path}: {_OTHER}')
@@ -153,7 +153,7 @@ def find_gid_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
             name, path, label_of.get(name, missing), name
         )
     if not scenes:
-        raise ValueError(f'{images}: holds no image *.tif')
+        raise ValueError(f'{images}: contains no image *.tif')
     return list(scenes.values())
 
 

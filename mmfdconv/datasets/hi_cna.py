@@ -141,7 +141,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> Dict[str, Path]:
             continue
         if path.stem in found:
             raise ValueError(
-                f'{path}: there is {found[path.stem].name} of this name too'
+                f'{path}: {found[path.stem].name} has the same name'
             )
         found[path.stem] = path
     return found

@@ -218,7 +218,7 @@ def _check(
         more = [f'and {len(wrong) - _SHOWN} more'] * (len(wrong) > _SHOWN)
         raise ValueError('\n'.join(wrong[:_SHOWN] + more))
     if not scenes:
-        raise ValueError('there is no scene to cut')
+        raise ValueError('scenes: must not be empty')
     return sizes
 
 
@@ -274,7 +274,7 @@ def _claim(out: Path, options: Dict[str, Any]) -> None:
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
-            f'{out}: holds something else than tiles; name a new or an empty '
+            f'{out}: contains other files than tiles; give a new or an empty '
             'folder'
         )
     for folder in ('img_dir', 'ann_dir'):
@@ -386,8 +386,8 @@ def _decode(
     except UnknownValueError as error:
         raise ValueError(
             f'{job.scene.label}: {error.what} at row '
-            f'{job.row * size + error.row}, column {error.column} is of no '
-            f'class{"; " * bool(error.hint)}{error.hint}'
+            f'{job.row * size + error.row}, column {error.column} belongs to '
+            f'no class{"; " * bool(error.hint)}{error.hint}'
         ) from None
     except ValueError as error:
         raise ValueError(f'{job.scene.label}: {error}') from None

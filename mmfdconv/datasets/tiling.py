@@ -74,8 +74,9 @@ def assign_splits(
         members.setdefault(group, []).append(name)
     if len(members) < len(fractions):
         raise ValueError(
-            f'{len(members)} of what is split ({", ".join(members)}) cannot '
-            f'be spread over {", ".join(fractions)}'
+            f'fractions: {", ".join(fractions)} need at least '
+            f'{len(fractions)} scenes or groups, got {len(members)} '
+            f'({", ".join(members)})'
         )
     drawn: Dict[str, List[str]] = {split: [] for split in fractions}
     ends = np.cumsum(values) / sum(values)

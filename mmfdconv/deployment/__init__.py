@@ -1,1 +1,1 @@
-"""From a trained model to one that runs outside of Python, or as stock."""
+"""Export a trained model to ONNX, or fold it into a stock model."""

@@ -1,4 +1,4 @@
-"""What training and testing through MMEngine needs beyond the layers.
+"""Training and testing with MMEngine: options, launching, mixed precision.
 
 Importing it registers ``AutoAmpOptimWrapper`` and
 ``CpuDistributedDataParallel``.

@@ -100,8 +100,8 @@ def check_checkpoint(option: str, path: str) -> str:
     """Return ``path`` if it is a file or an address to download from."""
     if '://' not in path and not Path(path).is_file():
         raise ValueError(
-            f'{option}: {path!r} is not a file; give the path or the address '
-            'of a checkpoint (.pth)'
+            f'{option}: {path!r} is not a file; give the path or the URL of '
+            'a checkpoint (.pth)'
         )
     return path
 
@@ -146,8 +146,8 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     """Scale the learning rate with the batch size that really is used."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise ValueError(
-            '--auto-scale-lr: the config must say for which batch size its '
-            'learning rate is, as in auto_scale_lr=dict(base_batch_size=16)'
+            '--auto-scale-lr: the config must give the batch size of its '
+            'learning rate, such as auto_scale_lr=dict(base_batch_size=16)'
         )
     cfg.auto_scale_lr.enable = True
 
@@ -174,7 +174,7 @@ def warn_of_idle_routers(cfg: Config) -> None:
     if 'TemperatureHook' in hooks or not idle:
         return
     print_log(
-        "custom_hooks: KWConv's routers learn nothing as long as their "
+        "custom_hooks: KWConv's routers do not learn while their "
         'temperature is 1, and no TemperatureHook lowers it; add '
         "dict(type='TemperatureHook', start=1.0, end=0.0, by='share', "
         'length=0.1)',

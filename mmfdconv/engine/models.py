@@ -31,8 +31,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(
-            'config: it has no model=dict(type=...), so there is nothing to '
-            'build'
+            'config: must have model=dict(type=...), but has none'
         )
     try:
         # A copy: mmseg writes into what it builds from.

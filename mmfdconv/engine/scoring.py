@@ -36,8 +36,8 @@ class Validation:
     def __init__(self, cfg: Config) -> None:
         if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
             raise ValueError(
-                'config: it has no val_dataloader and val_evaluator, so '
-                'nothing gives a score'
+                'config: must have val_dataloader and val_evaluator, from '
+                'which the scores come'
             )
         self.loader = Runner.build_dataloader(
             copy.deepcopy(dict(cfg.val_dataloader)), seed=0
@@ -76,7 +76,7 @@ class Validation:
             metric = next(usual, None)
         if metric not in scores:
             raise ValueError(
-                f'metric: {metric!r} is none of the validation, which gives '
+                f'metric: the validation has no {metric!r}; use one of '
                 f'{", ".join(scores)}'
             )
         if math.isnan(scores[metric]):

@@ -1,4 +1,4 @@
-"""Metrics that the toolboxes lack; importing them registers them."""
+"""Metrics that the toolboxes lack. The import registers them."""
 
 from .cropland_metric import CroplandMetric, cropland_scores
 

@@ -1,4 +1,4 @@
-"""Pure tensor functions: torch only, no state, no configuration."""
+"""The equations of the layers as pure functions of tensors."""
 
 from .bands import convolve_to_few, modulate_bands
 from .batched_conv import ConvOptions, pad_input, pad_zeros, per_sample_conv2d

@@ -1,4 +1,4 @@
-"""Hooks of MMEngine's runner; importing them registers them."""
+"""Hooks for MMEngine's runner. The import registers them."""
 
 from .dynamic_log import DynamicConvLogHook
 from .temperature import TemperatureHook

@@ -1,4 +1,4 @@
-"""Dynamic convolutions as ``nn.Module``: torch only, no OpenMMLab needed."""
+"""Dynamic convolutions as ``nn.Module``. They need only torch."""
 
 from .base import DynamicConv2d
 from .condconv import CondConv

@@ -123,8 +123,8 @@ def note_without_effect(
     if new:
         _warned.update(new)
         warnings.warn(
-            f'FDConv accepts {", ".join(new)} for the sake of published '
-            'configs; as in the published code it has no effect',
+            f'FDConv: {", ".join(new)} has no effect, as in the published '
+            'code; it is accepted so that published configs work',
             stacklevel=3,
         )
     return {

@@ -1,9 +1,9 @@
 """Models that the toolboxes lack: Mask DINO, a U-Net decoder, its encoders.
 
-They extend classes of mmdet, mmsegmentation and mmpretrain. So that importing
-mmfdconv loads no toolbox, the registry holds builders, which import the
-classes on first use. Importing it also makes ``efficientnet-lite://`` a place
-that checkpoints come from.
+They extend classes of mmdet, mmsegmentation and mmpretrain. ``import
+mmfdconv`` does not import the toolboxes: the registry has builders that import
+the classes when they are first used. The import also registers
+``efficientnet-lite://`` as a prefix of checkpoints.
 """
 
 from importlib import import_module

@@ -242,7 +242,7 @@ def test_how_much_a_projection_stretches():
     east = math.sqrt(1 - e2 * s**2) / c
     north = (1 - e2 * s**2) ** 1.5 / (1 - e2) / c
     assert mercator.stretch == pytest.approx(east * north, rel=1e-5)
-    assert 'shows areas 1.71 times as large as they are' in mercator.describe()
+    assert 'areas look 1.71 times as large' in mercator.describe()
     utm = areas('EPSG:32650', Affine(4, 0, 5e5, 0, -4, 3.4e6))
     assert utm.stretch == pytest.approx(0.9996**2, rel=1e-6)
     assert utm.describe() is None

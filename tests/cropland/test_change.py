@@ -444,7 +444,7 @@ def test_web_mercator_is_measured_on_the_ground(years, tmp_path):
     with fiona.open(change.files['polygons']) as file:
         lost = [f.properties['hectares'] for f in file][-1]
     assert lost == pytest.approx(6 / 1.7061, rel=1e-3)
-    assert 'areas 1.71 times as large' in change.notes[0]
+    assert 'areas look 1.71 times as large' in change.notes[0]
 
 
 def finer(values, n=4):
@@ -475,7 +475,7 @@ def test_a_later_map_of_larger_pixels(tmp_path, name):
     expected = np.array([left, all_of_it - left]) * PIXEL / 16
     np.testing.assert_allclose(change.hectares[2, 2:4], expected, rtol=1e-6)
     assert 'a.tif is 4.0 times as wide as one of' in change.notes[0]
-    assert 'the large one that its middle lies in' in change.notes[0]
+    assert 'the large one that contains its centre' in change.notes[0]
 
 
 def test_a_later_map_of_smaller_pixels(tmp_path):
@@ -495,7 +495,7 @@ def test_a_later_map_of_smaller_pixels(tmp_path):
         votes[2] += 0.5 if old == 2 else -0.5
         expected[old, votes.argmax()] += PIXEL
     np.testing.assert_allclose(change.hectares, expected, rtol=1e-6)
-    assert change.notes[0].endswith('by the most frequent class')
+    assert change.notes[0].endswith('most frequent class of the later map')
     with MapReader(change.files['map']) as grid:
         found = np.bincount(grid.read(0, 60).ravel(), minlength=4)
     np.testing.assert_allclose(

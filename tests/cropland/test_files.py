@@ -55,9 +55,11 @@ def test_several_rasters_in_one_file_are_listed(tmp_path, values):
         file.createDimension('x', 50)
         for name, band in zip('abcdef', [*values, *values]):
             file.createVariable(name, 'i2', ('y', 'x'))[:] = band
-    with pytest.raises(ValueError, match='but 6, of which to name one: ') as e:
+    with pytest.raises(
+        ValueError, match='contains 6 rasters; give the name of one of them: '
+    ) as e:
         open_raster(tmp_path / 'all.nc')
-    listed = str(e.value).partition('name one: ')[2].split(', ')
+    listed = str(e.value).partition('one of them: ')[2].split(', ')
     assert len(listed) == 6
     assert listed[-1] == '...'
     for name, band in zip(listed[:-1], [*values, *values]):
@@ -127,7 +129,9 @@ def test_a_map_of_no_place(tmp_path):
         noise(1, 9, 9),
         crs='LOCAL_CS["Site",UNIT["metre",1]]',
     )
-    with pytest.raises(ValueError, match=r'no place \(Site\).*gdal_edit.py'):
+    with pytest.raises(
+        ValueError, match=r'without a place \(Site\).*gdal_edit.py'
+    ):
         MapReader(path, ['a'])
     with rasterio.open(path) as file:
         assert crs_label(file.crs) == 'Site'

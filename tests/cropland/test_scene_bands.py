@@ -59,7 +59,7 @@ MODELS = {
     'all of three': 3,
 }
 UNNAMED = 'no band is called'
-NO_WORD = 'neither its config nor the scene tells'
+NO_WORD = 'neither its config nor the scene says'
 FEW = 'takes 4 bands'
 # What each scene gives each model, in the order of MODELS: bands or refusal.
 TABLE = {
@@ -119,7 +119,7 @@ def test_what_a_model_sees_of_a_scene(tmp_path, kind, model):
         assert 'the bands of' in str(error.value)
         # The way out is told wherever there is one, and it is one.
         if len(values) >= channels:
-            order = str(error.value).partition('as in --bands ')[2]
+            order = str(error.value).partition('such as --bands ')[2]
             order = order.partition('.')[0].split()
             with Scene(path, channels, order, trained=trained) as scene:
                 assert scene.bands == (*range(1, channels + 1),)
@@ -133,7 +133,7 @@ def test_what_a_model_sees_of_a_scene(tmp_path, kind, model):
 
 def test_a_model_that_takes_more_than_its_pipeline_loads(tmp_path):
     path = write_scene(tmp_path / 'scene.tif', noise(4, 9, 9), names=NAMES)
-    with pytest.raises(ValueError, match=r'loads others \(red, nir\)'):
+    with pytest.raises(ValueError, match=r'loads 2 \(red, nir\)'):
         Scene(path, 4, trained=('red', 'nir'))
 
 

@@ -163,7 +163,7 @@ def test_other_scenes_do_not_go_on(own_raw, tiles):
 @pytest.mark.core
 def test_a_folder_of_something_else_is_not_touched(raw, tmp_path):
     (tmp_path / 'thesis.txt').write_text('the only copy')
-    with pytest.raises(ValueError, match='something else than tiles'):
+    with pytest.raises(ValueError, match='other files than tiles'):
         convert_gid(raw, tmp_path, **OPTIONS)
     assert [path.name for path in tmp_path.iterdir()] == ['thesis.txt']
 
@@ -271,7 +271,7 @@ def test_wrong_options_are_named(raw, tmp_path, options, message):
 def test_the_folders_can_be_named(own_raw, tmp_path):
     twin = own_raw / 'image_NirRGB' / f'{gid_name(0)}.tif'
     write_tif(twin, gid_scene(0)[0])
-    with pytest.raises(ValueError, match='of this name too'):
+    with pytest.raises(ValueError, match='has the same name'):
         convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
     counts = convert_gid(
         own_raw,
@@ -359,7 +359,10 @@ def test_labels_of_fifteen_classes_are_named(own_raw, tmp_path, kind):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda ids: ids + 250, r'value 25\d at row \d+, .* is of no class$'),
+        (
+            lambda ids: ids + 250,
+            r'value 25\d at row \d+, .* belongs to no class$',
+        ),
         (lambda ids: ids + 0.5, 'has 1 bands of float64'),
         (lambda ids: np.stack([ids, ids]), 'has 2 bands of uint8'),
     ],
@@ -391,7 +394,7 @@ def test_two_labels_of_a_scene(own_raw, tmp_path):
     label = own_raw / 'label' / f'{gid_name(0)}_5label.png'
     label.parent.mkdir()
     as_png_numbers(label, gid_scene(0)[1])
-    with pytest.raises(ValueError, match='label_5classes.*folder of the lab'):
+    with pytest.raises(ValueError, match='label_5classes.*folder of labels'):
         convert_gid(own_raw, tmp_path / 'out', **OPTIONS)
     folder = own_raw / 'label_5classes'
     convert_gid(own_raw, tmp_path / 'out', labels=folder, **OPTIONS)
@@ -417,7 +420,7 @@ def test_tiles_say_of_their_bands_what_the_scenes_say(
 def test_missing_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='none: no such folder'):
         convert_gid(tmp_path / 'none', tmp_path / 'out')
-    with pytest.raises(ValueError, match='holds no image'):
+    with pytest.raises(ValueError, match='contains no image'):
         convert_gid(tmp_path, tmp_path / 'out')
 
 

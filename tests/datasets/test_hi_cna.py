@@ -140,7 +140,7 @@ def test_a_second_run_writes_nothing(raw, tmp_path, monkeypatch):
         ),
         (
             lambda raw: (raw / 'mask1/county1_0.png').write_bytes(b''),
-            'mask1/county1_0.tif: there is county1_0.png of this name too',
+            'mask1/county1_0.tif: county1_0.png has the same name',
         ),
     ],
 )

@@ -116,7 +116,7 @@ def masks(folder, *values, dtype=np.uint8):
             'HiCNADataset',
             (0, 255, 255),
             {},
-            '8 pixels have .* value 255, .* say',
+            '8 pixels have .* value 255, .* set',
         ),
         ('HiCNADataset', (0, 1, 2), {}, '4 pixels have .* 2, .* make it 255'),
         ('HiCNADataset', (0, 1, 255), dict(ignore_index=255), None),
@@ -180,7 +180,7 @@ def test_labels_that_are_colours_are_named(tmp_path):
     gid_folder(tmp_path)
     for path in (tmp_path / 'ann_dir/train').iterdir():
         cv2.imwrite(str(path), np.zeros((4, 3, 3), np.uint8))
-    with pytest.raises(ValueError, match=r'png: is of shape \(4, 3, 3\)'):
+    with pytest.raises(ValueError, match=r'png: has shape \(4, 3, 3\)'):
         build('GIDDataset', tmp_path)[0]
 
 

@@ -102,7 +102,7 @@ def test_every_split_gets_something(number):
 
 def test_wrong_fractions_and_too_few_groups_are_named():
     names = {'a': 'a', 'b': 'b'}
-    with pytest.raises(ValueError, match=r'2 of what is split \(a, b\)'):
+    with pytest.raises(ValueError, match=r'at least 3 .* got 2 \(a, b\)'):
         assign_splits(names, HI_CNA, 0)
     with pytest.raises(ValueError, match=r'add up to 1, got \[0.8, 0.3\]'):
         assign_splits(names, dict(train=0.8, val=0.3), 0)

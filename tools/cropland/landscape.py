@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('out_dir', type=Path, help='folder to write to')
     parser.add_argument(
-        '--size', type=int, default=7000, help='pixels along either side'
+        '--size', type=int, default=7000, help='side in pixels'
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
@@ -31,22 +31,21 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=0.01,
         metavar='SHARE',
-        help='of the fields that change between the dates',
+        help='share of the fields that change between the dates',
     )
     parser.add_argument(
         '--textures',
         nargs=2,
         metavar=('TILES', 'SPLIT'),
-        help='cover the fields with pieces of the tiles of GID in '
-        'TILES/img_dir/SPLIT, as in data/gid val; by default what is seen is '
-        'made up',
+        help='take textures from the tiles of GID in TILES/img_dir/SPLIT, '
+        'such as data/gid val (default: generated textures)',
     )
     parser.add_argument(
         '--label',
         nargs=2,
         metavar=('POINTS', 'TRUTH'),
-        help='make no landscape: write OUT_DIR/labels.csv, the table POINTS '
-        'with the classes of the map TRUTH as labels',
+        help='instead of a landscape, write OUT_DIR/labels.csv: the table '
+        'POINTS with the classes of the map TRUTH as labels',
     )
     return parser.parse_args()
 
