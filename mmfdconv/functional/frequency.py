@@ -113,10 +113,10 @@ def _parts(cols: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     Returns:
         ``(cols//2 + 1, 2)``.
     """
-    columns = torch.arange(cols // 2 + 1, device=device)
+    columns = torch.arange(cols // 2 + 1, device=device)[:, None]
+    is_real = torch.arange(2, device=device) == 0
     # Not by whether the width is even, which a compiler would guard.
-    alone = columns * 2 % cols == 0
-    return torch.stack([torch.ones_like(alone), ~alone], dim=1).to(dtype)
+    return (is_real | (columns * 2 % cols > 0)).to(dtype)
 
 
 def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:

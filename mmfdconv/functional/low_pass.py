@@ -15,7 +15,14 @@ from torch import Tensor
 from .constant_tables import constant_table
 from .exported_maps import mask_products, projection
 from .frequency import inverse_rfft2
-from .modes import is_exported, is_traced, prefers_cpu_path, untraced, varies
+from .modes import (
+    is_compiling,
+    is_exported,
+    is_traced,
+    prefers_cpu_path,
+    untraced,
+    varies,
+)
 
 __all__ = [
     'MASK_RULES',
@@ -122,10 +129,14 @@ def low_passes(
         size = x.shape[-2:]
         # In pairs, which compilers fuse; of complex numbers they know nothing.
         pairs = torch.view_as_real(torch.fft.rfft2(x))
-        for k in k_list:
-            mask = low_pass_mask(size, k, rule, x.device)
-            passed = torch.view_as_complex(pairs * mask[..., None])
-            yield inverse_rfft2(passed, size)
+        masks = torch.stack(
+            [low_pass_mask(size, k, rule, x.device) for k in k_list]
+        )
+        masks = masks.unflatten(0, (-1, *[1] * (x.dim() - 2)))
+        # A compiler has all of them in hand anyway: one FFT for all.
+        for some in [masks] if is_compiling() else masks.split(1):
+            passed = torch.view_as_complex(pairs * some[..., None])
+            yield from inverse_rfft2(passed, size)
 
 
 def _exported(

@@ -159,19 +159,21 @@ class KernelSpatialModulationGlobal(OmniRouter):
         if modulating == kernel == 1:
             return x
         last = 0 if self.kernel_fc is None else self.num_kernel_gates
-        numbers = (modulating, self._num_modulating), (kernel, last)
-        return x * _repeat(numbers, x.device, x.dtype)
+        numbers = (self._num_modulating, modulating), (last, kernel)
+        return x * _repeat(*numbers, x.device, x.dtype)
 
 
 @constant_table
 def _repeat(
-    numbers: Tuple[Tuple[float, int], ...],
+    first: Tuple[int, float],
+    last: Tuple[int, float],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Each number as often as it says, in a row."""
-    factory = dict(device=device, dtype=dtype)
-    return torch.cat([torch.full((n,), a, **factory) for a, n in numbers])
+    """Two numbers, each as often as it says, in a row."""
+    places = torch.arange(first[0] + last[0], device=device)
+    table = torch.full_like(places, last[1], dtype=dtype)
+    return table.masked_fill(places < first[0], first[1])
 
 
 @constant_table
