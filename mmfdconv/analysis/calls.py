@@ -1,10 +1,15 @@
 """How many operations a step of a layer starts on an accelerator.
 
 Small layers and batches wait for these calls, not for what they compute. They
-are counted on a CPU that takes an accelerator's path.
+are counted on a CPU that takes an accelerator's path. What ``torch.compile``
+makes calls operations of PyTorch and functions that it generates; of one
+function here an accelerator's compiler may make several kernels.
 """
 
+import re
+from contextlib import ExitStack
 from typing import Any, Iterable, List, Mapping, NamedTuple
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +18,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..functional import accelerator_path
 from .outputs import pretty_table
 
+try:
+    from torch._inductor.output_code import CompiledFxGraph
+except ImportError:  # torch < 2.6
+    CompiledFxGraph = None
+
 __all__ = ['Calls', 'calls_to_text', 'count_calls']
+
+
+#: Where the program of a graph calls a function that was generated for it.
+_FUNCTION = re.compile(r'^ +(?:cpp|triton)_\w+(?:\.run)?\(', re.MULTILINE)
 
 
 class Calls(NamedTuple):
@@ -27,7 +41,8 @@ def count_calls(module: nn.Module, x: Tensor) -> Calls:
     """Count the operations that compute or write; views do not count.
 
     Args:
-        module: Any, on a CPU; its mode is as before afterwards.
+        module: Any, on a CPU, compiled or not; its mode is as before
+            afterwards.
         x: Input.
     """
     training = module.training
@@ -40,10 +55,13 @@ def count_calls(module: nn.Module, x: Tensor) -> Calls:
             with forward:
                 module(x)
         module.train()
+        y = module(x)
+        grad = torch.ones_like(y)
+        y.backward(grad)
         module.zero_grad(set_to_none=True)
+        x.grad = None
         with step:
             y = module(x)
-        grad = y.detach().clone()
         with step:
             y.backward(grad)
     module.zero_grad(set_to_none=True)
@@ -52,11 +70,36 @@ def count_calls(module: nn.Module, x: Tensor) -> Calls:
 
 
 class _Counter(TorchDispatchMode):
-    """Sees every operation that reaches PyTorch's dispatcher."""
+    """Sees every operation that reaches PyTorch's dispatcher.
+
+    And, as of torch 2.6, every graph that runs.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.number = 0
+        self._patch = ExitStack()
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled code runs as without the counter."""
+        return True
+
+    def __enter__(self) -> '_Counter':
+        if CompiledFxGraph is not None:
+            run = CompiledFxGraph.__call__
+
+            def counted(graph: Any, inputs: Any) -> Any:
+                self.number += len(_FUNCTION.findall(graph.source_code))
+                return run(graph, inputs)
+
+            patch = mock.patch.object(CompiledFxGraph, '__call__', counted)
+            self._patch.enter_context(patch)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._patch.close()
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.number += _computes(func)

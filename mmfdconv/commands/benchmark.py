@@ -163,7 +163,6 @@ def _check_calls(args: argparse.Namespace) -> None:
         for name, value in (
             ('model', args.config),
             ('out', args.out),
-            ('compile', args.compile),
             ('device', args.device != 'cpu'),
         )
         if value
@@ -188,6 +187,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
             if args.calls:
+                for module in modules.values() if args.compile else ():
+                    module.compile()
                 print(calls.calls_to_text(name, modules, x), flush=True)
                 continue
             for key, module in modules.items():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
 from .checks import check_choice, check_int_or_pair, check_positive_int
+from .compiling import Compiling
 from .convolving import Convolving
 from .declaring import Declaring
 from .tracing import LeafOfTraces
@@ -22,7 +23,7 @@ IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
 
 
-class DynamicConv2d(Convolving, LeafOfTraces, Declaring, nn.Module):
+class DynamicConv2d(Compiling, Convolving, LeafOfTraces, Declaring, nn.Module):
     """Base of all dynamic convolutions.
 
     It is not a subclass of ``nn.Conv2d``: tools that look for one, such as
@@ -159,8 +160,8 @@ class DynamicConv2d(Convolving, LeafOfTraces, Declaring, nn.Module):
         C = self.in_channels
         self.check_input(x, x.dim() in (3, 4), -3, f'(B, {C}, H, W)')
         if x.dim() == 3:
-            return self.forward_batch(x[None])[0]
-        return self.forward_batch(x)
+            return self.run_batch(x[None])[0]
+        return self.run_batch(x)
 
     def check_input(
         self, x: Tensor, fits: bool, channel_dim: int, shape: str

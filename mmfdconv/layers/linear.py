@@ -118,7 +118,7 @@ class OnTokens:
         else:
             B = x.shape[0] if x.dim() > 2 else 1
             tokens = x.reshape(B, -1, 1, C)  # (B, N, 1, C)
-        y = self.forward_batch(tokens.permute(0, 3, 1, 2))  # (B, O, H, W)
+        y = self.run_batch(tokens.permute(0, 3, 1, 2))  # (B, O, H, W)
         # Contiguous as nn.Linear's: a backbone may view it.
         y = y.permute(0, 2, 3, 1).contiguous()
         return y.view(*x.shape[:-1], self.out_features)

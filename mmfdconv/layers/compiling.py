@@ -1,0 +1,63 @@
+"""Layers that ``torch.compile`` compiles one by one, inside any model."""
+
+from functools import lru_cache
+from types import FunctionType
+from typing import Any, Callable, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from ..functional import is_traced
+
+__all__ = ['Compiling']
+
+_Graphs = Tuple[str, Tuple[Tuple[str, Any], ...]]
+
+
+class Compiling:
+    """Mixed into a layer with a ``forward_batch``."""
+
+    _graphs: Optional[_Graphs] = None
+
+    def compile(self, **options: Any) -> None:
+        """Compile this layer, whatever the rest of the model is.
+
+        It takes place with the first batch, and again as shapes require.
+        Copies of the layer are compiled, too, and layers of one build share
+        their graphs.
+
+        Args:
+            options: Of ``torch.compile``.
+
+        Raises:
+            RuntimeError: torch is older than 2.4.
+        """
+        if not hasattr(torch.library, 'custom_op'):
+            raise RuntimeError(
+                'compile() of a dynamic layer needs torch 2.4 or later, got '
+                f'torch {torch.__version__}'
+            )
+        self._graphs = repr(self), tuple(options.items())
+
+    def run_batch(self, x: Tensor) -> Tensor:
+        """``forward_batch``, compiled if it is to be."""
+        if self._graphs is None or is_traced():
+            return self.forward_batch(x)
+        return _compiled(type(self).forward_batch, *self._graphs)(self, x)
+
+
+@lru_cache(maxsize=None)
+def _compiled(
+    function: Callable[..., Tensor], build: str, options: Tuple
+) -> Callable[..., Tensor]:
+    """A compiled function that has its graphs for itself.
+
+    PyTorch looks graphs up by a function's code, one after the other, and
+    compiles no more than eight; a backbone has more shapes of kernels.
+    """
+    own = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        closure=function.__closure__,
+    )
+    return torch.compile(own, **dict(options))
