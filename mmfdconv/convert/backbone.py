@@ -47,21 +47,19 @@ def DynamicBackbone(
 ) -> nn.Module:
     """Build a backbone and make its convolutions and linear layers dynamic.
 
-    Conversion happens here, while the model is built, because an optimizer
-    and DDP hold on to the parameters that they find. The report goes to the
-    log.
+    The backbone is converted while the model is built, so that optimizer and
+    DDP find the new parameters. The log gets a report of every layer.
 
     Args:
-        backbone: Config of the inner backbone, as it stands in a stock
-            config.
+        backbone: Config of the inner backbone, as in a stock config.
         conv_cfg: Config of the dynamic layer, e.g.
             ``dict(type='FDConv', kernel_num=64)``.
-        rule: Which layers, see :func:`convert_dynamic_`. None takes the
-            preset of the backbone's family.
-        init_cfg: Replaces the inner backbone's ``init_cfg`` when given.
-        pretrained: Checkpoint for the inner backbone; mmseg's segmentors pass
-            their own ``pretrained`` on by this name. Either one given as None
-            switches all pretraining off, wherever it stands in ``backbone``.
+        rule: Which layers become dynamic, see :func:`convert_dynamic_`. None:
+            the preset of the backbone.
+        init_cfg: Replaces the inner backbone's ``init_cfg``. None switches
+            pretraining off.
+        pretrained: Checkpoint for the inner backbone, as mmseg's segmentors
+            pass it. None switches pretraining off.
 
     Returns:
         The inner backbone, converted in place; an instance of its class.
@@ -83,7 +81,7 @@ def build_dynamic(
     init_cfg: Union[Mapping[str, Any], list, None, NotGiven] = NOT_GIVEN,
     pretrained: Union[str, None, NotGiven] = NOT_GIVEN,
 ) -> Tuple[nn.Module, ConversionReport]:
-    """Build what :func:`DynamicBackbone` builds, and return the report too."""
+    """Build a :func:`DynamicBackbone`, and return the report, too."""
     backbone = dict(backbone)
     if init_cfg is None or pretrained is None:
         backbone = without_pretraining(backbone)
@@ -97,13 +95,13 @@ def build_dynamic(
 
 
 def keep_routers_alive_(model: nn.Module) -> nn.Module:
-    """Exempt routers from the freezing that a backbone does to its stages.
+    """Keep routers trainable in the frozen stages of a backbone.
 
-    A backbone with ``frozen_stages`` freezes them in every ``train()``, the
-    routers of converted layers with them. From here on routers keep the
-    ``requires_grad`` that they have, and they follow ``train()`` and
-    ``eval()`` like those of unfrozen stages. The class of the model becomes a
-    subclass of what it was.
+    A backbone with ``frozen_stages`` freezes these stages in every
+    ``train()``, including the routers of converted layers. After this call
+    routers keep their ``requires_grad``, and follow ``train()`` and ``eval()``
+    as in unfrozen stages. The class of the model becomes a subclass of its
+    old class.
 
     Args:
         model: A converted backbone.

@@ -15,14 +15,14 @@ __all__ = ['fuse_conv_bn', 'refuse_misfolding_']
 def fuse_conv_bn(module: nn.Module) -> nn.Module:
     """Fold every batch norm into the convolution right before it, in place.
 
-    Stands in for mmcv's function of this name, which remembers a convolution
-    across whatever follows it. Of a static convolution, a dynamic one and a
-    batch norm, in this order, it folds the norm into the static one. Here a
-    batch norm that follows a dynamic layer stays.
+    Use it instead of mmcv's function of this name. If a static convolution,
+    a dynamic one and a batch norm follow each other, mmcv folds the norm into
+    the static convolution. Here a batch norm that follows a dynamic layer
+    stays.
 
     Args:
-        module: The model; children of a module count as being called in the
-            order in which they were registered, as in mmcv.
+        module: The model. As in mmcv, the children of a module are assumed to
+            be called in the order in which they were registered.
 
     Returns:
         ``module``.

@@ -32,27 +32,27 @@ _BY_NAME = (
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DynamicOptimConstructor:
-    """Build the optimizer by another constructor, then see to dynamic layers.
+    """Build the optimizer with another constructor, and adapt learning rates.
 
-    Cells that layers share are named for the constructor as the weight of the
-    first of these layers. mmdet's and mmseg's
-    ``LearningRateDecayOptimizerConstructor`` and
-    ``LayerDecayOptimizerConstructor`` read from the name of a parameter how
-    deep it lies, and would give KernelWarehouse's cells,
-    ``backbone.warehouse_manager.weights.0``, the rate of the head.
-    (mmpretrain's asks the backbone and needs no such help.)
+    Routers, the parameters that predict gates, get ``router_lr_mult`` times
+    their learning rate. Their other settings stay the same.
 
-    Routers, all that predicts gates, get ``router_lr_mult`` times the rate
-    that the recipe gives them; what else it says of them stays.
+    Cells that several layers share get the learning rate of the first of these
+    layers. mmdet's and mmseg's ``LearningRateDecayOptimizerConstructor`` and
+    ``LayerDecayOptimizerConstructor`` derive the depth of a parameter from its
+    name, and would give KernelWarehouse's cells,
+    ``backbone.warehouse_manager.weights.0``, the rate of the head. So the
+    other constructor sees the cells under the name of that layer's weight.
+    (mmpretrain's constructor asks the backbone, and needs no change.)
 
     Args:
-        optim_wrapper_cfg: The config's.
-        paramwise_cfg: The other constructor's, and beside it ``constructor``,
-            its name (MMEngine's default one unless given), and
-            ``router_lr_mult`` (1).
+        optim_wrapper_cfg: ``optim_wrapper`` of the config.
+        paramwise_cfg: ``paramwise_cfg`` of the other constructor, and in
+            addition ``constructor``, its name (default: MMEngine's default
+            constructor), and ``router_lr_mult`` (default: 1).
 
     Raises:
-        ValueError: ``router_lr_mult`` is no positive number.
+        ValueError: ``router_lr_mult`` is not a positive number.
 
     Example::
 

@@ -33,24 +33,27 @@ class LayerRule:
     r"""Which layers become dynamic, and with which options.
 
     Args:
-        names: Verdicts by exact, fully qualified name.
-        patterns: Verdicts by regular expression, which must match the whole
+        names: Maps the full name of a layer to True (convert), False (do not)
+            or a dict of options (convert with these).
+        patterns: The same by regular expression, which must match the whole
             name; the first that matches decides.
         kernel_sizes: Convert only kernels whose two sides are in this list.
-        min_channels: Convert only layers with at least as many input and
+        min_channels: Convert only layers with at least this many input and
             output channels.
         stages: Convert only layers of these stages, as numbered in the
             layers' names (``layer1.…``, ``stages.0.…``).
-        otherwise: The verdict for a layer that no name and no pattern decides
-            and that meets all conditions above. Defaults to True.
+        linears: Whether to convert linear layers, too, that no name and no
+            pattern decides. Defaults to False.
+        otherwise: Whether to convert a layer that no name and no pattern
+            decides, and that meets all conditions above. Defaults to True.
 
     Raises:
-        ValueError: A pattern is no regular expression, or a value is out of
-            range.
+        ValueError: A pattern is not a regular expression, or a value is out
+            of range.
 
     Example::
 
-        >>> # 3x3 convolutions of the last two stages, the last one finer
+        >>> # 3x3 convolutions of two stages; more groups in the last one
         >>> LayerRule(
         ...     names={'layer4.2.conv2': dict(kernel_num=128)},
         ...     patterns={r'.*downsample.*': False},

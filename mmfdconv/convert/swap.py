@@ -38,25 +38,27 @@ def convert_dynamic_(
 ) -> ConversionReport:
     """Replace convolutions of ``model`` by dynamic ones, in place.
 
-    An ``nn.Linear`` that the rule chooses becomes the dynamic layer on tokens
-    of the same method.
+    An ``nn.Linear`` that the rule selects becomes the method's dynamic layer
+    for tokens.
 
-    The new layers start as the old ones: kernels are carried over, biases are
-    shared; ``training``, ``requires_grad``, device and dtype stay, except
-    that gates are alive even where the kernel is frozen; hooks of the forward
-    and the backward pass are carried over. A module reachable under two names
-    is converted once. Calling it again changes nothing. What would not be the
-    same model any more stays as it is, and the report says why: a weight that
-    other modules hold or read, that a hook or a parametrization computes, or
-    that is merged into another one for deployment.
+    Each new layer starts as the old one. It gets a copy of the kernel, and
+    shares the bias. ``training``, ``requires_grad``, device, dtype and hooks
+    stay the same, but gates are trainable even if the kernel is frozen. A
+    module with two names is converted once, and a second call changes nothing.
 
-    Convert before an optimizer or DDP takes hold of the parameters.
+    A layer stays as it is if the model would change otherwise, and the report
+    says why: other modules use its weight, a hook or a parametrization
+    computes it, or it is merged into another weight for deployment.
+
+    Convert before you create the optimizer or wrap the model in DDP.
 
     Args:
-        model: Any model; if it is itself the layer it cannot be replaced.
+        model: Any model that contains the layers; it must not be a layer
+            itself.
         conv_cfg: ``type`` and options of the dynamic layer, as in a config.
-        rule: Which layers: a :class:`LayerRule`, a dict of its arguments, the
-            name of a preset, or None for the preset of the model's family.
+        rule: Which layers become dynamic: a :class:`LayerRule`, a dict of its
+            arguments, the name of a preset, or None for the preset of the
+            model.
 
     Returns:
         A row for every convolution and linear layer.

@@ -34,31 +34,34 @@ def with_dynamic_convolutions(
 ) -> Config:
     """Give every backbone of a config the layers of a method.
 
-    The backbone goes into a :func:`DynamicBackbone` with the layer's config
-    from the method's file, in the form that suits the backbone; mmfdconv
-    joins ``custom_imports``; a method that learns nothing without a
-    temperature schedule gets one, over a share of the training; a recipe that
-    spares norms of weight decay by name spares those of gates, too; and cells
-    that layers share get a layer's learning rate where it decays by layers.
+    The new config differs from the old one as follows:
 
-    A config that is dynamic already gets this method in place of the one that
-    it has: what that one brought, its rule included, goes. A config may say
-    of its backbone ``dynamic_rule=...`` and ``warehouse_names=...``; they go
-    before the preset and KernelWarehouse's own names.
+    * The backbone is inside a :func:`DynamicBackbone`, with the layer's config
+      from the method's file, adapted to the backbone.
+    * ``custom_imports`` has mmfdconv.
+    * If the method does not learn without a temperature schedule, there is a
+      hook with one, over a share of the training.
+    * If norms have no weight decay, those of gates have none either.
+    * If learning rates decay by layer, cells that layers share get the rate
+      of a layer.
+
+    If the config is dynamic already, its method and rule are replaced. A
+    config may set ``dynamic_rule=...`` and ``warehouse_names=...``, which
+    replace the preset and KernelWarehouse's own names.
 
     Args:
         cfg: A loaded config of mmdet, mmseg or mmpretrain, of either style.
-        method: One of :data:`METHODS`; ``'stock'`` takes dynamic layers out.
-        options: What to change of the method's ``conv_cfg``; dots lead into
-            dicts, as in ``{'fbm_cfg.mask': 'nearest64'}``. And
-            ``router_lr_mult``, which the method's file may also have: what
-            multiplies the learning rates of all that predicts gates, see
-            :class:`DynamicOptimConstructor`. Defaults to 1, as published.
-        rule: Which layers, see :func:`convert_dynamic_`; None: the preset
-            of backbone and method.
+        method: One of :data:`METHODS`; ``'stock'`` removes dynamic layers.
+        options: Changes of the method's ``conv_cfg``, with dots for nested
+            dicts, such as ``{'fbm_cfg.mask': 'nearest64'}``. In addition,
+            ``router_lr_mult`` multiplies the learning rate of routers, see
+            :class:`DynamicOptimConstructor`; the method's file may set it,
+            too. Defaults to 1, as published.
+        rule: Which layers become dynamic, see :func:`convert_dynamic_`. None:
+            the preset of backbone and method.
 
     Returns:
-        A new config, complete in itself.
+        A new, complete config.
 
     Raises:
         ValueError: The method, an option or a preset does not exist, or the

@@ -1,12 +1,13 @@
-"""How many hectares of ground a pixel is, in any coordinate system.
+"""Ground area of pixels in hectares, in any coordinate system.
 
-A projection shows areas too large or too small, differently from place to
-place; Web Mercator at 40 degrees north by 1.7. So areas are taken on the
-coordinate system's own ellipsoid: the pixels' corners are put on it, in space,
-at the nodes of a lattice over the grid, and between the nodes the area of a
-pixel is interpolated (bilinear). The lattice is refined until that is right
-to 1e-5 in the middle of its cells. A whole world on one grid needs more nodes
-than are laid; there areas are right to 3e-4.
+A projection distorts areas, and differently from place to place: in Web
+Mercator at 40 degrees north they are 1.7 times too large. So areas are
+computed on the ellipsoid of the coordinate system. At the nodes of a lattice
+over the grid, the corners of a pixel are projected onto the ellipsoid, in
+space; between the nodes the area of a pixel is interpolated (bilinear). The
+lattice is refined until the error in the middle of its cells is at most 1e-5.
+For a single grid of the whole world the lattice is too coarse, and the error
+is at most 3e-4.
 """
 
 import csv

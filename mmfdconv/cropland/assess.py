@@ -1,4 +1,4 @@
-"""Estimate the areas of a map from labels, and write down what came out."""
+"""Estimate the areas of a map from labels, and write a report."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files that bear their names only once all of them are finished."""
+"""Write several files so that all of them appear, or none."""
 
 import os
 import shutil

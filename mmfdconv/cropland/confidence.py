@@ -1,4 +1,4 @@
-"""How sure two maps are of their classes, on the grid of the earlier one."""
+"""Confidence of two maps, on the grid of the earlier one."""
 
 import contextlib
 import re

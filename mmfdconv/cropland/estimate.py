@@ -1,19 +1,19 @@
-"""Areas and accuracies of a map, from a sample of what is really there.
+"""Areas and accuracies of a map, from a labelled sample.
 
-Counting a map's pixels gives its errors the weight of its classes: where 5 %
-of a large class are called lost, the loss is wrong by more than there was. A
-sample that is labelled by eye has no such bias, and tells how far it may be
-off.
+The pixel count of a small class contains the errors of large classes: if 5 %
+of a large class are mapped as lost, the error may exceed the true loss. An
+estimate from a labelled sample has no such bias, and has an interval.
 
 Paper: Olofsson et al. 2014, Good practices for estimating area and assessing
 accuracy of land change, Remote Sensing of Environment 148, Eqs. (1)-(11).
-Those are for strata that are the map's classes. A stratum may also be a part
-of several classes (a buffer around change), for which Stehman 2014, Estimating
-area and map accuracy for stratified random sampling when the strata are
-different from the map classes, International Journal of Remote Sensing 35,
-gives the same estimators: sums over strata, and ratios of two such sums. Where
-strata are classes both are equal. Like Olofsson's, the variances leave out the
-finite population correction: a map has far more pixels than a sample points.
+These are for strata that are the classes of the map. A stratum may also be
+a part of several classes (a buffer around change). For this case Stehman 2014,
+Estimating area and map accuracy for stratified random sampling when the strata
+are different from the map classes, International Journal of Remote Sensing 35,
+has more general estimators: sums over strata, and ratios of two such sums. If
+the strata are the classes, both are equal. As in Olofsson's paper, the
+variances have no finite population correction, because a map has far more
+pixels than a sample has points.
 """
 
 from typing import Callable, NamedTuple, Sequence

@@ -1,4 +1,4 @@
-"""Opening rasters by any name that GDAL knows, and what is wrong with them."""
+"""Open rasters by any name that GDAL knows, and check them."""
 
 import os
 import re

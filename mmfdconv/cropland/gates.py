@@ -1,10 +1,10 @@
-"""Gates of a scene: predicted once, the same for all of its windows.
+"""Predict the gates of dynamic layers once for a scene.
 
-A dynamic layer predicts its gates from a descriptor of what it sees, and in a
-map it sees windows: where they end becomes visible. Here the descriptors of
-windows all over the scene are averaged first, and gates are predicted from
-the mean. What follows the input place by place, the maps of FDConv's FBM and
-the convolutions themselves, still does so.
+A dynamic layer predicts its gates from a descriptor of its input. If each
+window of a scene had its own gates, the edges of windows would be visible in
+the map. So the descriptors of windows all over the scene are averaged, and
+all windows get the gates of the mean. The maps of FDConv's FBM, and the
+convolutions, still depend on each window.
 """
 
 from contextlib import contextmanager

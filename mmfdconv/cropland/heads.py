@@ -1,8 +1,8 @@
 """What the per-pixel scores of a decode head mean.
 
-mmseg calls them ``seg_logits``, whatever they are, and takes the class with
-the highest. Whether they can be made probabilities depends on the head: on
-the function that computes them, and on the losses that it was trained with.
+mmseg calls all scores ``seg_logits``, and takes the class with the highest.
+Whether they can be turned into probabilities depends on the function that
+computes them, and on the losses of the training.
 """
 
 from typing import Callable

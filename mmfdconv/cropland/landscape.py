@@ -1,10 +1,10 @@
-"""A made-up landscape at two dates whose truth is known.
+"""Generate a landscape at two dates, with its true classes.
 
-Fields between roads, woods, towns and a river, in GID's classes, as a
-satellite sees them: crops differ from field to field and from date to date,
-and meadows look much like some of them. What is seen is made up, too, or cut
-from real tiles. Some fields change between the dates.
-To try the whole way from scenes to hectares on, where the answer is known.
+It is for trying all steps from scenes to hectares where the answer is known.
+It has fields between roads, woods, towns and a river, in GID's classes. Crops
+differ between fields and between dates, and meadows look similar to some of
+them. Textures are generated, too, or cut from real tiles. Some fields change
+between the dates.
 """
 
 import csv

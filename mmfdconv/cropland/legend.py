@@ -1,4 +1,4 @@
-"""What the numbers of a class map mean, and which of them is cropland."""
+"""Names of the classes of a map, and which of them is cropland."""
 
 import re
 from typing import Dict, List, Optional, Sequence, Tuple

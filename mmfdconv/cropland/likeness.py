@@ -1,4 +1,4 @@
-"""Whether a scene is like what a model was trained on."""
+"""Compare a scene with the training data of a model."""
 
 from typing import Any, Iterator, List, Mapping, Optional
 

@@ -1,4 +1,4 @@
-"""Many scenes, or pairs of them, in one run: which they are."""
+"""Find the scenes, or pairs of scenes, of one run."""
 
 import csv
 from collections import Counter

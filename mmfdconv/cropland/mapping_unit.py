@@ -1,4 +1,4 @@
-"""A minimum mapping unit: small areas become what is around them."""
+"""A minimum mapping unit: merge small areas into their neighbours."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Options that the command lines on scenes share."""
+"""Options that the commands for scenes share."""
 
 import argparse
 import contextlib

@@ -1,4 +1,4 @@
-"""What a model sees of a window: a config's test pipeline, without files."""
+"""Apply the test pipeline of a config to windows instead of files."""
 
 import inspect
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple

@@ -1,4 +1,4 @@
-"""A small picture of a map, beside the scene where there is one."""
+"""A small picture of a map, next to its scene if there is one."""
 
 from typing import Any, Mapping, Optional, Sequence
 

@@ -1,4 +1,4 @@
-"""Class maps as GeoTIFF: names and colours travel in the file."""
+"""Class maps as GeoTIFF, with the names and colours of the classes."""
 
 import json
 import os

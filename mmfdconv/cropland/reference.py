@@ -1,4 +1,4 @@
-"""What is really there: points or polygons that somebody has labelled."""
+"""Read labelled points or polygons."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A page to hand to somebody: estimate, accuracies, counts and picture."""
+"""A report as one page: estimate, accuracies, counts and picture."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""Which bands of a scene a model sees: those that it was trained on."""
+"""Select the bands of a scene on which a model was trained."""
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 

@@ -1,4 +1,4 @@
-"""Map a scene as the command lines do: with words and a progress bar."""
+"""Map a scene as the commands do, with messages and a progress bar."""
 
 import argparse
 import contextlib

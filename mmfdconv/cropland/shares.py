@@ -1,4 +1,4 @@
-"""Results of many scenes or pairs: shared out, gone on with, added up."""
+"""Divide many scenes or pairs among processes, resume, and add up."""
 
 import csv
 import datetime

@@ -1,4 +1,4 @@
-"""What is given to who labels: points, pictures of them, and a page."""
+"""Points, pictures of them, and a page, for the person who labels."""
 
 import csv
 import json

@@ -1,11 +1,11 @@
 """Draw a stratified sample of places from a map, to be labelled by eye.
 
-Paper: Olofsson et al. 2014, section 5.1: strata are the map's classes, the
-size follows from the standard error that is wanted (Cochran's formula, Eq.
-(13)), rare strata get at least some points and the others share the rest by
-their areas. A map of changes has one stratum more: the places beside change,
-for there lie most of the changes that a map omits, and one that is found in a
-large stratum widens the interval much.
+Paper: Olofsson et al. 2014, section 5.1. The strata are the classes of the
+map. The size of the sample follows from the wanted standard error (Cochran's
+formula, Eq. (13)). Rare strata get a minimum of points, and the others share
+the rest in proportion to their areas. A map of change has one more stratum,
+the pixels near change. Most changes that a map omits are there, and an omitted
+change in a large stratum makes the interval much wider.
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple

@@ -1,4 +1,4 @@
-"""What a map says of places whose class is known."""
+"""Count the classes of a map at places whose true class is known."""
 
 import csv
 from pathlib import Path

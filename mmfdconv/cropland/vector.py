@@ -1,11 +1,11 @@
 """Polygons of a class map, made piece by piece.
 
-A piece is a band of rows. Only what touches the lower edge of a piece is
-kept for the next one, so memory goes with the polygons that are still open
-and not with the scene. What is too small to be written is taken out of a
-piece before polygons are made of it.
+A piece is a band of rows. Only the areas that touch the lower edge of a piece
+are kept for the next one, so memory depends on the open polygons and not on
+the size of the scene. Areas that are too small are removed before polygons are
+made.
 
-Simplified polygons are held in memory all together: neighbours share edges.
+Simplified polygons are all kept in memory, because neighbours share edges.
 """
 
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Overlapping windows, and their blend in memory that ignores the height."""
+"""Overlapping windows, and their blend, row by row."""
 
 import math
 from typing import List, Tuple

@@ -1,4 +1,4 @@
-"""What cutting a scene into windows changes, measured on a trained model."""
+"""Measure how much windows change the map of a scene."""
 
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence
 

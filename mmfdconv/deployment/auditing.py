@@ -1,4 +1,4 @@
-"""Which dynamic layers of a trained model earn their cost."""
+"""Find the dynamic layers of a trained model that are worth their cost."""
 
 from contextlib import contextmanager
 from typing import (

@@ -1,4 +1,4 @@
-"""Write a model down as a graph of ONNX, opset 17."""
+"""Export a model to ONNX, opset 17."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Dynamic layers with the gates of an average image: stock layers."""
+"""Fold dynamic layers, with the gates of an average image, to stock ones."""
 
 import copy
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence

@@ -1,4 +1,4 @@
-"""Images for a model, pictures or noise, as the network sees them."""
+"""Input images for a model: preprocessed pictures, or noise."""
 
 from pathlib import Path
 from typing import Dict, List, Tuple

@@ -1,4 +1,4 @@
-"""What a graph of ONNX needs before every runtime takes it."""
+"""Convert an ONNX graph to opset 17, for every runtime."""
 
 from typing import Dict, Iterator, Tuple
 

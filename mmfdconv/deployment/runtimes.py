@@ -1,4 +1,4 @@
-"""Run an exported model beside the one that it was exported from."""
+"""Compare an exported model with the original, in outputs and time."""
 
 import statistics
 import time

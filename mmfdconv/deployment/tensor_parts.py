@@ -1,7 +1,7 @@
 """The part of an OpenMMLab model that maps tensors to tensors.
 
-What comes before it, reading and normalising images, and after it, turning
-raw outputs into boxes or pictures, belongs to the product that runs it.
+Reading and normalising images before it, and turning raw outputs into boxes or
+pictures after it, is left to the program that runs it.
 """
 
 from typing import Any, Iterator, List, Optional, Tuple

@@ -31,35 +31,34 @@ class DynamicConvLogHook(Hook):
 
     Every ``interval`` iterations, for every dynamic layer:
 
-    * ``gates/entropy/<layer>``: entropy of the gates over its kernels (or
-      frequency groups, or cells), 1 where all weigh the same, 0 where one
-      has all the weight; mean over the batch;
-    * ``bands/energy<i>/<layer>``: share of the input's energy in FBM's band
-      ``i``, 0 with the highest frequencies; of the batch's first image;
-    * ``bands/map<i>/<layer>``: mean of the band's map, 1 where it changes
-      nothing.
+    * ``gates/entropy/<layer>``: relative entropy of the gates over the kernels
+      (or frequency groups, or cells), averaged over the batch: 1 if all have
+      the same weight, 0 if one has all the weight;
+    * ``bands/energy<i>/<layer>``: share of the energy of the input in FBM's
+      band ``i``, for the first image of the batch; band 0 has the highest
+      frequencies;
+    * ``bands/map<i>/<layer>``: mean of the band's map; 1 means no change.
 
-    Every ``figure_interval`` iterations, as pictures: use and entropy of all
-    gates (``gates``), and the maps of a few FBMs (``bands``).
+    Every ``figure_interval`` iterations it draws use and entropy of all gates
+    (``gates``), and the maps of a few FBMs (``bands``).
 
-    Training is not changed. Only in an iteration that is logged do hooks
-    stand in the model, and only on the main process. A compiled train step
-    does not call hooks, so such an iteration runs uncompiled.
+    The hook does not change the training. The model has forward hooks only in
+    an iteration that is logged, and only on the main process. A compiled train
+    step does not call hooks, so such an iteration runs uncompiled.
 
     Args:
-        interval (int): Iterations from one entry to the next.
+        interval (int): Number of iterations between entries.
             Defaults to 200.
-        figure_interval (int): Iterations from one set of pictures to the
-            next; a multiple of ``interval``, or 0 for none.
-            Defaults to 2000.
+        figure_interval (int): Number of iterations between pictures; a
+            multiple of ``interval``, or 0 for none. Defaults to 2000.
 
     Raises:
         ValueError: An option is out of range, or, when training begins, the
-            model has no layer that could be logged.
+            model has no layer that can be logged.
 
     Example:
         >>> custom_hooks = [dict(type='DynamicConvLogHook')]
-        >>> # beside the local files, to TensorBoard
+        >>> # to local files and TensorBoard
         >>> vis_backends = [
         ...     dict(type='LocalVisBackend'),
         ...     dict(type='TensorboardVisBackend')]

@@ -19,35 +19,34 @@ _BY = ('epoch', 'iter', 'share')
 
 @HOOKS.register_module()
 class TemperatureHook(Hook):
-    """Move the temperature of dynamic layers in a straight line.
+    """Change the temperature of dynamic layers linearly during training.
 
-    It is set before every epoch or iteration, from the number of that epoch
-    or iteration alone, so that a resumed run goes on as one that was never
-    interrupted. A share of the training, iteration by iteration, fits
-    trainings of any length and loop. The layers keep the temperature in a
-    buffer: checkpoints, averaged models and evaluation see the value that
-    training has arrived at.
+    The temperature depends only on the number of the epoch or iteration, so a
+    resumed run continues like one that was not interrupted. ``by='share'``
+    works for trainings of any length and loop. The layers store the
+    temperature in a buffer, so checkpoints, averaged models and evaluation
+    have its current value.
 
-    DY-Conv lowers its temperature from 30 to 1 in the first 10 epochs, which
-    is the default and fits ODConv too; KernelWarehouse goes from assigned
-    cells (1) to learned ones (0), iteration by iteration.
+    The default is DY-Conv's schedule, from 30 to 1 in the first 10 epochs,
+    which also suits ODConv. KernelWarehouse goes from assigned cells (1) to
+    learned ones (0) in every iteration.
 
     Args:
         start (float): Value in the first epoch or iteration.
             Defaults to 30.
         end (float): Value after ``length`` epochs or iterations, and from
             then on. Defaults to 1.
-        by (str): What to count, ``'epoch'``, ``'iter'``, or ``'share'``: the
-            share of all iterations that is done. Defaults to ``'epoch'``.
+        by (str): Unit of ``length``: ``'epoch'``, ``'iter'``, or ``'share'``
+            for a share of all iterations. Defaults to ``'epoch'``.
         length (int or float): Number of epochs or iterations, or share of
             the training, from ``start`` to ``end``. Defaults to 10.
-        layer_types (Sequence[str] or str, optional): Names of the layers to
-            act on, as in a ``conv_cfg``. None: all that have a temperature.
+        layer_types (Sequence[str] or str, optional): Types of the layers to
+            change, as in a ``conv_cfg``. None: all that have a temperature.
             Defaults to None.
 
     Raises:
         ValueError: An option is out of range, or, when training begins, the
-            model has no layer with a temperature that the options fit.
+            model has no layer with a temperature, or none that fits.
 
     Example:
         >>> # DY-Conv

@@ -18,18 +18,17 @@ _VALUES = 4096  # of an image
 
 @HOOKS.register_module()
 class TrainingDataHook(Hook):
-    """Keep in checkpoints how large pixels were, and which values they had.
+    """Store the pixel size and the range of the training data in checkpoints.
 
-    They stand in ``meta['training_data']``: ``pixel_size`` in metres, and
-    ``low`` and ``high``, between which 98 % of the values of some images lie,
-    as the data set's loader gives them. ``map_scene.py`` compares a scene
-    with that.
+    ``meta['training_data']`` gets ``pixel_size`` in metres, and ``low`` and
+    ``high``, the range of 98 % of the values of some images, as the data set
+    loads them. ``mmfdconv map`` warns if a scene differs from this.
 
     Args:
-        pixel_size (float, optional): Metres, for images that do not say where
-            they lie, such as PNG. None: the median of what the images say, if
-            they do. Defaults to None.
-        images (int): How many images are looked at. Defaults to 32.
+        pixel_size (float, optional): Size of a pixel in metres, for images
+            without coordinates, such as PNG. None: the median over the
+            images, if they have coordinates. Defaults to None.
+        images (int): Number of images to read. Defaults to 32.
 
     Raises:
         ValueError: An option is out of range, or, when training begins, the

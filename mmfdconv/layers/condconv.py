@@ -21,13 +21,13 @@ __all__ = ['CondConv']
 
 
 class CondConv(ExpertConv2d):
-    r"""Mix ``K`` kernels with weights that need not sum to 1.
+    r"""Mix ``K`` kernels with sigmoid weights, which need not sum to 1.
 
     .. math:: W = \sum_k \alpha_k W_k, \quad
               \alpha = \sigma(R \, \mathrm{GAP}(x))
 
     Args:
-        num_experts: ``K``. Defaults to 8.
+        num_experts: ``K``, number of kernels. Defaults to 8.
         descriptor: ``'gap'``, ``'fat'``, or a dict with options, see
             :func:`~mmfdconv.layers.descriptors.build_descriptor`.
 

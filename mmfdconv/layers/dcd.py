@@ -46,7 +46,7 @@ class _SelfGate(nn.Module):
 
 
 class DCDConv(DynamicConv2d):
-    r"""A static kernel, scaled per channel, plus a dynamic low-rank path.
+    r"""A static kernel with scaled output channels, plus a low-rank path.
 
     .. math:: y = \Lambda(x) W_0 * x + P \, \Phi(x) \, Q^T x
 
@@ -54,14 +54,14 @@ class DCDConv(DynamicConv2d):
     the latent space of ``L = floor(sqrt(C s^2))`` channels; ``Phi`` and
     ``Lambda`` come from one squeezed descriptor.
 
-    The start: ``Lambda = 1`` and ``P = 0``, so that the layer computes its
-    stock convolution exactly, as far as the form allows at all: ``P Phi Q^T``
-    is a 1x1 convolution beside the static one and no stock weight enters it.
+    ``Lambda = 1`` and ``P = 0`` at the start, so the layer starts as its stock
+    convolution. No stock weight enters the dynamic path ``P Phi Q^T``, a 1x1
+    convolution in parallel to the static one.
 
     Args:
-        squeeze_size: ``s``: the descriptor is the input pooled to ``s x s``.
-            Published: 1, the pointwise form, in bottlenecks; 2, the spatial
-            form, in basic blocks. Defaults to 1.
+        squeeze_size: ``s``: the input is pooled to ``s x s`` for the
+            descriptor. The authors use 1 (pointwise form) in bottlenecks and 2
+            (spatial form) in basic blocks. Defaults to 1.
 
     The other arguments are those of ``nn.Conv2d``.
 

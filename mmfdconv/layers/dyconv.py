@@ -25,16 +25,16 @@ __all__ = ['DYConv']
 
 
 class DYConv(ExpertConv2d):
-    r"""Mix ``K`` kernels and biases by attention over them.
+    r"""Mix ``K`` kernels and biases with softmax attention.
 
     .. math:: W = \sum_k \pi_k W_k, \quad b = \sum_k \pi_k b_k, \quad
               \pi = \mathrm{softmax}(z(x) / \tau)
 
     Args:
-        num_experts: ``K``. Defaults to 4.
-        reduction: Hidden width of the router over ``in_channels``.
-        temperature: ``tau``; large values make the attention near uniform,
-            which the paper wants early in training.
+        num_experts: ``K``, number of kernels. Defaults to 4.
+        reduction: Hidden width of the router as a share of ``in_channels``.
+        temperature: ``tau``; large values make the attention nearly uniform,
+            as the paper recommends early in the training.
         descriptor: ``'gap'``, ``'fat'``, or a dict with options, see
             :func:`~mmfdconv.layers.descriptors.build_descriptor`.
 

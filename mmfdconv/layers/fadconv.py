@@ -29,7 +29,7 @@ _MIN_HIDDEN = 32
 
 
 class FADConv(ExpertConv2d):
-    r"""Mix ``K`` kernels and biases, Eq. (2)-(3), by frequency attention.
+    r"""Mix ``K`` kernels and biases with frequency attention, Eq. (2)-(3).
 
     .. math:: W = \sum_e \alpha_e W_e, \quad b = \sum_e \alpha_e b_e, \quad
               \alpha = \mathrm{softmax}(\mathrm{FC}(\mathrm{ReLU}(
@@ -38,10 +38,10 @@ class FADConv(ExpertConv2d):
     Args:
         num_experts: ``K``. Defaults to 4.
         pool_size: ``P``, side of the map that the DCT sees. Defaults to 16.
-        low_freq: ``n``: keep the ``n x n`` lowest coefficients.
-        high_freq: ``h``: keep also the ``h x h`` highest.
-        reduction: Hidden width of the router over ``in_channels``; at least
-            32 wide.
+        low_freq: ``n``: keep the ``n x n`` lowest coefficients. Defaults to 4.
+        high_freq: ``h``: also keep the ``h x h`` highest. Defaults to 0.
+        reduction: Hidden width of the router as a share of ``in_channels``; at
+            least 32.
         fusion: ``'net'``, ``'fca'``, ``'add'`` or ``'add_abs'``, see
             :class:`~mmfdconv.layers.descriptors.FrequencyAttention`.
 

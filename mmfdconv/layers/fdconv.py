@@ -62,41 +62,43 @@ class FDConv(FourierWeightConv2d):
         \sum_{g=1}^{K} a_{b,g}\, \mathcal{F}^{-1}(S \cdot [f \in P_g]),
         \qquad y_b = W_b * \mathrm{FBM}(x_b) + \mathrm{bias}
 
-    ``S`` is the parameter (``dft_weight``), ``P_g`` the g-th group of
-    frequencies by radius, ``a`` and the three alphas the global branch of KSM,
-    ``L`` its local branch.
+    ``S`` is the parameter (``dft_weight``), and ``P_g`` the g-th group of
+    frequencies, sorted by radius. The global branch of KSM predicts ``a`` and
+    the three alphas, its local branch ``L``.
 
     Args:
-        kernel_num: ``K``, frequency groups. None: ``out_channels // 2``
-            groups and a kernel temperature of ``sqrt(K * R)``. The paper's
-            experiments use 64. Defaults to 4.
-        reduction: Width of the router over ``in_channels``; at least 16 wide.
+        kernel_num: ``K``, number of frequency groups. None: half of
+            ``out_channels``, with a kernel temperature of ``sqrt(K * R)``. The
+            paper's experiments use 64. Defaults to 4.
+        reduction: Width of the router as a share of ``in_channels``; at least
+            16.
         kernel_temp: Temperature of the frequency groups' gates.
         temp: Temperature of the other global gates. None: ``kernel_temp``.
         att_multi: Factor of the sigmoid gates.
         param_ratio: ``R``, number of spectra, each with its own gates.
-        param_reduction: Keep only this lowest part of the frequencies, in
-            (0, 1]. Below 1 a stock kernel is kept up to its low-pass.
-        ksm_only_kernel_att: Global branch: the frequency groups' gates alone.
+        param_reduction: Share of the frequencies to keep, from the lowest, in
+            (0, 1]. Below 1 a stock kernel is low-passed.
+        ksm_only_kernel_att: Global branch with gates for groups only.
         use_ksm_local: Whether there is a local branch.
         ksm_local_act: ``'sigmoid'`` or ``'tanh'``.
         ksm_global_act: ``'sigmoid'``, ``'tanh'``, or ``'softmax'`` with
             ``ksm_only_kernel_att``.
-        use_fdconv_if_c_gt: Be a stock convolution unless
+        use_fdconv_if_c_gt: The layer is a stock convolution unless
             ``min(in_channels, out_channels)`` exceeds this (published: 16).
             Defaults to None, no condition.
-        use_fdconv_if_k_in: Be a stock convolution unless both sides of the
-            kernel are in this list (published: ``[1, 3]``). Defaults to None.
-        use_fbm_if_k_in: FBM for these kernel sizes. Defaults to ``(3,)``.
-        use_fbm_for_stride: FBM for strided layers, whatever their kernel.
-        convert_param: True: the spectrum is the parameter. False: the kernel
-            is (``weight``), its FFT is taken in every forward pass.
+        use_fdconv_if_k_in: The layer is a stock convolution unless both sides
+            of the kernel are in this list (published: ``[1, 3]``). Defaults to
+            None, no condition.
+        use_fbm_if_k_in: Kernel sizes with FBM. Defaults to ``(3,)``.
+        use_fbm_for_stride: Whether strided layers have FBM for any kernel.
+        convert_param: True: the parameter is the spectrum. False: it is the
+            kernel (``weight``), whose FFT is computed in every forward pass.
         linear_mode: With ``convert_param=False`` and a 1x1 kernel: ``weight``
             is ``(O, C/G)``, as in ``nn.Linear``.
         fbm_cfg: Options of
-            :class:`~mmfdconv.layers.band_modulation.FrequencyBandModulation`;
-            what is not given keeps its default.
-        descriptor: What the global branch of KSM sees of the input:
+            :class:`~mmfdconv.layers.band_modulation.FrequencyBandModulation`
+            that differ from their defaults.
+        descriptor: How the input is pooled for the global branch of KSM:
             ``'gap'``, ``'fat'``, or a dict with options, see
             :func:`~mmfdconv.layers.descriptors.build_descriptor`. The local
             branch always sees the mean. Defaults to ``'gap'``, as published.

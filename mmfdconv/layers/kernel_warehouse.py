@@ -149,8 +149,8 @@ class KWConv(DynamicConv2d):
     .. math:: W = w_1 \cup \dots \cup w_m, \quad
               w_i = \sum_j \alpha_{ij} e_j
 
-    It exists as part of a converted model, see
-    :func:`mmfdconv.convert.convert_dynamic_`; in a config::
+    It exists only as part of a converted model, see
+    :func:`mmfdconv.convert.convert_dynamic_`. In a config::
 
         backbone=dict(
             type='DynamicBackbone',
@@ -158,23 +158,23 @@ class KWConv(DynamicConv2d):
             conv_cfg=dict(type='KWConv', cell_num_ratio=1))
 
     Args:
-        warehouse: Holds the cells; registered once, on the model.
-        warehouse_index: Which of its warehouses.
-        layer_index: Which of that warehouse's layers.
-        reduction: Hidden width of the router over ``in_channels``; at least
-            16 wide.
-        nonlocal_basis_ratio: Below 1, logits of cells that belong to other
-            layers come from so much fewer numbers.
-        temperature: 1: the kernel is made of the assigned cells, which hold
-            the stock kernel; 0: of learned mixtures. A hook moves it from 1
-            to 0. Defaults to 1.
+        warehouse: Module with the cells of all layers; part of the model.
+        warehouse_index: Index of the layer's warehouse.
+        layer_index: Index of the layer in its warehouse.
+        reduction: Hidden width of the router as a share of ``in_channels``; at
+            least 16.
+        nonlocal_basis_ratio: Below 1, the logits of other layers' cells are
+            computed from fewer numbers, by this ratio.
+        temperature: With 1 the kernel consists of the assigned cells, which
+            hold the stock kernel; with 0 of learned mixtures. A hook moves it
+            from 1 to 0. Defaults to 1.
         descriptor: ``'gap'``, ``'fat'`` (FKW), or a dict with options.
 
     The other arguments are those of ``nn.Conv2d``.
 
-    With ``cell_num_ratio`` of at least 1 the layer starts, at temperature 1,
+    If ``cell_num_ratio`` is at least 1, the layer starts (at temperature 1)
     as its stock convolution. Below 1 there are fewer cells than pieces of the
-    stock kernel: one of ``n`` pieces is kept and the others start empty.
+    stock kernel: one of ``n`` pieces is kept, and the others start at 0.
 
     Shape:
         Input ``(B, C, H, W)``, output ``(B, O, H', W')`` as in ``nn.Conv2d``.

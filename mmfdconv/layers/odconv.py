@@ -48,16 +48,16 @@ class OmniAttention(OmniRouter):
 
 
 class ODConv(ExpertConv2d):
-    r"""Attend to kernels, positions, input and output channels.
+    r"""Mix ``K`` kernels with gates for positions and channels, too.
 
     .. math:: y = \Big(\sum_k \alpha^w_k \, \alpha^f \odot \alpha^c \odot
               \alpha^s \odot W_k\Big) * x + b
 
     Args:
-        num_experts: ``K``. With one expert and a 1x1 kernel no kernel is
-            assembled: both gates act on the features. Defaults to 4.
-        reduction: Hidden width of the router over ``in_channels``; at least
-            16 wide.
+        num_experts: ``K``, number of kernels. With one kernel of 1x1, its two
+            gates act on the features instead. Defaults to 4.
+        reduction: Hidden width of the router as a share of ``in_channels``; at
+            least 16.
         temperature: Divides the logits of all four gates.
         descriptor: ``'gap'``, ``'fat'`` (FODConv), or a dict with options, see
             :func:`~mmfdconv.layers.descriptors.build_descriptor`.

@@ -26,17 +26,17 @@ __all__ = ['ParameterNetConv']
 
 
 class ParameterNetConv(ExpertConv2d):
-    r"""Mix ``K`` kernels by a softmax over an MLP of the pooled input.
+    r"""Mix ``K`` kernels with the softmax of an MLP of the pooled input.
 
     .. math:: W = \sum_k \alpha_k W_k, \quad
               \alpha = \mathrm{softmax}(\mathrm{MLP}(\mathrm{GAP}(x)))
 
-    The paper has it in place of the 1x1 convolutions of GhostNet's modules.
+    The paper uses it for the 1x1 convolutions of GhostNet's modules.
 
     Args:
-        num_experts: ``K``. Defaults to 4.
-        reduction: Hidden width of the MLP over ``in_channels``; at least 1
-            wide. Defaults to 1, as wide as the input.
+        num_experts: ``K``, number of kernels. Defaults to 4.
+        reduction: Hidden width of the MLP as a share of ``in_channels``.
+            Defaults to 1, as wide as the input.
         descriptor: ``'gap'``, ``'fat'``, or a dict with options, see
             :func:`~mmfdconv.layers.descriptors.build_descriptor`.
 
