@@ -16,10 +16,10 @@ __all__ = ['Confidence', 'check_min_confidence', 'find_confidence']
 
 
 def check_min_confidence(percent: Optional[float]) -> None:
-    """Refuse a least confidence that is no percentage.
+    """Check a lower limit of confidence.
 
     Raises:
-        ValueError: It is not above 0 and up to 100.
+        ValueError: It is not above 0 and at most 100.
     """
     if percent is not None and not 0 < percent <= 100:
         raise ValueError(
@@ -31,17 +31,19 @@ def check_min_confidence(percent: Optional[float]) -> None:
 def find_confidence(
     maps: Sequence[Union[str, Path]], needed: bool = False
 ) -> Optional[List[Path]]:
-    """Return the confidence of each map, ``NAME_confidence.tif`` beside it.
+    """Return the file with the confidence of each map.
+
+    For ``NAME_classes.tif`` it is ``NAME_confidence.tif`` in the same folder.
 
     Args:
         maps: The maps, ``NAME_classes.tif``.
-        needed: Refuse maps without it.
+        needed: Whether a missing file is an error.
 
     Returns:
-        The files, or ``None`` unless all are there.
+        The files, or ``None`` if one is missing.
 
     Raises:
-        ValueError: One is needed and is not there.
+        ValueError: A file is needed but missing.
     """
     found = []
     for path in map(Path, maps):
@@ -95,7 +97,7 @@ class Confidence:
         """Return percent, uint8, in the shapes of :meth:`Overlay.read`.
 
         Raises:
-            ValueError: A value is no percentage.
+            ValueError: A value is not a percentage.
         """
         window = Window(0, start, self._before.width, stop - start)
         found = (

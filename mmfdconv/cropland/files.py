@@ -25,14 +25,15 @@ _LONGEST = 100  # characters of a result's name
 
 
 def open_raster(path: Union[str, Path]) -> rasterio.DatasetReader:
-    """Open a raster and make sure that all of it is there.
+    """Open a raster and check that it is complete.
 
     Args:
         path: A file, or any name that rasterio opens, such as
             ``/vsizip/scenes.zip/2020.tif`` or ``NETCDF:"scene.nc":red``.
 
     Raises:
-        ValueError: It is missing, no raster, several, or cut short.
+        ValueError: The file is missing, truncated, not a raster, or contains
+            several rasters.
     """
     try:
         dataset = rasterio.open(path)
@@ -120,15 +121,15 @@ def read_window(
 def find_crs(
     dataset: rasterio.DatasetReader, given: Optional[str], remedy: str
 ) -> CRS:
-    """Return a raster's coordinate system; one that is given wins.
+    """Return the given coordinate system or, without one, the raster's.
 
     Args:
         dataset: An open raster.
-        given: What ``--crs`` says.
-        remedy: What to do about a raster without one.
+        given: Value of ``--crs``.
+        remedy: Advice for a raster without a coordinate system.
 
     Raises:
-        ValueError: There is none, or it tells no place on the Earth.
+        ValueError: There is none, or it is not of a place on the Earth.
     """
     crs = dataset.crs
     if given is not None:

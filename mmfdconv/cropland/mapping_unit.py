@@ -14,10 +14,10 @@ _ROUNDS = 10  # of a sieve; what is merged may still be small
 
 
 def check_min_unit(hectares: float) -> None:
-    """Refuse a mapping unit below 0 hectares.
+    """Check a minimum mapping unit.
 
     Raises:
-        ValueError: It is.
+        ValueError: It is below 0 hectares.
     """
     if hectares < 0:
         raise ValueError(

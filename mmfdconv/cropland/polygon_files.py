@@ -20,10 +20,10 @@ Write = Callable[[Sequence[Polygon], Mapping[str, List[Any]]], None]
 
 
 def check_format(ending: str) -> None:
-    """Refuse a format that cannot be written.
+    """Check that a format can be written.
 
     Raises:
-        ValueError: It is none of :data:`FORMATS`, or its package cannot be
+        ValueError: It is not one of :data:`FORMATS`, or its package cannot be
             imported.
     """
     if ending not in FORMATS:

@@ -175,7 +175,7 @@ class Predictor:
         return (scores > threshold).squeeze(-3).long()
 
     def check_probabilities(self) -> None:
-        """Find out whether the scores can be made probabilities.
+        """Check that the scores can be turned into probabilities.
 
         Raises:
             ValueError: They cannot; see :mod:`.heads`.
@@ -184,10 +184,10 @@ class Predictor:
             probabilities_of(decode_head(self.model))
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Return those of the classes, (..., K, h, w), from scores.
+        """Return the probabilities of the classes, (..., K, h, w).
 
         Raises:
-            ValueError: As :meth:`check_probabilities`.
+            ValueError: As for :meth:`check_probabilities`.
         """
         if self.num_scores == 1:  # that of the second of two classes
             return torch.cat([1 - scores, scores], -3)

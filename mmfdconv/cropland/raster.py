@@ -102,8 +102,8 @@ class RowWriter:
         """Finish the file and make sure that all of it was written.
 
         Raises:
-            OSError: It was not, as on a full disk, of which GDAL does not
-                tell while it closes a file.
+            OSError: The file is incomplete, for example on a full disk, which
+                GDAL does not report when it closes a file.
         """
         self._file.close()
         try:
@@ -193,13 +193,13 @@ class MapReader:
     """A class map, made by this package or by others.
 
     Args:
-        path: Raster of one band of integers.
-        classes: Class name by value, where the file carries none.
-        override: Class name by value, whatever the file carries.
+        path: Raster with one band of integers.
+        classes: Class name by value, if the file has none.
+        override: Class name by value, in place of those in the file.
 
     Raises:
-        ValueError: It is no such raster, or without coordinate system or
-            class names.
+        ValueError: The file is not such a raster, or has no coordinate system
+            or class names.
 
     Attributes:
         classes: Class name by value.

@@ -141,13 +141,13 @@ def check_scene(
     bands: Optional[Sequence[str]] = None,
     crs: Optional[str] = None,
 ) -> None:
-    """Find what is wrong with a scene without knowing the model.
+    """Check a scene before the model is loaded.
 
-    How many bands a model takes is not known here; those asked for are
-    looked up.
+    The number of bands that the model takes is not known yet, so only the
+    bands in ``bands`` are checked.
 
     Raises:
-        ValueError: As :class:`Scene` does.
+        ValueError: As for :class:`Scene`.
     """
     with open_raster(path) as dataset:
         _crs(dataset, crs)

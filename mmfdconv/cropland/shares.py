@@ -81,19 +81,20 @@ def make_results(
     add_up: Callable[[List[Result]], Any],
     say: Callable[[str], Any],
 ) -> None:
-    """Make what is not made yet; processes share it, and the first adds up.
+    """Make the results that are missing, divided among processes.
 
     Args:
-        results: All of them, the same in each process.
-        words: What they are made of and what is done with it, as in
+        results: All results, the same in each process.
+        words: Words for messages: the input and what is done with it, such as
             ``('scenes', 'map', 'mapped')``.
-        maker: Takes what this process has left to make; within its context
-            what it returns makes one after the other.
-        add_up: Takes all that are made, when all processes are through.
-        say: Takes each line of words.
+        maker: Gets the results that this process has to make, and returns a
+            context whose value makes one result per call.
+        add_up: Gets all finished results, in the first process, when all
+            processes are done.
+        say: Gets each message.
 
     Raises:
-        ValueError: Some could not be made; the others are.
+        ValueError: Some results could not be made. The others are finished.
     """
     noun, verb, participle = words
     rank, ranks = get_dist_info()

@@ -103,12 +103,12 @@ def sample_size(
     ``sum_h W_h sqrt(U_h (1 - U_h)) / error``.
 
     Args:
-        hectares: Of the strata, ``W_h`` after division by their sum.
+        hectares: Areas of the strata; divided by their sum, ``W_h``.
         expected: User's accuracies ``U_h``.
         error: The standard error, as a share.
 
     Raises:
-        ValueError: A value is no share.
+        ValueError: A value is not between 0 and 1.
     """
     if not 0 < error < 1:
         raise ValueError(

@@ -211,10 +211,10 @@ def _groups(count: int, pairs: np.ndarray) -> List[int]:
 
 
 def check_simplify(metres: float) -> None:
-    """Refuse a tolerance below 0 metres, and libraries that are too old.
+    """Check that polygons can be simplified with a tolerance.
 
     Raises:
-        ValueError: It is, or they are.
+        ValueError: It is below 0 metres, or a library is too old.
     """
     if metres < 0:
         raise ValueError(

@@ -170,15 +170,15 @@ def _files(folder: PathLike, suffixes: Sequence[str]) -> List[Path]:
 def decode_gid(
     labels: np.ndarray, palette: Optional[np.ndarray] = None
 ) -> np.ndarray:
-    """Make ids (h, w) of GID's labels.
+    """Turn labels of GID into class ids, (h, w).
 
     Args:
-        labels: The classes' colours (3, h, w), or one band (1, h, w): of the
-            classes' numbers, or of positions in ``palette``.
-        palette: Colours (N, 3) that the file gives to its values.
+        labels: Colours of the classes, (3, h, w), or one band, (1, h, w), with
+            numbers of the classes or positions in ``palette``.
+        palette: Colours (N, 3) of the values in the file.
 
     Raises:
-        ValueError: They are no such labels.
+        ValueError: The labels have another form.
         UnknownValueError: A pixel has a colour or number of no class.
     """
     bands, dtype = labels.shape[0], labels.dtype

@@ -59,17 +59,17 @@ def record_descriptors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
 def fixed_gates(
     model: nn.Module, descriptors: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """Let every dynamic layer see given descriptors in place of its input's.
+    """Predict the gates of every dynamic layer from given descriptors.
 
-    Its kernel is then the same for all images. What FDConv's FBM predicts is
-    no gate of the kernel but a map, and still follows the input.
+    The kernels are then the same for all images. The maps of FDConv's FBM are
+    not gates of a kernel, and still depend on the image.
 
     Args:
         model: Any module.
-        descriptors: Of :func:`record_descriptors`, for every layer.
+        descriptors: Result of :func:`record_descriptors`, for every layer.
 
     Raises:
-        ValueError: They are not those of this model.
+        ValueError: The descriptors are not those of this model's layers.
     """
     own = {name for name, _ in _descriptors(model)}
     if own != set(descriptors):

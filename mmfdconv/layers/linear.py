@@ -202,13 +202,13 @@ _CLASSES: Dict[Type[DynamicConv2d], Type[DynamicConv2d]] = {
 
 
 def linear_class(layer_type: Type[DynamicConv2d]) -> Type[DynamicConv2d]:
-    """Return the class on tokens that belongs to a convolution's.
+    """Return the layer for tokens that belongs to a convolution.
 
     Args:
         layer_type: One of this package's convolutions, such as ``FDConv``.
 
     Raises:
-        ValueError: It has none.
+        ValueError: There is none.
     """
     if layer_type not in _CLASSES:
         raise ValueError(

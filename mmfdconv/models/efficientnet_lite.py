@@ -147,7 +147,7 @@ def convert_file(
 
     Raises:
         ValueError: The file is not a checkpoint of an EfficientNet-Lite.
-        OSError: It cannot be read, or ``out`` not be written.
+        OSError: ``source`` cannot be read, or ``out`` cannot be written.
         ImportError: The package is not installed.
     """
     if str(source).startswith(SCHEME):
