@@ -1,6 +1,6 @@
 """Run what the pages tell to type, and write down what was run.
 
-    python .dev_scripts/run_pages.py [PAGE ...] --data FOLDER
+    python .dev_scripts/run_pages.py [PAGE[:N,N] ...] --data FOLDER
 
 Each page has a folder of its own: a clean clone where it speaks of the clone's
 files, else an empty one. Its blocks run there in their order, shell in one
@@ -15,8 +15,9 @@ be seen from it:
                                         other words; more at the ends of lines
     <!-- run as FILE: COMMANDS -->      written to the file; then the commands
 
-docs/what_was_run.md is written anew after each block; what it says of pages
-that are not run this time stays, as long as their blocks begin as they did.
+PAGE:2,3 runs the second and the third block alone. docs/what_was_run.md is
+written anew after each block; what it says of blocks that are not run this
+time stays, as long as all blocks of the page begin as they did.
 """
 
 import argparse
@@ -40,6 +41,8 @@ REPORT = REPO / 'docs' / 'what_was_run.md'
 COMMENT = re.compile(
     r'<!-- (not run|run by|run first|run with|run as (\S+)):\s(.*?)-->', re.S
 )
+# Of the report: what was done, and how a block begins.
+ROW = r'^\| .* \| (`` .* ``) \|$'
 # Both read the names of files with code, and answer what failed.
 SHELLS = {
     'bash': """
@@ -198,8 +201,11 @@ def rows_before(blocks):
     ]
 
 
-def run_page(page, work, env, data, source):
-    """Run a page; yield where, and the rows of its table, after each block."""
+def run_page(page, chosen, work, env, data, source):
+    """Run a page, or the chosen blocks of it, counted from 1.
+
+    After each block yield where, and the rows of the page's table.
+    """
     name = page.relative_to(REPO).as_posix()
     folder = work / name.replace('/', '-')
     blocks = blocks_of(page)
@@ -222,11 +228,18 @@ def run_page(page, work, env, data, source):
         shutil.copytree(data, folder / 'data', dirs_exist_ok=True)
     log = work / f'{folder.name}.log'
     rows = rows_before(blocks)
+    before = reported().get(name, '')
+    if chosen and is_of(before, blocks):
+        rows = [found[0] for found in re.finditer(ROW, before, re.M)]
+    commit = git('-C', source, 'log', '-1', '--format=%h')
     print(f'{name} ({log})', flush=True)
     with log.open('w') as out:
         sandbox = Sandbox(folder, env, out)
         for i, (language, code, told) in enumerate(blocks):
-            rows[i] = row(code, run_block(sandbox, language, code, told))
+            if chosen and i + 1 not in chosen:
+                continue
+            said = run_block(sandbox, language, code, told)
+            rows[i] = row(code, re.sub(r'^\d+ s', rf'\g<0> at {commit}', said))
             print(rows[i], flush=True)
             yield ('a clone' if clone else 'an empty folder'), rows
         sandbox.close()
@@ -282,10 +295,10 @@ HEAD = """# What was run
 
 Every block of commands or Python on these pages, in order. Of {all} blocks
 {ran} were run by `.dev_scripts/run_pages.py`, {tested} are run by a test or
-by CI, {left} cannot run here, and {later} were not run yet. *With* says what
-stood for a placeholder, or made a long run short. Seconds are of one thread
-of a CPU that other jobs shared. Data were small parts of COCO, ADE20K, CamVid
-and GID.
+by CI, {left} cannot run here, and {later} were not run yet. *At* names the
+commit; *with* says what stood for a placeholder, or made a long run short.
+Seconds are of one thread of a CPU that other jobs shared. Data were small
+parts of COCO, ADE20K, CamVid and GID.
 
 ```text
 python .dev_scripts/run_pages.py docs/start.md docs/howto.md --data FOLDER
@@ -304,7 +317,7 @@ def reported():
 
 def is_of(section, blocks):
     """Say whether a section of the report is of these blocks."""
-    begun = re.findall(r'^\| .* \| (`` .* ``) \|$', section, re.M)
+    begun = re.findall(ROW, section, re.M)
     return begun == [beginning(code) for _, code, _ in blocks]
 
 
@@ -344,7 +357,7 @@ def table(rows):
 def main():
     """Run the pages that are named, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('pages', nargs='*', type=Path, metavar='PAGE')
+    parser.add_argument('pages', nargs='*', metavar='PAGE[:N,N]')
     parser.add_argument(
         '--data', type=Path, help='folder with coco, ade, camvid and gid'
     )
@@ -352,14 +365,17 @@ def main():
     work = Path(tempfile.mkdtemp(prefix='pages-'))
     source = work / 'source'
     git('clone', '--quiet', REPO, source)
-    commit = git('-C', REPO, 'log', '-1', '--format=%h')
     env, versions = environment(work, source)
     failed, rows = False, []
-    for page in args.pages or pages():
-        page = page.resolve()
+    for word in args.pages or pages():
+        path, _, numbers = str(word).partition(':')
+        page = Path(path).resolve()
+        chosen = [int(number) for number in numbers.split(',') if number]
         name = page.relative_to(REPO).as_posix()
-        for place, rows in run_page(page, work, env, args.data, source):
-            where = f'In {place}, with the wheel of {commit}, {versions}.'
+        for place, rows in run_page(
+            page, chosen, work, env, args.data, source
+        ):
+            where = f'In {place}, with {versions}.'
             write({name: f'{where}\n\n{table(rows)}'})
         failed = failed or any(row.startswith('| FAILED') for row in rows)
     sys.exit(failed)
