@@ -88,7 +88,13 @@ def plain_backward(
     Returns:
         The gradient of each input, or None.
     """
+    # In place of each a view of it: an input may be made of another, and the
+    # other's gradient must not have that way in it a second time.
+    inputs = [t if t is None else t.view_as(t) for t in inputs]
     wanted = [t for t, need in zip(inputs, needed) if need]
     output = function(*inputs)
-    grads = iter(torch.autograd.grad(output, wanted, grad, create_graph=True))
+    found = torch.autograd.grad(
+        output, wanted, grad, create_graph=True, allow_unused=True
+    )
+    grads = iter(found)
     return tuple(next(grads) if n else None for n in needed)

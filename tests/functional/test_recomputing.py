@@ -67,6 +67,19 @@ def test_gradients(samples):
     assert torch.autograd.gradgradcheck(run, tensors, fast_mode=True)
 
 
+def test_gradients_of_gradients_where_inputs_hang_together(samples):
+    x, own, *rest = inputs()
+    penalties = []
+    for run in (kept, recomputed):
+        dependent = own + x.square().mean((1, 2, 3))
+        (grad,) = torch.autograd.grad(
+            run(x, dependent, *rest).square().sum(), x, create_graph=True
+        )
+        of_grad = torch.autograd.grad(grad.square().sum(), [x, *rest])
+        penalties.append((grad, *of_grad))
+    torch.testing.assert_close(*penalties)
+
+
 @pytest.mark.parametrize(
     'frozen', [(0,), (0, 1, 3), (2,), (4, 5), (0, 2), (1, 2, 3, 4, 5)], ids=str
 )

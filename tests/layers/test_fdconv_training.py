@@ -155,8 +155,14 @@ def test_gradcheck(args):
 
     x = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     torch.manual_seed(0)
-    assert torch.autograd.gradcheck(run, (x, *parameters), fast_mode=True)
-    assert torch.autograd.gradgradcheck(run, (x, *parameters), fast_mode=True)
+    inputs = x, *parameters
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
+    # That compares gradients that have a graph with each other alone.
+    value = run(*inputs).square().sum()
+    plain = torch.autograd.grad(value, inputs, retain_graph=True)
+    recorded = torch.autograd.grad(value, inputs, create_graph=True)
+    torch.testing.assert_close(recorded, plain)
 
 
 @pytest.mark.parametrize(
