@@ -183,10 +183,10 @@ def measure(
             f'{clock!r}'
         )
     now = CLOCKS[clock]
-    candidates = {
-        name: Candidate(module.train(), x, dtype)
-        for name, module in modules.items()
-    }
+    candidates = {}
+    for name, module in modules.items():
+        module.train()  # of the toolboxes' ResNet it returns nothing
+        candidates[name] = Candidate(module, x, dtype)
     for _ in range(warmup):
         for candidate in candidates.values():
             candidate.step()

@@ -84,6 +84,19 @@ def test_a_storage_counts_once():
     assert speed.saved_bytes(lambda: (x * x) * x) == 4 * (100 + 100)
 
 
+class Silent(nn.Conv2d):
+    """As the toolboxes' ResNet."""
+
+    def train(self, mode=True):
+        super().train(mode)
+
+
+def test_a_module_whose_train_returns_nothing_is_timed():
+    modules = dict(stock=Silent(1, 1, 1))
+    (found,) = speed.measure('a', modules, torch.ones(1, 1, 2, 2), rounds=2)
+    assert found.method == 'stock'
+
+
 def test_gradients_do_not_pile_up():
     layer = nn.Linear(3, 3)
     candidate = speed.Candidate(layer, torch.randn(2, 3), torch.float32)
