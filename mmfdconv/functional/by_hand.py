@@ -77,7 +77,7 @@ def plain_backward(
     needed: Sequence[bool],
     grad: Tensor,
 ) -> Tuple[Optional[Tensor], ...]:
-    """Gradients that autograd records in turn, where theirs are wanted.
+    """Gradients by autograd, which records them where theirs are wanted.
 
     Args:
         function: Computes the same output from ``inputs``.
@@ -88,13 +88,20 @@ def plain_backward(
     Returns:
         The gradient of each input, or None.
     """
-    # In place of each a view of it: an input may be made of another, and the
+    record = torch.is_grad_enabled()
+    # In place of each another tensor: an input may be made of another, and the
     # other's gradient must not have that way in it a second time.
-    inputs = [t if t is None else t.view_as(t) for t in inputs]
+    inputs = [
+        t
+        if t is None
+        else (t.view_as(t) if record else t.detach().requires_grad_(need))
+        for t, need in zip(inputs, needed)
+    ]
     wanted = [t for t, need in zip(inputs, needed) if need]
-    output = function(*inputs)
+    with torch.enable_grad():
+        output = function(*inputs)
     found = torch.autograd.grad(
-        output, wanted, grad, create_graph=True, allow_unused=True
+        output, wanted, grad, create_graph=record, allow_unused=True
     )
     grads = iter(found)
-    return tuple(next(grads) if n else None for n in needed)
+    return tuple(next(grads) if need else None for need in needed)

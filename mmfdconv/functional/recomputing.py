@@ -8,7 +8,7 @@ outlives its use.
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -118,27 +118,7 @@ class _Recomputed(torch.autograd.Function):
                 return ctx.function(tensors[:n], tensors[n:], want_value)
 
         with no_autocast(grad):
-            if torch.is_grad_enabled():  # gradients of gradients are wanted
-                run = partial(run, True)
-                grads = plain_backward(run, tensors, needed, grad)
-            else:
-                grads = _backward(partial(run, False), tensors, needed, grad)
+            # Gradients of gradients need the value, too.
+            run = partial(run, torch.is_grad_enabled())
+            grads = plain_backward(run, tensors, needed, grad)
         return (None, None, *grads)
-
-
-def _backward(
-    run: Callable[..., Tensor],
-    tensors: _Tensors,
-    needed: Sequence[bool],
-    grad: Tensor,
-) -> List[Optional[Tensor]]:
-    """Gradients of all tensors."""
-    leaves = [
-        t if t is None else t.detach().requires_grad_(need)
-        for t, need in zip(tensors, needed)
-    ]
-    with torch.enable_grad():
-        value = run(*leaves)
-    wanted = [t for t, need in zip(leaves, needed) if need]
-    found = iter(torch.autograd.grad(value, wanted, grad, allow_unused=True))
-    return [next(found) if need else None for need in needed]
