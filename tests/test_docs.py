@@ -189,3 +189,15 @@ def test_comments_for_the_script_are_understood(run_pages):
             run_pages.adapt(code, told.get('run with', ''))
             if 'run by' in told:
                 assert (REPO / told['run by'].partition(',')[0]).is_file()
+
+
+def test_the_table_of_what_was_run_has_every_block(run_pages):
+    """A block that is new or begins anew is run, or says why it is not."""
+    reported = run_pages.reported()
+    for page in run_pages.pages():
+        name = page.relative_to(REPO).as_posix()
+        section, blocks = reported[name], run_pages.blocks_of(page)
+        assert run_pages.is_of(section, blocks), name
+        assert not run_pages.is_of(section, blocks[1:]), name
+        assert run_pages.LATER not in section, name
+        assert 'FAILED' not in section, name
