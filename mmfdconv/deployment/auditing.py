@@ -93,8 +93,9 @@ def audit(
     """Fold every dynamic layer alone, and see what the score says.
 
     Gates are averaged over training images; their movement is that over
-    validation images, which also give the score. FDConv's band maps are left
-    out of a folded layer, so what these bring is part of what it loses.
+    validation images, which also give the score. In a folded layer FDConv's
+    FBM is one factor for each channel, so what its maps bring beyond that is
+    part of what the layer loses.
 
     Args:
         cfg: An experiment; its default scope must be set.

@@ -1,7 +1,17 @@
 """Fold dynamic layers, with the gates of an average image, to stock ones."""
 
 import copy
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from contextlib import contextmanager
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +55,8 @@ def fold_static_(
     """Replace dynamic layers by stock ones with averaged gates, in place.
 
     A layer's gates are those of the mean of its descriptor over all images.
-    FDConv's band maps are no gates of the kernel, and are left out.
+    FDConv's FBM becomes one factor for each input channel, the one that comes
+    nearest to it over all images (least squares).
 
     Args:
         model: Any; it is put into evaluation.
@@ -115,18 +126,57 @@ def averaged_layers(
     """
     model.eval()
     call = call or model
-    with record_descriptors(model) as means:
+    with record_descriptors(model) as means, _input_factors(model) as factors:
         for image in images:
             call(image)
     with fixed_gates(model, means):
         return {
-            name: static_layer(layer)
+            name: static_layer(layer, factors.get(name))
             for name, layer in model.named_modules()
             if isinstance(layer, DynamicConv2d)
         }
 
 
-def static_layer(layer: DynamicConv2d):
+@contextmanager
+def _input_factors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
+    """Fit to every FBM a factor for each channel, over all that passes.
+
+    Yields:
+        A dict that is filled at the end: name of the layer to ``(C,)``.
+    """
+    factors: Dict[str, Tensor] = {}
+    products: Dict[str, List[Tensor]] = {}
+    handles = []
+
+    def recorder(name: str, fbm: nn.Module):
+        def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+            x = args[0] if args[0].dim() == 4 else args[0][None]
+            # The layer does not call FBM as a module where it makes its input
+            # anew in the backward pass.
+            y = output if module is fbm else fbm(x)
+            for i, z in enumerate((y, x)):
+                product = (x.double() * z.double()).sum((0, 2, 3))
+                products[name][i] = products[name][i] + product
+
+        return hook
+
+    for name, layer in model.named_modules():
+        fbm = getattr(layer, 'FBM', None)
+        if isinstance(layer, DynamicConv2d) and fbm is not None:
+            products[name] = [torch.zeros(()), torch.zeros(())]
+            part = fbm if layer.keeps_kernels else layer
+            handles.append(part.register_forward_hook(recorder(name, fbm)))
+    try:
+        yield factors
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, (modulated, plain) in products.items():
+        # A channel that is 0 in all images has no factor to find.
+        factors[name] = torch.where(plain > 0, modulated / plain, 1.0)
+
+
+def static_layer(layer: DynamicConv2d, factors: Optional[Tensor] = None):
     """The stock layer that a layer is while its gates are fixed.
 
     It is linear then, up to a constant. Its kernel is what it makes of images
@@ -135,6 +185,7 @@ def static_layer(layer: DynamicConv2d):
     Args:
         layer: In evaluation, under
             :func:`~mmfdconv.layers.fixed_gates.fixed_gates`.
+        factors: ``(C,)``, what FDConv's FBM does to each input channel.
 
     Returns:
         An ``nn.Conv2d`` or ``nn.Linear``; or, in words, why there is none.
@@ -160,6 +211,11 @@ def static_layer(layer: DynamicConv2d):
         x = alone.permute(1, 2, 0, 3).reshape(1, I, kh, -1)
         y = probe(x.repeat(1, layer.groups, 1, 1))[0, :, 0].T
     weight, bias = (y[:-1] - y[-1]).T, y[-1]
+    if factors is not None:
+        by_filter = factors.view(layer.groups, I).repeat_interleave(
+            O // layer.groups, dim=0
+        )  # (O, I)
+        weight = weight * by_filter.repeat_interleave(kh * kw, 1).to(weight)
     has_bias = layer.bias is not None
     if not has_bias and bias.norm() > _BIAS * weight.norm():
         return 'it adds a constant, and the stock layer has no bias'

@@ -9,6 +9,7 @@ from mmfdconv.deployment.folding import fold_static_
 from mmfdconv.layers import (
     DynamicConv2d,
     FADConv,
+    FDConv,
     fixed_gates,
     record_descriptors,
 )
@@ -69,6 +70,41 @@ def test_a_folded_model_is_the_one_with_fixed_gates(method):
     model.load_state_dict(model.state_dict())
     out = model(images[0])
     assert (out - expected).norm() < 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize('groups', [1, 4])
+@pytest.mark.parametrize('keeps', [False, True])
+@torch.no_grad()
+def test_constant_band_maps_fold_without_error(groups, keeps):
+    """Such as saturated ones: they only scale the layer's input."""
+    fbm = dict(lowfreq_att=True, spatial_group=4)
+    layer = FDConv(8, 8, 3, groups=groups, use_fdconv_if_c_gt=0, fbm_cfg=fbm)
+    model = nn.Sequential(layer)
+    model.eval()[0].keeps_kernels = keeps
+    scale = torch.randn(4)
+    for conv in model[0].FBM.freq_weight_conv_list:
+        conv.bias.copy_(scale)
+    image = torch.randn(1, 8, 12, 10)
+    image[:, 5] = 0
+    expected = model(image)
+    (result,) = fold_static_(model, [image, 2 * image])
+    assert result.error < 1e-5
+    assert (model(image) - expected).norm() < 1e-5 * expected.norm()
+
+
+@torch.no_grad()
+def test_band_maps_that_move_fold_to_the_nearest_factor():
+    conv = nn.Conv2d(2, 2, 3, groups=2)
+    model = nn.Sequential(FDConv.from_conv(conv, use_fdconv_if_c_gt=0))
+    for parameter in model.eval()[0].FBM.parameters():
+        parameter.normal_()
+    image = torch.randn(1, 2, 16, 16)
+    y = model[0].FBM(image)
+    factors = (y * image).sum((2, 3)) / image.square().sum((2, 3))
+    fold_static_(model, [image])
+    expected = conv.weight * factors.view(2, 1, 1, 1)
+    assert torch.allclose(model[0].weight, expected, atol=1e-5)
+    assert not torch.allclose(model[0].weight, conv.weight, atol=1e-2)
 
 
 @torch.no_grad()
