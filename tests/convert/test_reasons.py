@@ -297,7 +297,9 @@ def test_from_the_meta_device(method):
 
 def test_kernel_warehouse_in_a_sequential_is_refused():
     cfg = dict(type='KWConv', warehouse_names={'0': 'stage0_conv0'})
-    with pytest.raises(ValueError, match='module of its own'):
+    with pytest.raises(
+        ValueError, match='wrap the model in another nn.Module'
+    ):
         convert_dynamic_(nn.Sequential(nn.Conv2d(8, 8, 3)), cfg, EVERYTHING)
 
 

@@ -142,7 +142,7 @@ def test_scores_of_both_models(experiment, capsys, monkeypatch):
 def test_wrong_options_are_told(experiment):
     (experiment / 'empty').mkdir()
     for options, words in (
-        (('--score',), 'config: it has no val_dataloader'),
+        (('--score',), 'config: must have val_dataloader'),
         (('--calibrate', 'empty'), "calibrate: 'empty' has no pictures"),
         (('--out', 'a.onnx'), "out: 'a.onnx' must end with .pth"),
         (('--layers', 'neck'), r"layers: \['neck'\] are no dynamic layers"),

@@ -35,7 +35,7 @@ def test_get_flops(tool, tmp_path):
     'options, words',
     [
         (('none.py',), "'none.py' is not a file"),
-        (('empty.py',), 'no model=dict'),
+        (('empty.py',), 'must have model=dict'),
         (('empty.py', '--out', 'a.txt'), "out: 'a.txt' must end with"),
         (('empty.py', '--out', 'none/a.csv'), "out: the folder 'none'"),
     ],

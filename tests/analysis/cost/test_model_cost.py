@@ -182,7 +182,7 @@ def test_sides():
 @pytest.mark.parametrize(
     'model, words',
     [
-        (None, 'no model=dict'),
+        (None, 'must have model=dict'),
         (dict(backbone=dict(type='NoSuchNet')), 'cannot be built.*NoSuchNet'),
         (
             dict(backbone=RESNET, decode_head=dict(HEAD, in_channels=7)),

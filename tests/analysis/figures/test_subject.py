@@ -137,7 +137,7 @@ def test_an_image_goes_through(cfg, image):
 
 
 def test_a_config_without_model_is_told():
-    with pytest.raises(ValueError, match='config: it has no model'):
+    with pytest.raises(ValueError, match='config: must have model=dict'):
         subject.Subject.load(Config())
 
 
