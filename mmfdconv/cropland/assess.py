@@ -15,11 +15,11 @@ from .estimate import (
     estimate_areas,
     estimate_from_polygons,
 )
-from .legend import number_classes
 from .raster import MapReader, environment
 from .reference import Polygons, read_reference
 from .report import write_report
-from .tally import class_hectares, count_points, measure_polygons
+from .strata import Strata, measure
+from .tally import count_points, measure_polygons
 
 __all__ = ['Assessment', 'assess', 'format_assessment']
 
@@ -83,13 +83,11 @@ def assess(
     notes = []
     with environment(), MapReader(path, classes) as grid:
         areas = PixelAreas(grid)
-        names, _ = number_classes(grid.classes)
         reference = read_reference(labels, grid.crs, field)
-        counted = class_hectares(grid, areas)
+        counted, _ = measure(Strata(grid, beside=0), areas)
         if isinstance(reference, Polygons):
             found, left_out = measure_polygons(reference, grid, areas, drop)
-            _name_classes_without(found, names, counted)
-            estimate = estimate_from_polygons(found, counted)
+            estimate = estimate_from_polygons(found, counted, grid.names)
             matrix, unit, strata = found.sum(0), 'hectares', []
             notes.append(
                 f'{len(found)} polygons count as one observation each; the '
@@ -100,7 +98,7 @@ def assess(
             found, names_of, sizes, left_out = count_points(
                 reference, grid, counted, drop
             )
-            estimate = estimate_areas(found, sizes)
+            estimate = estimate_areas(found, sizes, names_of)
             matrix, unit = found.sum(0), 'points'
             points = found.sum((1, 2)).tolist()
             strata = [*zip(names_of, sizes.tolist(), points)]
@@ -115,7 +113,7 @@ def assess(
             'the others'
         )
     done = Assessment(
-        files, names, counted, matrix, unit, strata, estimate, notes
+        files, grid.names, counted, matrix, unit, strata, estimate, notes
     )
     with Outputs(inputs=[path, labels]) as outputs:
         _write_table(outputs.add(files['table']), done)
@@ -128,20 +126,6 @@ def assess(
             sentences(done),
         )
     return done
-
-
-def _name_classes_without(found, names, counted) -> None:
-    seen = found.sum((0, 2))
-    absent = [
-        name
-        for name, has, area in zip(names, seen, counted)
-        if area and not has
-    ]
-    if absent:
-        raise ValueError(
-            f'no polygon touches what the map calls {", ".join(absent)}; each '
-            'class needs some'
-        )
 
 
 def sentences(done: Assessment) -> List[str]:

@@ -16,7 +16,7 @@ variances have no finite population correction, because a map has far more
 pixels than a sample has points.
 """
 
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 import numpy as np
 from scipy.stats import t as student
@@ -57,7 +57,11 @@ class Estimate(NamedTuple):
     producers: Measure
 
 
-def estimate_areas(counts: np.ndarray, hectares: Sequence[float]) -> Estimate:
+def estimate_areas(
+    counts: np.ndarray,
+    hectares: Sequence[float],
+    strata: Optional[Sequence[str]] = None,
+) -> Estimate:
     """Estimate from points drawn at random within strata.
 
     Args:
@@ -65,6 +69,7 @@ def estimate_areas(counts: np.ndarray, hectares: Sequence[float]) -> Estimate:
             there, shape (..., H, K, K). Points of a stratum have been drawn
             so that each place in it is as likely as any other.
         hectares: Of the H strata.
+        strata: Their names, for the error; ``None`` numbers them from 0.
 
     Raises:
         ValueError: A stratum that has an area has less than two points.
@@ -72,12 +77,11 @@ def estimate_areas(counts: np.ndarray, hectares: Sequence[float]) -> Estimate:
     counts = np.asarray(counts, float)
     hectares = np.asarray(hectares, float)
     points = counts.sum((-2, -1))  # (..., H)
-    few = np.argwhere((points < 2) & (hectares > 0))
+    few = np.unique(np.argwhere((points < 2) & (hectares > 0))[:, -1])
     if len(few):
         raise ValueError(
-            f'counts: stratum {few[0, -1]} has {hectares[few[0, -1]]:,.2f} '
-            f'hectares and {points[tuple(few[0])]:g} points; each one needs '
-            'two or more'
+            'each stratum needs two labelled points or more; these have '
+            f'fewer: {_named(few, strata)}'
         )
     shares = counts / np.maximum(points, 1)[..., None, None]
 
@@ -92,7 +96,9 @@ def estimate_areas(counts: np.ndarray, hectares: Sequence[float]) -> Estimate:
 
 
 def estimate_from_polygons(
-    areas: np.ndarray, hectares: Sequence[float]
+    areas: np.ndarray,
+    hectares: Sequence[float],
+    names: Optional[Sequence[str]] = None,
 ) -> Estimate:
     """Estimate from polygons of known class, drawn at random.
 
@@ -105,6 +111,7 @@ def estimate_from_polygons(
         areas: Hectares by polygon, class of the map, and class that is really
             there, shape (C, K, K).
         hectares: Of the map's K classes.
+        names: Theirs, for the error; ``None`` numbers them from 0.
 
     Raises:
         ValueError: There are less than two polygons, or none in a class that
@@ -114,13 +121,13 @@ def estimate_from_polygons(
     hectares = np.asarray(hectares, float)
     count, classes = areas.shape[:2]
     if count < 2:
-        raise ValueError(f'areas: there must be two polygons, not {count}')
+        raise ValueError(f'there must be two polygons, not {count}')
     seen = areas.sum((0, 2))  # (K,)
     absent = np.flatnonzero((seen == 0) & (hectares > 0))
     if len(absent):
         raise ValueError(
-            f'areas: no polygon touches class {absent[0]}, of '
-            f'{hectares[absent[0]]:,.2f} hectares'
+            'no polygon touches what the map calls '
+            f'{_named(absent, names)}; each class needs some'
         )
     # Stratum and class of the map are one: (H, K, K) with zeros elsewhere.
     seen = np.maximum(seen, np.finfo(float).tiny)
@@ -135,6 +142,10 @@ def estimate_from_polygons(
     return _estimate(
         shares, hectares, variance, float(student.ppf(0.975, count - 1))
     )
+
+
+def _named(numbers: np.ndarray, names: Optional[Sequence[str]]) -> str:
+    return ', '.join(str(n if names is None else names[n]) for n in numbers)
 
 
 def _estimate(

@@ -83,7 +83,7 @@ def find_cropland(
 
 
 def number_classes(
-    classes: Dict[int, str], known: Sequence[str] = ()
+    classes: Dict[int, str],
 ) -> Tuple[List[str], Dict[int, int]]:
     """Number a map's classes from 0; those of one name are one class.
 
@@ -91,16 +91,13 @@ def number_classes(
 
     Args:
         classes: Class name by value.
-        known: Names whose spelling is taken.
 
     Returns:
         The names, and the number in them by value.
     """
-    spelling = {name.casefold(): name for name in known}
-    names: Dict[str, int] = {}
-    numbers = {}
+    names: Dict[str, str] = {}  # as they are spelled first, by what counts
     for value in sorted(classes):
-        name = classes[value]
-        name = spelling.setdefault(name.casefold(), name)
-        numbers[value] = names.setdefault(name, len(names))
-    return [*names], numbers
+        names.setdefault(classes[value].casefold(), classes[value])
+    order = [*names]
+    numbers = {v: order.index(name.casefold()) for v, name in classes.items()}
+    return [*names.values()], numbers

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import numpy as np
 from affine import Affine
@@ -11,11 +11,10 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from .area import reproject_points, transform_points
-from .legend import number_classes
+from .files import read_window
 from .raster import NODATA, MapReader
-from .scene import read_window
 
-__all__ = ['Overlay', 'number_pixels']
+__all__ = ['Overlay']
 
 POINTS = 33  # along either side, to see where a map lies on the other
 MAX_PARTS = 16
@@ -34,7 +33,7 @@ class Overlay:
         after: The later one, on any grid in any coordinate system.
 
     Raises:
-        ValueError: The maps show different places, or have too many classes.
+        ValueError: The maps show different places.
 
     Attributes:
         before_classes: Names, by the numbers that are read.
@@ -45,19 +44,11 @@ class Overlay:
 
     def __init__(self, before: MapReader, after: MapReader) -> None:
         self._before, self._after = before, after
-        self.before_classes, self._old = number_classes(before.classes)
-        self.after_classes, self._new = number_classes(
-            after.classes, self.before_classes
-        )
-        for path, names in (
-            (before.path, self.before_classes),
-            (after.path, self.after_classes),
-        ):
-            if len(names) >= NODATA:
-                raise ValueError(
-                    f'{path}: {len(names)} classes are too many; at most '
-                    f'{NODATA - 1} can be compared'
-                )
+        self.before_classes = [*before.names]
+        spelled = {name.casefold(): name for name in before.names}
+        self.after_classes = [
+            spelled.get(name.casefold(), name) for name in after.names
+        ]
         self.ratio = self._pixel_ratio()
         self.parts = 1
         if self.ratio > ALIKE:
@@ -80,10 +71,9 @@ class Overlay:
             The earlier map's, shape (rows, W), and the later map's, shape
             (rows * parts, W * parts), both uint8.
         """
-        before, after = self._before, self._after
         return (
-            number_pixels(before, before.read(start, stop), self._old),
-            number_pixels(after, self._read_after(start, stop), self._new),
+            self._before.read_numbers(start, stop),
+            self._after.number(self._read_after(start, stop)),
         )
 
     def most_frequent(
@@ -256,31 +246,3 @@ def _longitudes(grid: MapReader, unit: float = 1.0) -> Tuple[float, float]:
     corners = corners * [grid.width, grid.height]
     east = transform_points(grid.transform, corners)[:, 0] * unit
     return east.min(), east.max()
-
-
-def number_pixels(
-    source: MapReader, values: np.ndarray, numbers: Dict[int, int]
-) -> np.ndarray:
-    """Class numbers for a map's values, 255 for no data.
-
-    Raises:
-        ValueError: A value has no name.
-    """
-    table = {**numbers, source.nodata: NODATA}
-    keys = np.array(sorted(table))
-    found = np.searchsorted(keys, values).clip(max=len(keys) - 1)
-    known = keys[found] == values
-    if not known.all():
-        unnamed = np.unique(values[~known])
-        more = ', ...' if len(unnamed) > 10 else ''
-        raise ValueError(
-            f'{source.path}: there is no class name for the value '
-            f'{", ".join(map(str, unnamed[:10].tolist()))}{more}; its classes '
-            f'are {_list(source.classes)}. Name all with --classes, or '
-            '--before-classes and --after-classes'
-        )
-    return np.array([table[key] for key in keys.tolist()], np.uint8)[found]
-
-
-def _list(classes) -> str:
-    return ', '.join(f'{value}={name}' for value, name in classes.items())

@@ -2,8 +2,9 @@
 
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,11 +14,14 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from .files import find_crs, open_raster, read_window
+from .legend import number_classes
 
-__all__ = ['NODATA', 'MapReader', 'RowWriter', 'environment', 'map_classes']
+__all__ = ['NODATA', 'MapReader', 'RowWriter', 'environment', 'spans']
 
 NODATA = 255
 CLASSES_TAG = 'CLASSES'
+PIXELS = 1 << 22  # of a map, read at once
+_SHOWN = 10  # of the many values that an error may name
 # GDAL's cache of blocks, in MB: by default it may grow to 5 % of the memory.
 CACHE = 128
 
@@ -183,13 +187,13 @@ def _write_style(
     )
 
 
-def map_classes(dataset: rasterio.DatasetReader) -> Optional[List[str]]:
-    """Return the class names that a map carries."""
-    tag = dataset.tags().get(CLASSES_TAG)
-    return None if tag is None else json.loads(tag)
+def spans(height: int, rows: int) -> Iterator[Tuple[int, int]]:
+    """Yield the first row of each piece of some rows, and that behind it."""
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
 
 
-class MapReader:
+class MapReader(AbstractContextManager):
     """A class map, made by this package or by others.
 
     Args:
@@ -198,11 +202,13 @@ class MapReader:
         override: Class name by value, in place of those in the file.
 
     Raises:
-        ValueError: The file is not such a raster, or has no coordinate system
-            or class names.
+        ValueError: The file is not such a raster, or has no coordinate
+            system, no class names or too many classes.
 
     Attributes:
         classes: Class name by value.
+        names: Of the K classes, by their numbers. Values of one name, in
+            upper or lower case, are one class.
         nodata: Value of pixels without data: as declared, else 255 or, where
             that is a class or too large, one that is no class.
     """
@@ -217,13 +223,21 @@ class MapReader:
         self.dataset = open_raster(path)
         try:
             self._check()
-            carried = dict(enumerate(map_classes(self.dataset) or ()))
-            self.classes = override or carried or classes or {}
+            carried = json.loads(self.dataset.tags().get(CLASSES_TAG, '[]'))
+            self.classes = (
+                override or dict(enumerate(carried)) or classes or {}
+            )
             if not self.classes:
                 raise ValueError(
                     f'{path} does not carry the names of its classes; give '
                     'them with --classes, by their values, as in 10=trees '
                     '40=cropland, or in the order of their values from 0'
+                )
+            self.names, self._numbers = number_classes(self.classes)
+            if len(self.names) >= NODATA:
+                raise ValueError(
+                    f'{path}: {len(self.names)} classes are too many; a map '
+                    f'may have {NODATA - 1}'
                 )
             self.nodata = self._nodata()
         except ValueError:
@@ -265,16 +279,43 @@ class MapReader:
         )
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from ``start`` up to ``stop``, shape (rows, W)."""
+        """Return the values from row ``start`` up to ``stop``, (rows, W)."""
         window = Window(0, start, self.width, stop - start)
         return read_window(self.dataset, 1, window)
+
+    def read_numbers(self, start: int, stop: int) -> np.ndarray:
+        """Return the classes' numbers, likewise, 255 without data; uint8."""
+        return self.number(self.read(start, stop))
+
+    def number(self, values: np.ndarray) -> np.ndarray:
+        """Return the class numbers of values, uint8, 255 without data.
+
+        Raises:
+            ValueError: A value has no name.
+        """
+        table = {**self._numbers, self.nodata: NODATA}
+        keys = np.array(sorted(table))
+        found = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+        known = keys[found] == values
+        if not known.all():
+            unnamed = np.unique(values[~known])
+            more = ', ...' if len(unnamed) > _SHOWN else ''
+            has = [f'{value}={name}' for value, name in self.classes.items()]
+            raise ValueError(
+                f'{self.path}: there is no class name for the value '
+                f'{", ".join(map(str, unnamed[:_SHOWN].tolist()))}{more}; its '
+                f'classes are {", ".join(has)}. Name all with --classes, or '
+                '--before-classes and --after-classes'
+            )
+        return np.array([table[key] for key in keys.tolist()], np.uint8)[found]
+
+    def spans(self) -> Iterator[Tuple[int, int]]:
+        """Yield pieces of rows that are not too many to be read at once."""
+        return spans(self.height, max(1, PIXELS // self.width))
 
     def close(self) -> None:
         """Close the file."""
         self.dataset.close()
-
-    def __enter__(self) -> 'MapReader':
-        return self
 
     def __exit__(self, *error) -> None:
         self.close()

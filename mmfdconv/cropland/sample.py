@@ -21,7 +21,7 @@ from ..analysis.outputs import pretty_table
 from . import sheet
 from .area import PixelAreas, transform_points
 from .atomic import Outputs
-from .legend import UNSURE, number_classes
+from .legend import UNSURE
 from .raster import MapReader, environment
 from .strata import Strata, allocate, draw, measure, sample_size
 
@@ -135,12 +135,11 @@ def draw_sample(
                 pictures = _write_chips(
                     outputs, folder, scenes, places, grid, progress
                 )
-                names, _ = number_classes(grid.classes)
                 sheet.write_sheet(
                     outputs.add(files['sheet']),
                     prefix.name,
                     rows,
-                    [name for name in names if name != UNSURE],
+                    [name for name in grid.names if name != UNSURE],
                     pictures,
                 )
     table = [*zip(strata.names, hectares, expected, points.tolist())]

@@ -8,19 +8,16 @@ the pixels near change. Most changes that a map omits are there, and an omitted
 change in a large stratum makes the interval much wider.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
 
 from .area import PixelAreas, count_hectares
 from .change import GAINED, KINDS, LOST
-from .legend import number_classes
-from .overlay import number_pixels
 from .raster import NODATA, MapReader
-from .tally import PIXELS
 
-__all__ = ['Drawn', 'Strata', 'allocate', 'draw', 'sample_size']
+__all__ = ['Drawn', 'Strata', 'allocate', 'draw', 'measure', 'sample_size']
 
 BESIDE = 'beside change'
 # User's accuracies that are expected: of what changed, beside it, of the rest.
@@ -47,12 +44,11 @@ class Strata:
         if beside < 0:
             raise ValueError(f'--buffer: must not be below 0, but is {beside}')
         self._grid = grid
-        classes, self._values = number_classes(grid.classes)
-        self.names: List[str] = list(classes)
-        of_change = classes[: len(KINDS)] == [*KINDS]
+        self.names: List[str] = [*grid.names]
+        of_change = grid.names[: len(KINDS)] == [*KINDS]
         self._beside = beside if of_change else 0
         changed, near, rest = EXPECTED
-        self.expected = np.full(len(classes), rest)
+        self.expected = np.full(len(self.names), rest)
         if of_change:
             self.expected[[LOST, GAINED]] = changed
         if self._beside:
@@ -63,8 +59,7 @@ class Strata:
         """Return the strata of some rows, 255 without data, (rows, W)."""
         more = self._beside
         top, bottom = max(0, start - more), min(self._grid.height, stop + more)
-        found = self._grid.read(top, bottom)
-        found = number_pixels(self._grid, found, self._values)
+        found = self._grid.read_numbers(top, bottom)
         if more:
             changed = (found == LOST) | (found == GAINED)
             side = np.ones((2 * more + 1, 2 * more + 1), np.uint8)
@@ -76,9 +71,7 @@ class Strata:
         self, areas: PixelAreas
     ) -> Iterator[Tuple[int, np.ndarray, np.ndarray]]:
         """Yield first row, strata and hectares of pixels, all over the map."""
-        rows = max(1, PIXELS // self._grid.width)
-        for top in range(0, self._grid.height, rows):
-            bottom = min(top + rows, self._grid.height)
+        for top, bottom in self._grid.spans():
             yield top, self.read(top, bottom), areas.pixels(top, bottom)
 
 
@@ -174,11 +167,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    strata: Strata,
-    areas: PixelAreas,
-    points: np.ndarray,
-    seed: int,
-    progress: Callable[[int], Any] = lambda rows: None,
+    strata: Strata, areas: PixelAreas, points: np.ndarray, seed: int
 ) -> Drawn:
     """Draw pixels within strata, the more likely the larger they are.
 
@@ -193,7 +182,6 @@ def draw(
         areas: Of the map's pixels.
         points: How many of each stratum, shape (H,).
         seed: Of the random numbers.
-        progress: Hears of the rows that are read.
     """
     rng = np.random.default_rng(seed)
     kept: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
@@ -208,7 +196,6 @@ def draw(
             at = np.concatenate([at, np.stack([column, row + top], 1)])
             first = np.argsort(last, kind='stable')[: points[h]]
             kept[h] = last[first], at[first]
-        progress(len(found))
     stratum = np.repeat([*kept], [len(at) for _, at in kept.values()])
     pixels = np.concatenate([at for _, at in kept.values()])
     order = rng.permutation(len(pixels))

@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 import shapely
@@ -13,19 +13,12 @@ from rasterio.windows import Window
 from .area import PixelAreas, count_hectares, transform_points
 from .atomic import Outputs
 from .files import read_window
-from .legend import number_classes
-from .overlay import number_pixels
-from .raster import NODATA, MapReader
+from .raster import NODATA, MapReader, spans
 from .reference import Points, Polygons, read_reference
 
-__all__ = [
-    'class_hectares',
-    'count_points',
-    'measure_polygons',
-    'write_zones',
-]
+__all__ = ['count_points', 'measure_polygons', 'write_zones']
 
-PIXELS = 1 << 22  # of the map, read at once
+_ROWS = 512  # of a polygon's box, looked at at once
 _SHOWN = 10  # of the many that an error may name
 _OVERLAP = 1e-6  # of the smaller polygon, which rounding explains
 
@@ -93,7 +86,7 @@ def count_points(
         ValueError: Points lie outside the map or where it has no data, labels
             are missing or no classes, or strata are not those of this map.
     """
-    classes, values = number_classes(grid.classes)
+    classes = grid.names
     at, left_out = _labelled(points, drop)
     names = [points.names[i] for i in at]
     pixels = np.floor(transform_points(~grid.transform, points.places[at]))
@@ -108,7 +101,7 @@ def count_points(
         read_window(grid.dataset, 1, Window(column, row, 1, 1))[0, 0]
         for column, row in pixels.astype(int)
     ]
-    mapped = number_pixels(grid, np.array(found), values).astype(int)
+    mapped = grid.number(np.array(found)).astype(int)
     unknown = [names[i] for i in np.flatnonzero(mapped == NODATA)]
     if unknown:
         raise ValueError(
@@ -128,16 +121,6 @@ def count_points(
     count = len(classes)
     counts = np.zeros((len(sizes), count, count), int)
     np.add.at(counts, (stratum, mapped, labels), 1)
-    few = [
-        f'{name} ({int(n)})'
-        for name, n, size in zip(strata_names, counts.sum((1, 2)), sizes)
-        if n < 2 and size > 0
-    ]
-    if few:
-        raise ValueError(
-            'each stratum needs two labelled points or more; these have '
-            f'fewer: {_few(few)}'
-        )
     return counts, strata_names, sizes, left_out
 
 
@@ -177,13 +160,12 @@ def measure_polygons(
         ValueError: Polygons overlap or hold no pixel of the map, or labels
             are missing or no classes.
     """
-    classes, _ = number_classes(grid.classes)
     at, left_out = _labelled(polygons, drop)
     names = [polygons.names[i] for i in at]
     shapes = [polygons.shapes[i] for i in at]
-    labels = _numbers(names, [polygons.labels[i] for i in at], classes)
+    labels = _numbers(names, [polygons.labels[i] for i in at], grid.names)
     _check_overlap(names, shapes)
-    count = len(classes)
+    count = len(grid.names)
     found = np.zeros((len(at), count, count))
     for i, shape in enumerate(shapes):
         found[i, :, labels[i]] = _hectares_inside(shape, grid, areas)
@@ -203,16 +185,29 @@ def _hectares_inside(
 
     A pixel is inside if its middle is.
     """
-    classes, values = number_classes(grid.classes)
-    total = np.zeros(len(classes))
+    total = np.zeros(len(grid.names))
+    if shape.is_empty:
+        return total
     pixels = shapely.transform(
         shape, lambda points: transform_points(~grid.transform, points)
     )
-    for inside, (top, left), (bottom, right) in _cut(pixels, grid):
-        own = grid.read(top, bottom)[:, left:right]
-        own = number_pixels(grid, own, values)[inside]
-        size = areas.pixels(top, bottom)[:, left:right][inside]
-        total += count_hectares(own, size, len(classes))
+    west, north, east, south = map(int, pixels.bounds)
+    columns = slice(max(0, west), max(0, east + 1))
+    width = len(range(grid.width)[columns])
+    first, last = max(0, north), min(grid.height, south + 1)
+    for top, bottom in spans(last - first, _ROWS) if width else ():
+        rows = first + top, first + bottom
+        inside = features.geometry_mask(
+            [pixels],
+            (bottom - top, width),
+            Affine.translation(columns.start, rows[0]),
+            invert=True,
+        )
+        total += count_hectares(
+            grid.read_numbers(*rows)[:, columns][inside],
+            areas.pixels(*rows)[:, columns][inside],
+            len(total),
+        )
     return total
 
 
@@ -240,7 +235,6 @@ def write_zones(
     """
     with MapReader(map_path) as grid:
         areas = PixelAreas(grid)
-        classes, _ = number_classes(grid.classes)
         found = read_reference(zones, grid.crs, field)
         if not isinstance(found, Polygons):
             raise ValueError(f'--zones: {zones} holds points, not polygons')
@@ -257,32 +251,9 @@ def write_zones(
             writer = csv.writer(file)
             writer.writerow(('zone', 'class', 'hectares'))
             for name, hectares in total.items():
-                for kind, value in zip(classes, hectares.tolist()):
+                for kind, value in zip(grid.names, hectares.tolist()):
                     writer.writerow((name, kind, f'{value:.4f}'))
     return len(total)
-
-
-def _cut(
-    shape: shapely.Geometry, grid: MapReader
-) -> Iterator[Tuple[np.ndarray, Tuple[int, int], Tuple[int, int]]]:
-    """Yield which pixels are in a shape, piece by piece of its box."""
-    if shape.is_empty:
-        return
-    west, north, east, south = shape.bounds
-    left, right = max(0, int(west)), min(grid.width, int(east) + 1)
-    first, last = max(0, int(north)), min(grid.height, int(south) + 1)
-    if left >= right:
-        return
-    rows = max(1, PIXELS // grid.width)
-    for top in range(first, last, rows):
-        bottom = min(top + rows, last)
-        inside = features.geometry_mask(
-            [shape],
-            (bottom - top, right - left),
-            Affine.translation(left, top),
-            invert=True,
-        )
-        yield inside, (top, left), (bottom, right)
 
 
 def _check_overlap(names: List[str], shapes: Sequence[Any]) -> None:
@@ -295,16 +266,3 @@ def _check_overlap(names: List[str], shapes: Sequence[Any]) -> None:
                 f'the polygons {names[i]} and {names[j]} overlap; a place '
                 'must have one label and count once'
             )
-
-
-def class_hectares(grid: MapReader, areas: PixelAreas) -> np.ndarray:
-    """Return the hectares of a map's classes by its pixels, shape (K,)."""
-    classes, values = number_classes(grid.classes)
-    total = np.zeros(len(classes))
-    rows = max(1, PIXELS // grid.width)
-    for top in range(0, grid.height, rows):
-        bottom = min(top + rows, grid.height)
-        found = number_pixels(grid, grid.read(top, bottom), values)
-        pixels = areas.pixels(top, bottom)
-        total += count_hectares(found, pixels, len(classes))
-    return total

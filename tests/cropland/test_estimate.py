@@ -95,7 +95,7 @@ def test_a_class_that_is_not_on_the_map_or_not_there():
 
 
 def test_a_stratum_of_one_point_is_refused():
-    with pytest.raises(ValueError, match='stratum 1 has 50.00 hectares and 1'):
+    with pytest.raises(ValueError, match='two labelled .* fewer: 1$'):
         estimate_areas(by_class([[9, 1], [0, 1]]), [50, 50])
 
 
@@ -124,7 +124,7 @@ def test_polygons_count_once_each():
 def test_what_polygons_must_be():
     areas = np.ones((3, 2, 2))
     areas[:, 1] = 0
-    with pytest.raises(ValueError, match='no polygon touches class 1'):
+    with pytest.raises(ValueError, match='no polygon touches .* calls 1;'):
         estimate_from_polygons(areas, [1, 1])
     with pytest.raises(ValueError, match='two polygons, not 1'):
         estimate_from_polygons(areas[:1], [1, 0])

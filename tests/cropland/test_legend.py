@@ -68,4 +68,3 @@ def test_numbers():
     names, numbers = number_classes({9: 'Water', 3: 'crops', 5: 'WATER'})
     assert names == ['crops', 'WATER']
     assert numbers == {3: 0, 5: 1, 9: 1}
-    assert number_classes({1: 'water'}, ['Water']) == (['Water'], {1: 0})

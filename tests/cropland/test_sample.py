@@ -95,7 +95,7 @@ def test_the_draw_does_not_depend_on_pieces(change, monkeypatch):
         column, row = first.pixels.T
         np.testing.assert_array_equal(found[row, column], first.stratum)
         assert len(np.unique(first.pixels, axis=0)) == 100
-        monkeypatch.setattr('mmfdconv.cropland.strata.PIXELS', 300 * 7)
+        monkeypatch.setattr('mmfdconv.cropland.raster.PIXELS', 300 * 7)
         again = draw(strata, areas, points, 3)
         np.testing.assert_array_equal(again.pixels, first.pixels)
         other = draw(strata, areas, points, 4)
