@@ -25,7 +25,7 @@ from ..cropland.confidence import check_min_confidence, find_confidence
 from ..cropland.legend import parse_classes
 from ..cropland.many import Pair
 from ..cropland.predictor import Predictor, load_predictor
-from ..cropland.products import Products, name_files
+from ..cropland.products import Products
 from ..cropland.shares import Result
 from ..cropland.tally import write_zones
 from ..engine.options import add_launcher_options
@@ -246,7 +246,7 @@ def _maps(
     found = []
     for scene, name in zip(pair[1:], names):
         prefix = Path(args.out_dir, name)
-        files = name_files(prefix, products)
+        files = products.files(prefix)
         mark = shares.fingerprint(
             [scene, *args.model], vars(args), ('before', 'after', *_LATER)
         )
@@ -284,10 +284,7 @@ def _compare(
             _classes(args, 'before_classes'),
             _classes(args, 'after_classes'),
         ),
-        min_area=args.min_area,
-        min_unit=args.mmu,
-        simplify=args.simplify,
-        polygon_format=args.polygon_format,
+        polygons=options.polygon_options(args),
         confidence=confidence,
         min_confidence=args.min_confidence,
         tags=tags,

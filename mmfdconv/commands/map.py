@@ -14,7 +14,7 @@ from typing import Callable, Iterator, List
 
 from ..cropland import area, many, options, session, shares
 from ..cropland.predictor import Predictor, load_predictor
-from ..cropland.products import Mapped, Products, name_files
+from ..cropland.products import Mapped, Products
 from ..cropland.shares import Result
 from ..engine.options import add_launcher_options
 
@@ -71,11 +71,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
             args.probabilities,
             args.confidence,
             args.min_confidence,
-            args.mmu,
             not args.no_polygons,
-            args.min_area,
-            args.simplify,
-            args.polygon_format,
+            options.polygon_options(args),
         )
         if len(scenes) == 1 and ranks == 1:
             session.map_with_bar(
@@ -92,7 +89,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
             mark = shares.fingerprint(
                 [scene, args.checkpoint], vars(args), ['scenes']
             )
-            files = name_files(prefix, products)
+            files = products.files(prefix)
             results.append(Result(scene, files, mark, prefix))
         shares.make_results(
             results,

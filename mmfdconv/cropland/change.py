@@ -20,18 +20,14 @@ import numpy as np
 from .area import PixelAreas, count_hectares
 from .atomic import Outputs
 from .confidence import Confidence, check_min_confidence
+from .files import name_files
 from .legend import UNSURE, find_cropland
-from .mapping_unit import check_min_unit, sieve_pairs
+from .mapping_unit import sieve_pairs
 from .overlay import Overlay
-from .polygon_files import check_format
+from .polygon_files import PolygonOptions
 from .quicklook import write_quicklook
-from .raster import NODATA, MapReader, RowWriter, environment
-from .vector import (
-    MIN_AREA,
-    PolygonCount,
-    check_simplify,
-    write_polygons,
-)
+from .raster import NODATA, MapReader, RowWriter, environment, spans
+from .vector import PolygonCount, write_polygons
 
 __all__ = ['Change', 'compare', 'format_change', 'name_changes']
 
@@ -110,19 +106,14 @@ def name_changes(
     prefix: Union[str, Path], confidence: bool, polygon_format: str = 'gpkg'
 ) -> Dict[str, Path]:
     """Return the files of a comparison by kind."""
-    prefix = Path(prefix)
-    endings = {
-        'map': 'change.tif',
-        'polygons': f'change.{polygon_format}',
-        'quicklook': 'change.png',
-        'table': 'change.csv',
-        'confidence': confidence and 'change_confidence.tif',
-    }
-    return {
-        kind: prefix.with_name(f'{prefix.name}_{ending}')
-        for kind, ending in endings.items()
-        if ending
-    }
+    return name_files(
+        prefix,
+        map='change.tif',
+        polygons=f'change.{polygon_format}',
+        quicklook='change.png',
+        table='change.csv',
+        confidence=confidence and 'change_confidence.tif',
+    )
 
 
 def compare(
@@ -132,10 +123,7 @@ def compare(
     cropland: Sequence[Optional[str]] = (None, None),
     classes: Optional[Classes] = None,
     overrides: Sequence[Optional[Classes]] = (None, None),
-    min_area: Optional[float] = None,
-    min_unit: float = 0.0,
-    simplify: float = 0.0,
-    polygon_format: str = 'gpkg',
+    polygons: Optional[PolygonOptions] = None,
     confidence: Optional[Sequence[Union[str, Path]]] = None,
     min_confidence: Optional[float] = None,
     tags: Optional[Dict[str, str]] = None,
@@ -161,14 +149,9 @@ def compare(
             or ``farmland``, whichever the map has.
         classes: For maps that carry none.
         overrides: Of either map, whatever it carries.
-        min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
-            all of them where there is a ``min_unit``. Map and table count
-            every pixel.
-        min_unit: Hectares; smaller areas of what became of pixels become what
-            is around them, in map, polygons and table. The map is then held
+        polygons: What becomes of small areas, and how polygons are written;
+            ``None`` takes the defaults. With a ``min_unit`` the map is held
             in memory, some ten bytes a pixel.
-        simplify: Metres; detail of polygons that is left out.
-        polygon_format: ``'gpkg'`` or ``'parquet'``.
         confidence: Rasters of either map's confidence, in percent, each on
             the grid of its map.
         min_confidence: Percent; where either map has less, or none, what
@@ -181,82 +164,60 @@ def compare(
         ValueError: The maps cannot be read or compared, or an option is
             wrong.
     """
+    polygons = PolygonOptions() if polygons is None else polygons
+    polygons.check()
     check_min_confidence(min_confidence)
-    check_min_unit(min_unit)
-    check_simplify(simplify)
-    check_format(polygon_format)
-    if min_area is None:
-        min_area = 0.0 if min_unit else MIN_AREA
     if min_confidence is not None and confidence is None:
         raise ValueError('--min-confidence: needs the confidence of both maps')
-    files = name_changes(prefix, confidence is not None, polygon_format)
-    with environment(), MapReader(before, classes, overrides[0]) as first:
-        with MapReader(after, classes, overrides[1]) as second:
-            names = [
-                find_cropland(source.classes, source.path, name, option)
-                for source, name, option in zip(
-                    (first, second),
-                    cropland,
-                    ('--before-class', '--after-class'),
-                )
-            ]
-            overlay = Overlay(first, second)
-            areas = PixelAreas(first)
-            if min_confidence is not None:
-                for known in overlay.before_classes, overlay.after_classes:
-                    if _find(known) is None:
-                        known.append(UNSURE)
-            change = Change(
-                files,
-                overlay.before_classes,
-                overlay.after_classes,
-                (
-                    _index(overlay.before_classes, names[0]),
-                    _index(overlay.after_classes, names[1]),
-                ),
-                np.zeros(
-                    (len(overlay.before_classes), len(overlay.after_classes))
-                ),
-                unsure=(
-                    _find(overlay.before_classes),
-                    _find(overlay.after_classes),
-                ),
-                notes=tuple(
-                    filter(None, (overlay.describe(), areas.describe()))
-                ),
-            )
+    files = name_changes(prefix, confidence is not None, polygons.format)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment())
+        maps = [
+            stack.enter_context(MapReader(path, classes, override))
+            for path, override in zip((before, after), overrides)
+        ]
+        options = '--before-class', '--after-class'
+        wanted = [
+            find_cropland(source.classes, source.path, name, option)
+            for source, name, option in zip(maps, cropland, options)
+        ]
+        overlay = stack.enter_context(Overlay(*maps))
+        areas = PixelAreas(maps[0])
+        legends = overlay.before_classes, overlay.after_classes
+        for legend in legends if min_confidence is not None else ():
+            if _find(UNSURE, legend) is None:
+                legend.append(UNSURE)
+        change = Change(
+            files,
+            *legends,
+            tuple(map(_find, wanted, legends)),
+            np.zeros([*map(len, legends)]),
+            unsure=tuple(_find(UNSURE, legend) for legend in legends),
+            notes=tuple(filter(None, (overlay.describe(), areas.describe()))),
+        )
 
-            def heard(rows: int) -> None:
-                progress(rows, 2 * first.height)
+        def heard(rows: int) -> None:
+            progress(rows, 2 * maps[0].height)
 
-            inputs = [before, after, *(confidence or ())]
-            with contextlib.closing(overlay), contextlib.ExitStack() as stack:
-                sure = confidence and stack.enter_context(
-                    Confidence(
-                        confidence, (first, second), overlay, min_confidence
-                    )
-                )
-                outputs = stack.enter_context(Outputs(inputs))
-                paths = {k: outputs.add(f) for k, f in files.items()}
-                pixels = int(np.ceil(min_unit / areas.mean))
-                _write_map(
-                    *(paths, first, overlay, areas, sure, change),
-                    *(pixels, tags, heard),
-                )
-                count = _write_rest(
-                    paths, change, areas, min_area, simplify, heard
-                )
+        sure = confidence and stack.enter_context(
+            Confidence(confidence, maps, overlay, min_confidence)
+        )
+        inputs = [before, after, *(confidence or ())]
+        outputs = stack.enter_context(Outputs(inputs))
+        paths = {kind: outputs.add(file) for kind, file in files.items()}
+        least = int(np.ceil(polygons.min_unit / areas.mean))
+        _write_map(
+            *(paths, maps[0], overlay, areas, sure, change),
+            *(least, tags, heard),
+        )
+        count = _write_rest(paths, change, areas, polygons, heard)
     return change._replace(polygons=count)
 
 
-def _find(names: List[str]) -> Optional[int]:
-    """Which class a map is unsure with, if any."""
-    keys = [name.casefold() for name in names]
-    return keys.index(UNSURE) if UNSURE in keys else None
-
-
-def _index(names: List[str], name: str) -> int:
-    return [n.casefold() for n in names].index(name.casefold())
+def _find(name: str, names: List[str]) -> Optional[int]:
+    """Return which class has a name, whatever its case, if one has."""
+    keys = [n.casefold() for n in names]
+    return keys.index(name.casefold()) if name.casefold() in keys else None
 
 
 def _write_map(
@@ -271,11 +232,7 @@ def _write_map(
     table = np.full(1 << 16, NODATA, np.uint8)
     table[:count] = change.kind_of.ravel()
     cells = max(n * n, len(change.after_classes)) if n > 1 else 1
-    rows = max(1, PIXELS // (grid.width * cells))
-    spans = [
-        (top, min(top + rows, grid.height))
-        for top in range(0, grid.height, rows)
-    ]
+    pieces = [*spans(grid.height, max(1, PIXELS // (grid.width * cells)))]
     whole = None
     if least > 1:
         whole = np.empty((grid.height, grid.width), np.uint16)
@@ -295,7 +252,7 @@ def _write_map(
             found = count_hectares(pairs, pixels, count)
             change.hectares[:] += found.reshape(change.hectares.shape)
 
-        for top, bottom in spans:
+        for top, bottom in pieces:
             old, new = overlay.read(top, bottom)
             if sure:
                 percent = sure.read(top, bottom)
@@ -314,7 +271,7 @@ def _write_map(
             heard(bottom - top)
         if whole is not None:
             whole = sieve_pairs(whole, table, least)
-            for top, bottom in spans:
+            for top, bottom in pieces:
                 write(top, whole[top:bottom])
     if not change.hectares.any():
         raise ValueError(
@@ -322,9 +279,7 @@ def _write_map(
         )
 
 
-def _write_rest(
-    paths, change, areas, min_area, simplify, heard
-) -> PolygonCount:
+def _write_rest(paths, change, areas, polygons, heard) -> PolygonCount:
     with MapReader(paths['map']) as done:
 
         def read(start: int, stop: int) -> np.ndarray:
@@ -337,16 +292,11 @@ def _write_rest(
             {LOST: 'lost', GAINED: 'gained'},
             done,
             areas,
-            min_area,
+            polygons,
             layer='change',
-            simplify=simplify,
         )
         write_quicklook(
-            paths['quicklook'],
-            done,
-            PALETTE,
-            change.kinds(),
-            title='Change',
+            paths['quicklook'], done, PALETTE, change.kinds(), title='Change'
         )
     with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
         writer = csv.writer(file)

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Optional, Union
+from typing import Dict, Optional, Union
 
 import numpy as np
 import rasterio
@@ -15,6 +15,7 @@ __all__ = [
     'check_complete',
     'crs_label',
     'find_crs',
+    'name_files',
     'open_raster',
     'read_window',
     'result_name',
@@ -172,6 +173,18 @@ def crs_label(crs: CRS) -> str:
     text = crs.to_string()
     name = re.match(r'\w+\["([^"]*)"', text)
     return name[1] if name else text
+
+
+def name_files(
+    prefix: Union[str, Path], **endings: Union[str, bool]
+) -> Dict[str, Path]:
+    """Return ``<prefix>_<ending>`` by kind, for the endings that there are."""
+    prefix = Path(prefix)
+    return {
+        kind: prefix.with_name(f'{prefix.name}_{ending}')
+        for kind, ending in endings.items()
+        if ending
+    }
 
 
 def result_name(path: str) -> str:

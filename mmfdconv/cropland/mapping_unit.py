@@ -8,21 +8,9 @@ from rasterio import features
 
 from .raster import NODATA
 
-__all__ = ['check_min_unit', 'sieve', 'sieve_pairs']
+__all__ = ['sieve', 'sieve_pairs']
 
 _ROUNDS = 10  # of a sieve; what is merged may still be small
-
-
-def check_min_unit(hectares: float) -> None:
-    """Check a minimum mapping unit.
-
-    Raises:
-        ValueError: It is below 0 hectares.
-    """
-    if hectares < 0:
-        raise ValueError(
-            f'--mmu: must not be below 0 hectares, but is {hectares}'
-        )
 
 
 def sieve(values: np.ndarray, pixels: int) -> np.ndarray:

@@ -13,14 +13,16 @@ from rasterio.errors import RasterioError
 from ..engine.options import add_conv_options, parse_rule
 from .gates import GATES
 from .mapping import Tiling
-from .polygon_files import FORMATS
-from .vector import MIN_AREA
+from .polygon_files import FORMATS, MIN_AREA, PolygonOptions
 
 __all__ = [
     'FAILURES',
     'add_model_options',
     'add_polygon_options',
     'add_scene_options',
+    'polygon_options',
+    'predictor_options',
+    'scene_options',
     'stoppable',
     'tiling',
 ]
@@ -153,6 +155,13 @@ def tiling(args: argparse.Namespace, device: torch.device) -> Tiling:
     if batch < 1:
         raise ValueError(f'--batch: must be at least 1, not {batch}')
     return Tiling(args.window, args.overlap, args.margin, batch, args.gates)
+
+
+def polygon_options(args: argparse.Namespace) -> PolygonOptions:
+    """Return what becomes of small areas by the options."""
+    return PolygonOptions(
+        args.mmu, args.min_area, args.simplify, args.polygon_format
+    )
 
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:

@@ -21,7 +21,7 @@ MAX_PARTS = 16
 ALIKE = 1.1  # ratio of pixels' sides up to which resolutions are the same
 
 
-class Overlay:
+class Overlay(contextlib.AbstractContextManager):
     """Rows of both maps as class numbers, on the grid of ``before``.
 
     A pixel has the class that its middle lies in. A later map of smaller
@@ -157,9 +157,8 @@ class Overlay:
             '(gained minus lost) is free of this error'
         )
 
-    def close(self) -> None:
-        """Let go of the maps, which stay open."""
-        self._stack.close()
+    def __exit__(self, *error) -> None:
+        self._stack.close()  # the maps stay open
 
     def _warp(self, dataset: Any, nodata: int, turn: float) -> WarpedVRT:
         before, n = self._before, self.parts

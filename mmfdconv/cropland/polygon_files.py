@@ -3,41 +3,90 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, Sequence
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import fiona
 import shapely
 from rasterio.crs import CRS
 from shapely.geometry import Polygon
 
-__all__ = ['FORMATS', 'check_format', 'open_polygons']
+__all__ = ['FORMATS', 'MIN_AREA', 'PolygonOptions', 'open_polygons']
 
 FORMATS = ('gpkg', 'parquet')
+MIN_AREA = 0.1  # hectares of the smallest polygon
 _TYPES = {'class': 'str', 'value': 'int', 'hectares': 'float'}
 
 # Takes N polygons, in map coordinates, and N values of each attribute.
 Write = Callable[[Sequence[Polygon], Mapping[str, List[Any]]], None]
 
 
-def check_format(ending: str) -> None:
-    """Check that a format can be written.
+class PolygonOptions(NamedTuple):
+    """What becomes of small areas, and how polygons are written.
 
-    Raises:
-        ValueError: It is not one of :data:`FORMATS`, or its package cannot be
-            imported.
+    Attributes:
+        min_unit: Hectares, the minimum mapping unit; smaller areas become
+            what is around them, in map, polygons and table. The map is then
+            held in memory.
+        min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
+            0 where there is a ``min_unit``. Map and table count every pixel.
+        simplify: Metres; smaller detail of polygons is left out.
+        format: One of :data:`FORMATS`.
     """
-    if ending not in FORMATS:
-        raise ValueError(
-            f'--polygon-format: must be one of {FORMATS}, not {ending!r}'
-        )
-    if ending == 'parquet':
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError as error:
+
+    min_unit: float = 0.0
+    min_area: Optional[float] = None
+    simplify: float = 0.0
+    format: str = FORMATS[0]
+
+    @property
+    def smallest(self) -> float:
+        """Hectares of the smallest polygon."""
+        if self.min_area is not None:
+            return self.min_area
+        return 0.0 if self.min_unit else MIN_AREA
+
+    def check(self) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            ValueError: A value is out of its range, or a package is missing
+                or too old.
+        """
+        for option, value, unit in (
+            ('--mmu', self.min_unit, 'hectares'),
+            ('--simplify', self.simplify, 'metres'),
+        ):
+            if value < 0:
+                raise ValueError(
+                    f'{option}: must not be below 0 {unit}, but is {value}'
+                )
+        if self.simplify and not hasattr(shapely, 'coverage_simplify'):
             raise ValueError(
-                f'--polygon-format: parquet needs pyarrow ({error}); pip '
-                "install 'mmfdconv[geoparquet]' installs it"
-            ) from error
+                '--simplify: needs shapely 2.1 or later, and this is '
+                f'{shapely.__version__}'
+            )
+        if self.format not in FORMATS:
+            raise ValueError(
+                f'--polygon-format: must be one of {FORMATS}, not '
+                f'{self.format!r}'
+            )
+        if self.format == 'parquet':
+            try:
+                import pyarrow.parquet  # noqa: F401
+            except ImportError as error:
+                raise ValueError(
+                    f'--polygon-format: parquet needs pyarrow ({error}); pip '
+                    "install 'mmfdconv[geoparquet]' installs it"
+                ) from error
 
 
 @contextlib.contextmanager

@@ -10,13 +10,14 @@ import torch
 from . import area, vector
 from .atomic import Outputs
 from .confidence import check_min_confidence
+from .files import name_files
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
-from .mapping_unit import check_min_unit, sieve
-from .polygon_files import check_format
+from .mapping_unit import sieve
+from .polygon_files import PolygonOptions
 from .predictor import Predictor
 from .quicklook import write_quicklook
-from .raster import NODATA, MapReader, RowWriter, environment
+from .raster import NODATA, MapReader, RowWriter, environment, spans
 from .scene import Scene
 
 __all__ = ['Mapped', 'Products', 'map_scene']
@@ -32,23 +33,27 @@ class Products(NamedTuple):
         probabilities: Write those of all classes.
         confidence: Write that of the class that the map says.
         min_confidence: Percent; pixels below become the class ``unsure``.
-        min_unit: Hectares; smaller areas of a class become what is around
-            them, in map, polygons and table.
         polygons: Write them.
-        min_area: Hectares of the smallest polygon; ``None`` takes 0.1, and
-            all of them where there is a ``min_unit``.
-        simplify: Metres; detail of polygons that is left out.
-        polygon_format: ``'gpkg'`` or ``'parquet'``.
+        options: What becomes of small areas, and how polygons are written.
     """
 
     probabilities: bool = False
     confidence: bool = False
     min_confidence: Optional[float] = None
-    min_unit: float = 0.0
     polygons: bool = True
-    min_area: Optional[float] = None
-    simplify: float = 0.0
-    polygon_format: str = 'gpkg'
+    options: PolygonOptions = PolygonOptions()
+
+    def files(self, prefix: Union[str, Path]) -> Dict[str, Path]:
+        """Return the files of a map by kind."""
+        return name_files(
+            prefix,
+            map='classes.tif',
+            probabilities=self.probabilities and 'probabilities.tif',
+            confidence=self.confidence and 'confidence.tif',
+            polygons=self.polygons and f'polygons.{self.options.format}',
+            quicklook='quicklook.png',
+            hectares='hectares.csv',
+        )
 
     def check(self, predictor: Predictor) -> None:
         """Refuse what cannot be done.
@@ -69,9 +74,7 @@ class Products(NamedTuple):
                     f'--min-confidence: {len(predictor.classes)} classes '
                     'leave no value for one more in a map of 8 bits'
                 )
-        check_min_unit(self.min_unit)
-        vector.check_simplify(self.simplify)
-        check_format(self.polygon_format)
+        self.options.check()
         if (
             self.probabilities
             or self.confidence
@@ -96,27 +99,6 @@ class Mapped(NamedTuple):
     hectares: Dict[str, float]
     polygons: Optional[vector.PolygonCount]
     seconds: Dict[str, float]
-
-
-def name_files(
-    prefix: Union[str, Path], products: Products
-) -> Dict[str, Path]:
-    """Return the files of a map by kind."""
-    prefix = Path(prefix)
-    endings = {
-        'map': 'classes.tif',
-        'probabilities': products.probabilities and 'probabilities.tif',
-        'confidence': products.confidence and 'confidence.tif',
-        'polygons': products.polygons
-        and f'polygons.{products.polygon_format}',
-        'quicklook': 'quicklook.png',
-        'hectares': 'hectares.csv',
-    }
-    return {
-        kind: prefix.with_name(f'{prefix.name}_{ending}')
-        for kind, ending in endings.items()
-        if ending
-    }
 
 
 def map_scene(
@@ -153,7 +135,7 @@ def map_scene(
     tiling = Tiling() if tiling is None else tiling
     products = Products() if products is None else products
     products.check(predictor)
-    files = name_files(prefix, products)
+    files = products.files(prefix)
     areas = area.PixelAreas(scene)
     clock = Clock()
     palette = [*predictor.palette, _GREY]
@@ -172,9 +154,6 @@ def map_scene(
         count = None
         with MapReader(paths['map']) as done:
             if products.polygons:
-                least = products.min_area
-                if least is None:
-                    least = 0.0 if products.min_unit else vector.MIN_AREA
                 with clock.on('polygons'):
                     count = vector.write_polygons(
                         paths['polygons'],
@@ -182,9 +161,8 @@ def map_scene(
                         done.classes,
                         scene,
                         areas,
-                        least,
+                        products.options,
                         layer='classes',
-                        simplify=products.simplify,
                     )
             with clock.on('quick-look'):
                 write_quicklook(
@@ -205,7 +183,8 @@ def _write_rasters(
         palette.append(_GREY)
     hectares = np.zeros(len(classes))
     whole = None
-    if products.min_unit:
+    min_unit = products.options.min_unit
+    if min_unit:
         whole = np.full((scene.height, scene.width), NODATA, np.uint8)
     with contextlib.ExitStack() as stack:
         grid = stack.enter_context(
@@ -248,10 +227,9 @@ def _write_rasters(
                     whole[top : top + len(found)] = found
         if whole is not None:
             with clock.on('sieving'):
-                pixels = int(np.ceil(products.min_unit / areas.mean))
-                whole = sieve(whole, pixels)
-                for top in range(0, scene.height, _ROWS):
-                    write(top, whole[top : top + _ROWS])
+                whole = sieve(whole, int(np.ceil(min_unit / areas.mean)))
+                for top, bottom in spans(scene.height, _ROWS):
+                    write(top, whole[top:bottom])
         with clock.on('writing'):
             stack.close()
     return dict(zip(classes, hectares.tolist()))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..datasets.pictures import stretch
-from .raster import MapReader
+from .raster import MapReader, spans
 from .scene import Scene
 
 __all__ = ['write_quicklook']
@@ -52,10 +52,7 @@ def write_quicklook(
 def thin(read: Any, height: int, every: int, rows: int = 512) -> np.ndarray:
     """Return every ``every``-th pixel, reading some rows at a time."""
     rows = max(1, rows // every) * every
-    parts = [
-        read(start, min(start + rows, height))[::every, ::every]
-        for start in range(0, height, rows)
-    ]
+    parts = [read(*span)[::every, ::every] for span in spans(height, rows)]
     return np.concatenate(parts)
 
 

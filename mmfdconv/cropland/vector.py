@@ -25,18 +25,18 @@ import numpy as np
 import shapely
 from affine import Affine
 from rasterio import features
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon
 from shapely.geometry.polygon import orient
 
 from .area import PixelAreas, transform_points
-from .polygon_files import open_polygons
-from .raster import NODATA
+from .polygon_files import PolygonOptions, open_polygons
+from .raster import NODATA, spans
 
 __all__ = [
-    'MIN_AREA',
     'PolygonCount',
     'Sieve',
-    'check_simplify',
     'polygonise',
     'simplify_polygons',
     'write_polygons',
@@ -44,7 +44,6 @@ __all__ = [
 
 PIECE = 1 << 20  # pixels
 BATCH = 2000  # polygons written at once
-MIN_AREA = 0.1  # hectares of the smallest polygon
 
 # Rows [start, stop) of a map of small integers, shape (stop - start, W).
 ReadRows = Callable[[int, int], np.ndarray]
@@ -117,8 +116,7 @@ def polygonise(
         piece: Rows taken at once.
     """
     going_on: List[_Part] = []
-    for start in range(0, height, piece):
-        stop = min(start + piece, height)
+    for start, stop in spans(height, piece):
         rows = read(start, stop)
         found = []
         for polygon, value in _shapes(rows, np.isin(rows, values), start):
@@ -171,7 +169,8 @@ def _join(before, found, top, bottom, width):
         np.stack([above[meet], below[meet] + len(before)], 1), axis=0
     )
     pairs = pairs[values[pairs[:, 0]] == values[pairs[:, 1]]]
-    leader = _groups(len(parts), pairs)
+    links = csr_array((np.ones(len(pairs)), tuple(pairs.T)), [len(parts)] * 2)
+    _, leader = connected_components(links, directed=False)
     joined: Dict[int, _Part] = {}
     for index, part in enumerate(parts):
         whole = joined.setdefault(leader[index], _Part([], part.value))
@@ -193,38 +192,6 @@ def _owners(parts: List[_Part], row: int, width: int) -> np.ndarray:
             for left, right in ends:
                 owners[left:right] = index
     return owners
-
-
-def _groups(count: int, pairs: np.ndarray) -> List[int]:
-    """Union-find: the leader of each of ``count`` members."""
-    leader = list(range(count))
-
-    def find(member: int) -> int:
-        while leader[member] != member:
-            leader[member] = leader[leader[member]]
-            member = leader[member]
-        return member
-
-    for one, other in pairs:
-        leader[find(int(other))] = find(int(one))
-    return [find(member) for member in range(count)]
-
-
-def check_simplify(metres: float) -> None:
-    """Check that polygons can be simplified with a tolerance.
-
-    Raises:
-        ValueError: It is below 0 metres, or a library is too old.
-    """
-    if metres < 0:
-        raise ValueError(
-            f'--simplify: must not be below 0 metres, but is {metres}'
-        )
-    if metres and not hasattr(shapely, 'coverage_simplify'):
-        raise ValueError(
-            '--simplify: needs shapely 2.1 or later, and this is '
-            f'{shapely.__version__}'
-        )
 
 
 def simplify_polygons(
@@ -258,9 +225,8 @@ def write_polygons(
     names: Dict[int, str],
     grid: Any,
     areas: PixelAreas,
-    min_area: float,
+    options: PolygonOptions,
     layer: str,
-    simplify: float = 0.0,
 ) -> PolygonCount:
     """Write the connected areas of a map to a GeoPackage or GeoParquet.
 
@@ -273,13 +239,14 @@ def write_polygons(
         names: Class name by value; other values become no polygons.
         grid: Has ``crs``, ``transform``, ``width`` and ``height`` of the map.
         areas: Of the map's pixels.
-        min_area: Hectares; smaller polygons are left out.
+        options: Which polygons, and how simple; see
+            :func:`simplify_polygons`.
         layer: Name of the layer.
-        simplify: Metres; see :func:`simplify_polygons`.
     """
     piece = max(1, PIECE // grid.width)
-    # Fewer pixels than these are less than min_area wherever they lie.
-    pixels = int(min_area / areas.largest)
+    simplify = options.simplify
+    # Fewer pixels than these are too small wherever they lie.
+    pixels = int(options.smallest / areas.largest)
     sieve = Sieve(read, grid.height, tuple(names), pixels)
     polygons = polygonise(sieve.read, grid.height, tuple(names), piece)
     written = left_out = 0
@@ -289,7 +256,7 @@ def write_polygons(
             if not batch:
                 break
             hectares = areas.polygons([polygon for polygon, _ in batch])
-            large = np.flatnonzero(hectares >= min_area)
+            large = np.flatnonzero(hectares >= options.smallest)
             shapes = [batch[i][0] for i in large]
             values = [batch[i][1] for i in large]
             if simplify and shapes:

@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 
 from mmfdconv.commands import main
 from mmfdconv.cropland.change import KINDS, compare, format_change
+from mmfdconv.cropland.polygon_files import PolygonOptions
 from mmfdconv.cropland.raster import MapReader, RowWriter
 
 from .helpers import CLASSES, PALETTE, PIXEL, UTM
@@ -54,7 +55,9 @@ def test_what_became_of_the_cropland(years, tmp_path):
     maps = [
         write_map(tmp_path / f'{i}.tif', year) for i, year in enumerate(years)
     ]
-    change = compare(*maps, tmp_path / 'out' / 'a', min_area=0.1)
+    change = compare(
+        *maps, tmp_path / 'out' / 'a', polygons=PolygonOptions(min_area=0.1)
+    )
     before, after = years
     known = (before != 255) & (after != 255)
     expected = np.zeros((6, 6))
@@ -573,7 +576,9 @@ def test_what_a_map_is_unsure_of_is_not_lost(tmp_path):
         write_map(tmp_path / 'a.tif', before, classes=names),
         write_map(tmp_path / 'b.tif', after, classes=names),
     ]
-    change = compare(*maps, tmp_path / 'out', min_area=0)
+    change = compare(
+        *maps, tmp_path / 'out', polygons=PolygonOptions(min_area=0)
+    )
     with MapReader(change.files['map']) as grid:
         assert grid.read(0, 1).tolist() == [[1, 2, 4, 3, 4, 4, 4, 255]]
         assert [*grid.classes.values()] == [*KINDS, 'unsure']
@@ -603,7 +608,9 @@ def test_small_pixels_that_are_unsure_have_no_say(tmp_path):
             transform=UTM * rasterio.Affine.scale(0.5),
         ),
     ]
-    change = compare(*maps, tmp_path / 'out', min_area=0)
+    change = compare(
+        *maps, tmp_path / 'out', polygons=PolygonOptions(min_area=0)
+    )
     with MapReader(change.files['map']) as grid:
         assert grid.read(0, 1).tolist() == [[1, 4]]
 
@@ -738,7 +745,9 @@ def test_a_minimum_mapping_unit_for_all(tmp_path, monkeypatch):
         write_map(tmp_path / f'{i}.tif', year)
         for i, year in enumerate((before, after))
     ]
-    change = compare(*maps, tmp_path / 'out', min_unit=59.5 * PIXEL)
+    change = compare(
+        *maps, tmp_path / 'out', polygons=PolygonOptions(59.5 * PIXEL)
+    )
     expected = np.full((40, 40), 0)
     expected[:, :20] = 1
     expected[5:15, 5:15] = 2
@@ -754,7 +763,7 @@ def test_a_minimum_mapping_unit_for_all(tmp_path, monkeypatch):
     assert lost['hectares'] == pytest.approx(100 * PIXEL, rel=1e-6)
     assert change.polygons == (1, 0)
     with pytest.raises(ValueError, match='--mmu: .* but is -1'):
-        compare(*maps, tmp_path / 'out', min_unit=-1)
+        compare(*maps, tmp_path / 'out', polygons=PolygonOptions(-1))
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 
 from mmfdconv.cropland.area import PixelAreas
 from mmfdconv.cropland.mapping import Tiling, count_windows, map_rows
+from mmfdconv.cropland.polygon_files import PolygonOptions
 from mmfdconv.cropland.products import Products, map_scene
 from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows import RowBlend
@@ -34,6 +35,7 @@ from .helpers import (
 pytestmark = pytest.mark.core
 
 WINDOWS = Tiling(window=128, overlap=64, margin=24, batch=3)
+ALL = PolygonOptions(min_area=0.0)
 # Sums of float32 in another order.
 ROUNDING = dict(rtol=0, atol=2e-6)
 
@@ -157,7 +159,7 @@ def test_the_map_and_all_that_follows(predictor, tmp_path):
             predictor,
             tmp_path / 'out' / 'scene',
             WINDOWS,
-            Products(probabilities=True, min_area=0.0),
+            Products(probabilities=True, options=ALL),
             progress=windows.append,
         )
     assert sum(windows) == count
@@ -276,7 +278,7 @@ def test_a_disk_that_is_full(predictor, scene, tmp_path, kilobytes):
                 predictor,
                 folder / 'scene',
                 WINDOWS,
-                Products(probabilities=True, min_area=0.0),
+                Products(probabilities=True, options=ALL),
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -324,7 +326,9 @@ def test_confidence_and_what_is_unsure(predictor, scene, tmp_path):
 
 def test_a_minimum_mapping_unit_for_all(predictor, scene, tmp_path):
     unit = 20.2 * PIXEL
-    mapped, found = map_with(predictor, scene, tmp_path, min_unit=unit)
+    mapped, found = map_with(
+        predictor, scene, tmp_path, options=PolygonOptions(unit)
+    )
     _, full = map_with(predictor, scene, tmp_path / 'b')
     assert (found['map'] != full['map']).any()
     np.testing.assert_array_equal(found['map'] == 255, full['map'] == 255)
@@ -339,4 +343,4 @@ def test_a_minimum_mapping_unit_for_all(predictor, scene, tmp_path):
     assert sum(sizes) == pytest.approx(sum(mapped.hectares.values()))
     assert mapped.polygons.left_out == 0
     with pytest.raises(ValueError, match='--mmu: .* but is -1'):
-        map_with(predictor, scene, tmp_path, min_unit=-1)
+        map_with(predictor, scene, tmp_path, options=PolygonOptions(-1))

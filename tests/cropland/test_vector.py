@@ -15,10 +15,9 @@ from scipy import ndimage
 
 from mmfdconv.cropland import vector
 from mmfdconv.cropland.area import PixelAreas
-from mmfdconv.cropland.polygon_files import check_format
+from mmfdconv.cropland.polygon_files import PolygonOptions
 from mmfdconv.cropland.vector import (
     Sieve,
-    check_simplify,
     polygonise,
     simplify_polygons,
     write_polygons,
@@ -75,9 +74,8 @@ def write(path, values, names, grid=Grid, min_area=0.01, **options):
         names,
         grid,
         PixelAreas(grid),
-        min_area=min_area,
+        PolygonOptions(min_area=min_area, **options),
         layer='classes',
-        **options,
     )
     if path.suffix == '.parquet':
         return count
@@ -228,11 +226,11 @@ def test_detail_is_measured_in_metres(tmp_path):
 
 def test_simplification_that_cannot_be_done(monkeypatch):
     with pytest.raises(ValueError, match='--simplify: .* but is -1'):
-        check_simplify(-1)
+        PolygonOptions(simplify=-1).check()
     monkeypatch.delattr(shapely, 'coverage_simplify')
-    check_simplify(0)
+    PolygonOptions(simplify=0).check()
     with pytest.raises(ValueError, match='needs shapely 2.1 or later, and'):
-        check_simplify(5)
+        PolygonOptions(simplify=5).check()
 
 
 def test_a_pixel_of_degrees_is_narrow():
@@ -249,7 +247,7 @@ def test_a_pixel_of_degrees_is_narrow():
 
 def test_geoparquet(tmp_path):
     try:
-        check_format('parquet')
+        PolygonOptions(format='parquet').check()
     except ValueError as error:
         pytest.skip(f'GeoParquet is not tested: {error}')
     from pyarrow import parquet
@@ -274,8 +272,8 @@ def test_geoparquet(tmp_path):
 
 def test_formats_that_cannot_be_written(monkeypatch):
     with pytest.raises(ValueError, match="--polygon-format: .* not 'shp'"):
-        check_format('shp')
+        PolygonOptions(format='shp').check()
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
-    check_format('gpkg')
+    PolygonOptions(format='gpkg').check()
     with pytest.raises(ValueError, match=r'pyarrow .*mmfdconv\[geoparquet'):
-        check_format('parquet')
+        PolygonOptions(format='parquet').check()
