@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..datasets.pictures import stretch
+from ..datasets.raster_bands import shown_bands
 from .raster import MapReader, spans
 from .scene import Scene
 
@@ -76,10 +77,7 @@ def upright(picture: np.ndarray, transform: Any) -> np.ndarray:
 
 def _colour(scene: Scene, start: int, stop: int) -> np.ndarray:
     """Red, green, blue of some rows, shape (rows, W, 3)."""
-    names = [name.lower() for name in scene.band_names]
-    bands = [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
-    if {'red', 'green', 'blue'} <= set(names):
-        bands = [names.index(name) for name in ('red', 'green', 'blue')]
+    bands = np.array(shown_bands(scene.band_names)) - 1
     return np.moveaxis(scene.read(start, stop).values[bands], 0, -1)
 
 

@@ -7,9 +7,11 @@ only, so images of other counts are normalised in the pipeline, by
 All are plain callables: they work in any toolbox, and need mmcv for nothing.
 """
 
+import os
 import warnings
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -21,6 +23,7 @@ __all__ = [
     'LoadGeoTIFF',
     'NormalizeBands',
     'import_rasterio',
+    'open_image',
     'read_bands',
 ]
 
@@ -225,6 +228,26 @@ def read_bands(
     Returns:
         Array (H, W, bands), contiguous, of the file's type.
     """
+    with open_image(path) as file:
+        numbers = _band_numbers(file, path, bands, band_names)
+        image = file.read(numbers)  # (bands, H, W)
+        missing = _missing(file, image, numbers, nodata)
+    image = np.ascontiguousarray(image.transpose(1, 2, 0))
+    if missing is not None and missing.any():
+        fill = np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
+        missing = missing.transpose(1, 2, 0)
+        image[missing] = fill[missing]
+    return image
+
+
+@contextmanager
+def open_image(path: Union[str, os.PathLike]) -> Iterator[Any]:
+    """Open an image with rasterio, as a context.
+
+    Raises:
+        OSError: It cannot be opened, or something within the context cannot
+            be read from it.
+    """
     rasterio = import_rasterio()
     try:
         with warnings.catch_warnings():
@@ -233,17 +256,9 @@ def read_bands(
                 'ignore', rasterio.errors.NotGeoreferencedWarning
             )
             with rasterio.open(path) as file:
-                numbers = _band_numbers(file, path, bands, band_names)
-                image = file.read(numbers)  # (bands, H, W)
-                missing = _missing(file, image, numbers, nodata)
+                yield file
     except rasterio.errors.RasterioIOError as error:
         raise OSError(f'{path}: cannot be read as an image: {error}') from None
-    image = np.ascontiguousarray(image.transpose(1, 2, 0))
-    if missing is not None and missing.any():
-        fill = np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
-        missing = missing.transpose(1, 2, 0)
-        image[missing] = fill[missing]
-    return image
 
 
 def _band_numbers(

@@ -4,13 +4,12 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from . import raster_bands
-from .geotiff import import_rasterio, read_bands
-from .raster_bands import Band
+from .geotiff import open_image, read_bands
+from .raster_bands import Band, shown_bands
+from .raster_bands import band_names as names_in
 
 __all__ = ['colour_picture', 'stretch']
 
-_COLOURS = ('red', 'green', 'blue')
 _STRETCH = (2, 98)  # percentiles that become black and white
 
 
@@ -30,25 +29,24 @@ def colour_picture(
         uint8 array (H, W, 3): the bands of these names, else the first three
         of ``bands``, else the first one in grey; each stretched.
     """
-    rasterio = import_rasterio()
-    with rasterio.open(path) as file:
-        names = list(band_names or raster_bands.band_names(file))
-    known = [name.lower() for name in names]
-    shown: Sequence[Band] = _COLOURS
-    if not all(known.count(colour) == 1 for colour in _COLOURS):
-        shown = list(bands or range(1, len(names) + 1))
-        shown = shown[:3] if len(shown) > 2 else shown[:1] * 3
+    with open_image(path) as file:
+        names = list(band_names or names_in(file))
+    shown = shown_bands(names, bands)
     image = read_bands(path, shown, names if any(names) else None)
     image = image.astype(np.float32)
     image[~image.any(-1)] = np.nan  # no data, which is read as 0
     return stretch(image)
 
 
-def stretch(picture: np.ndarray) -> np.ndarray:
-    """Make each band 8-bit between its own percentiles.
+def stretch(
+    picture: np.ndarray, limits: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Make each band 8-bit between two values.
 
     Args:
         picture: Float array (H, W, 3), NaN where there is no data.
+        limits: What becomes black and white, (2, 3); ``None`` takes
+            percentiles of the bands themselves.
 
     Returns:
         uint8 array (H, W, 3), white where there is no data.
@@ -56,7 +54,9 @@ def stretch(picture: np.ndarray) -> np.ndarray:
     known = np.isfinite(picture).all(-1)
     out = np.full(picture.shape, 255, np.uint8)
     if known.any():
-        low, high = np.percentile(picture[known], _STRETCH, axis=0)
+        if limits is None:
+            limits = np.percentile(picture[known], _STRETCH, axis=0)
+        low, high = limits
         scaled = (picture[known] - low) / np.maximum(high - low, 1e-6)
         out[known] = (scaled.clip(0, 1) * 255).astype(np.uint8)
     return out

@@ -4,9 +4,16 @@ Loading for training and mapping of scenes ask here, so that both find the
 same band under the same name.
 """
 
-from typing import Any, List, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
-__all__ = ['ALPHA', 'Band', 'band_names', 'find_band', 'list_bands']
+__all__ = [
+    'ALPHA',
+    'Band',
+    'band_names',
+    'find_band',
+    'list_bands',
+    'shown_bands',
+]
 
 #: A band by its name, or by its number from 1, as rasterio and GDAL count.
 Band = Union[int, str]
@@ -16,6 +23,7 @@ ALPHA = 'alpha'
 
 # Colours that do not tell bands apart.
 _NO_NAMES = ('undefined', 'gray', 'palette')
+_COLOURS = ('red', 'green', 'blue')
 
 
 def band_names(file: Any) -> List[str]:
@@ -47,6 +55,26 @@ def find_band(name: str, names: Sequence[str]) -> int:
         problem = 'more than one band is' if found else 'no band is'
         raise ValueError(f'{problem} called {name!r}')
     return found[0]
+
+
+def shown_bands(
+    names: Sequence[str], bands: Optional[Sequence[Band]] = None
+) -> List[Band]:
+    """Return which three bands are red, green and blue in a picture.
+
+    Args:
+        names: Of all bands.
+        bands: Those to choose from where no names tell; ``None`` takes all.
+
+    Returns:
+        The bands of these colours, else the first three, or the first one
+        alone.
+    """
+    known = [name.lower() for name in names]
+    if all(known.count(colour) == 1 for colour in _COLOURS):
+        return [known.index(colour) + 1 for colour in _COLOURS]
+    every = list(bands or range(1, len(names) + 1))
+    return every[:3] if len(every) > 2 else every[:1] * 3
 
 
 def list_bands(names: Sequence[str]) -> str:

@@ -12,16 +12,14 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .geotiff import import_rasterio
+from .geotiff import open_image
 
 __all__ = [
     'ImageHeader',
     'encode_png',
     'encode_tif',
-    'read_header',
-    'open_image',
     'palette_of',
-    'read_pixels',
+    'read_header',
     'write_whole',
 ]
 
@@ -39,28 +37,6 @@ def read_header(path: Path) -> ImageHeader:
     """Read the header of an image."""
     with open_image(path) as file:
         return ImageHeader(file.height, file.width, file.count, file.dtypes[0])
-
-
-def open_image(path: Path) -> Any:
-    """Open an image with rasterio."""
-    rasterio = import_rasterio()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            'ignore', rasterio.errors.NotGeoreferencedWarning
-        )
-        try:
-            return rasterio.open(path)
-        except rasterio.errors.RasterioIOError as error:
-            raise OSError(f'{path}: cannot be read: {error}') from None
-
-
-def read_pixels(file: Any, path: Path, window: Any) -> np.ndarray:
-    """Read a window of all bands, (bands, h, w)."""
-    rasterio = import_rasterio()
-    try:
-        return file.read(window=window)
-    except rasterio.errors.RasterioIOError as error:
-        raise OSError(f'{path}: cannot be read: {error}') from None
 
 
 def palette_of(file: Any) -> Optional[np.ndarray]:

@@ -33,14 +33,13 @@ import numpy as np
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
+from .geotiff import open_image
 from .tile_files import (
     ImageHeader,
     encode_png,
     encode_tif,
-    open_image,
     palette_of,
     read_header,
-    read_pixels,
     write_whole,
 )
 from .tiling import UnknownValueError, assign_splits, tile_grid
@@ -332,9 +331,7 @@ def _write_row(
     from rasterio.windows import Window
 
     missing = []
-    with open_image(job.scene.image) as file, open_image(
-        job.scene.label
-    ) as labels:
+    with open_image(job.scene.image) as file:
         rgb = file.count == 3 and set(file.dtypes) == {'uint8'}
         suffix = '.png' if rgb else '.tif'
         for column, split in job.tiles:
@@ -347,25 +344,20 @@ def _write_row(
             return 0
         # The whole row at once: scenes are stored in strips of their width.
         window = Window(0, job.row * size, len(job.tiles) * size, size)
-        pixels = read_pixels(file, job.scene.image, window)
-        ids = _decode(
-            decode,
-            read_pixels(labels, job.scene.label, window),
-            palette_of(labels),
-            job,
-            size,
-        )
+        pixels = file.read(window=window)
         profile = dict(
             crs=file.crs, nodata=file.nodata, transform=file.transform
         )
         said = bands or file.descriptions, file.colorinterp
+    with open_image(job.scene.label) as file:
+        labels, palette = file.read(window=window), palette_of(file)
+    ids = _decode(decode, labels, palette, job, size)
     for column, image, label in missing:
         part = slice(column * size, (column + 1) * size)
         tile = pixels[:, :, part]
         if rgb:
-            data = encode_png(
-                tile[::-1].transpose(1, 2, 0)
-            )  # OpenCV writes BGR
+            # OpenCV writes blue, green, red.
+            data = encode_png(tile[::-1].transpose(1, 2, 0))
         else:
             offset = (column * size, job.row * size)
             data = encode_tif(tile, *said, offset, **profile)

@@ -7,9 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..datasets.geotiff import import_rasterio
+from ..datasets.geotiff import import_rasterio, open_image
 from ..datasets.pixel_size import pixel_size
-from ..datasets.tile_files import open_image
 
 __all__ = ['TrainingDataHook']
 
