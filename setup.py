@@ -21,6 +21,7 @@ EXTRAS = {
     'cropland': [
         'fiona>=1.9',
         'jinja2',
+        'pyproj>=3',
         'rasterio>=1.3',
         'scipy',
         'shapely>=2.1',

@@ -10,17 +10,15 @@ For a single grid of the whole world the lattice is too coarse, and the error
 is at most 3e-4.
 """
 
-import csv
-import re
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
+import pyproj
 import shapely
-from rasterio import warp
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+
+from .tables import write_table
 
 __all__ = [
     'PixelAreas',
@@ -141,8 +139,19 @@ class _Ground:
     def __init__(self, crs, transform, width, height) -> None:
         self._crs, self._transform = crs, transform
         self._size = np.array([width, height], float)
-        self._a, self._rf, self._e2 = _ellipsoid(crs)
         self.largest = 0.0
+        ellipsoid = pyproj.CRS.from_user_input(crs).ellipsoid
+        if ellipsoid is None:
+            raise ValueError(
+                f'{crs.to_string()[:60]} says nothing of an ellipsoid, so '
+                'areas on the ground cannot be measured'
+            )
+        self._a = ellipsoid.semi_major_metre
+        ratio = ellipsoid.semi_minor_metre / self._a
+        self._e2 = 1 - ratio**2
+        self._degrees = CRS.from_proj4(
+            f'+proj=longlat +a={self._a} +b={ratio * self._a} +no_defs'
+        )
 
     def lattice(self, cells: int, shift: float = 0.0) -> np.ndarray:
         """Return hectares of a pixel at the nodes, NaN off the Earth.
@@ -199,11 +208,8 @@ class _Ground:
         if self._crs.is_geographic:
             points = points * self._crs.units_factor[1]
         else:
-            shape = f'+rf={self._rf}' if self._e2 else f'+b={self._a}'
-            own = CRS.from_proj4(
-                f'+proj=longlat +a={self._a} {shape} +no_defs'
-            )
-            points = np.radians(reproject_points(self._crs, own, points))
+            points = reproject_points(self._crs, self._degrees, points)
+            points = np.radians(points)
         east, north = points.T
         flat, up = np.cos(north), np.sin(north)
         upward = np.stack([flat * np.cos(east), flat * np.sin(east), up], 1)
@@ -249,40 +255,17 @@ def transform_points(transform, points: np.ndarray) -> np.ndarray:
     return np.asarray(points) @ linear.T + [t.c, t.f]
 
 
-def reproject_points(source: CRS, target: CRS, points: np.ndarray) -> Any:
+def reproject_points(
+    source: CRS, target: CRS, points: np.ndarray
+) -> np.ndarray:
     """Return points in another coordinate system, both of shape (N, 2).
 
-    Those that are not in it are NaN.
+    Those that are not in it are NaN. Longitude comes before latitude, and
+    east before north, whatever the coordinate system says.
     """
-    try:
-        found = warp.transform(source, target, *points.T.tolist())
-        found = np.array(found, float).reshape(2, -1).T
-        return np.where(np.isfinite(found), found, np.nan)
-    except (CPLE_BaseError, RasterioError):
-        # One point fails them all: look for it.
-        half = len(points) // 2
-        if not half:
-            return np.full(points.shape, np.nan)
-        parts = points[:half], points[half:]
-        return np.concatenate(
-            [reproject_points(source, target, part) for part in parts]
-        )
-
-
-def _ellipsoid(crs: CRS) -> Tuple[float, float, float]:
-    """Semi-major axis in metres, 1 / flattening, eccentricity squared."""
-    found = re.search(
-        r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([\d.eE+-]+),\s*([\d.eE+-]+)',
-        crs.to_wkt(),
-    )
-    if found is None:
-        raise ValueError(
-            f'{crs.to_string()[:60]} says nothing of an ellipsoid, so areas '
-            'on the ground cannot be measured'
-        )
-    a, inverse = float(found[1]), float(found[2])
-    flattening = 1 / inverse if inverse else 0.0  # 0 stands for a sphere
-    return a, inverse, flattening * (2 - flattening)
+    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    found = np.stack(transformer.transform(*np.transpose(points)), 1)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def format_hectares(hectares: Mapping[str, float]) -> str:
@@ -296,15 +279,16 @@ def format_hectares(hectares: Mapping[str, float]) -> str:
     )
 
 
-def write_hectares(hectares: Dict[str, float], path: Union[str, Path]) -> None:
+def write_hectares(
+    hectares: Mapping[str, float], path: Union[str, Path]
+) -> None:
     """Write class, hectares and share of the whole as CSV."""
     total = sum(hectares.values())
-    with Path(path).open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(('class', 'hectares', 'share'))
-        for name, value in hectares.items():
-            share = _share(value, total)
-            writer.writerow((name, f'{value:.4f}', f'{share:.6f}'))
+    rows = (
+        (name, f'{value:.4f}', f'{_share(value, total):.6f}')
+        for name, value in hectares.items()
+    )
+    write_table(path, ('class', 'hectares', 'share'), rows)
 
 
 def _share(value: float, total: float) -> float:

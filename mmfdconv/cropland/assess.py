@@ -1,6 +1,5 @@
 """Estimate the areas of a map from labels, and write a report."""
 
-import csv
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
@@ -15,10 +14,12 @@ from .estimate import (
     estimate_areas,
     estimate_from_polygons,
 )
+from .files import name_files
 from .raster import MapReader, environment
 from .reference import Polygons, read_reference
 from .report import write_report
 from .strata import Strata, measure
+from .tables import write_table
 from .tally import count_points, measure_polygons
 
 __all__ = ['Assessment', 'assess', 'format_assessment']
@@ -75,11 +76,7 @@ def assess(
     Raises:
         ValueError: Map or labels cannot be read or do not fit each other.
     """
-    prefix = Path(prefix)
-    files = {
-        'table': prefix.with_name(f'{prefix.name}_estimate.csv'),
-        'report': prefix.with_name(f'{prefix.name}_report.html'),
-    }
+    files = name_files(prefix, table='estimate.csv', report='report.html')
     notes = []
     with environment(), MapReader(path, classes) as grid:
         areas = PixelAreas(grid)
@@ -142,9 +139,7 @@ def sentences(done: Assessment) -> List[str]:
 def area_rows(done: Assessment) -> List[List[str]]:
     """A table's rows: a head, the classes, and all of them together."""
     found = done.estimate
-    rows = [
-        ['class', 'hectares', 'pixels say', "user's", "producer's"],
-    ]
+    rows = [['class', 'hectares', 'pixels say', "user's", "producer's"]]
     for i, name in enumerate(done.classes):
         rows.append(
             [
@@ -203,13 +198,9 @@ def _write_table(path: str, done: Assessment) -> None:
         'producers_margin': found.producers.margin,
     }
     overall = [found.overall.value[0], found.overall.margin[0]]
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['class', *columns, 'overall', 'overall_margin'])
-        for i, name in enumerate(done.classes):
-            values = [column[i] for column in columns.values()] + overall
-            writer.writerow([name, *(_cell(value) for value in values)])
-
-
-def _cell(value: float) -> str:
-    return '' if np.isnan(value) else f'{value:.6g}'
+    rows = []
+    for name, *values in zip(done.classes, *columns.values()):
+        cells = ['' if np.isnan(v) else f'{v:.6g}' for v in values + overall]
+        rows.append([name, *cells])
+    head = ['class', *columns, 'overall', 'overall_margin']
+    write_table(path, head, rows)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Dict, Iterable, Union
 
@@ -12,7 +13,7 @@ __all__ = ['Outputs']
 _SIDECARS = ('.aux.xml', '.ovr', '.msk', '-journal', '-wal', '-shm')
 
 
-class Outputs:
+class Outputs(AbstractContextManager):
     """Context that writes to a private folder beside the wanted files.
 
     When the block ends well every file takes its place; on any error, and on
@@ -56,9 +57,6 @@ class Outputs:
             self._folders[target.parent] = _private_folder(target)
         self._unfinished[target] = self._folders[target.parent] / target.name
         return str(self._unfinished[target])
-
-    def __enter__(self) -> 'Outputs':
-        return self
 
     def __exit__(self, kind, error, traceback) -> None:
         try:

@@ -1,7 +1,6 @@
 """Cropland lost and gained between two maps."""
 
 import contextlib
-import csv
 from pathlib import Path
 from typing import (
     Any,
@@ -27,6 +26,7 @@ from .overlay import Overlay
 from .polygon_files import PolygonOptions
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment, spans
+from .tables import write_table
 from .vector import PolygonCount, write_polygons
 
 __all__ = ['Change', 'compare', 'format_change', 'name_changes']
@@ -298,19 +298,18 @@ def _write_rest(paths, change, areas, polygons, heard) -> PolygonCount:
         write_quicklook(
             paths['quicklook'], done, PALETTE, change.kinds(), title='Change'
         )
-    with open(paths['table'], 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(('before', 'after', 'cropland', 'hectares'))
-        kind_of = change.kind_of
-        for i, j in np.argwhere(change.hectares).tolist():
-            writer.writerow(
-                (
-                    change.before_classes[i],
-                    change.after_classes[j],
-                    WORDS[kind_of[i, j]],
-                    f'{change.hectares[i, j]:.4f}',
-                )
-            )
+    kind_of = change.kind_of
+    rows = (
+        (
+            change.before_classes[i],
+            change.after_classes[j],
+            WORDS[kind_of[i, j]],
+            f'{change.hectares[i, j]:.4f}',
+        )
+        for i, j in np.argwhere(change.hectares).tolist()
+    )
+    head = 'before', 'after', 'cropland', 'hectares'
+    write_table(paths['table'], head, rows)
     return count
 
 

@@ -60,7 +60,7 @@ def find_confidence(
     return found if len(found) == len(maps) else None
 
 
-class Confidence:
+class Confidence(contextlib.AbstractContextManager):
     """Context of the confidence of both maps, in percent.
 
     Args:
@@ -149,9 +149,6 @@ class Confidence:
         lowest = np.minimum(old, mean).astype(np.uint8)
         lowest[(old == NODATA) | (count == 0)] = NODATA
         return lowest
-
-    def __enter__(self) -> 'Confidence':
-        return self
 
     def __exit__(self, *error) -> None:
         self._stack.close()

@@ -120,7 +120,9 @@ def read_window(
 
 
 def find_crs(
-    dataset: rasterio.DatasetReader, given: Optional[str], remedy: str
+    dataset: rasterio.DatasetReader,
+    given: Optional[str] = None,
+    remedy: str = 'give it one with gdal_edit.py -a_srs EPSG:...',
 ) -> CRS:
     """Return the given coordinate system or, without one, the raster's.
 

@@ -7,7 +7,6 @@ them. Textures are generated, too, or cut from real tiles. Some fields change
 between the dates.
 """
 
-import csv
 from pathlib import Path
 from typing import (
     Any,
@@ -32,6 +31,7 @@ from rasterio.windows import Window
 from ..datasets.landcover import GID_CLASSES, GID_PALETTE
 from .atomic import Outputs
 from .raster import MapReader, RowWriter
+from .tables import read_table, write_table
 
 __all__ = ['label_points', 'make_landscape', 'read_textures']
 
@@ -340,15 +340,11 @@ def label_points(points: str, truth: str, path: Path) -> None:
         truth: The map, in the coordinate system of the points.
         path: Table to write.
     """
-    with open(points, newline='', encoding='utf-8') as file:
-        rows = [*csv.DictReader(file)]
+    rows = read_table(points)
     with MapReader(truth) as grid:
         places = [(float(row['x']), float(row['y'])) for row in rows]
         for row, (value,) in zip(rows, grid.dataset.sample(places)):
             row['label'] = grid.classes[int(value)]
     with Outputs(inputs=[points, truth]) as outputs:
-        target = outputs.add(path)
-        with open(target, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        values = (row.values() for row in rows)
+        write_table(outputs.add(path), rows[0], values)

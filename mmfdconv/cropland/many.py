@@ -1,19 +1,11 @@
 """Find the scenes, or pairs of scenes, of one run."""
 
-import csv
 from collections import Counter
 from pathlib import Path
-from typing import (
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Union,
-)
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
 from .files import result_name
+from .tables import read_table
 
 __all__ = ['Pair', 'are_many', 'find_pairs', 'find_scenes', 'name_results']
 
@@ -148,8 +140,7 @@ def _read_pairs(path: Path) -> List[Pair]:
             f'{path}: alone it must be a CSV with columns before and after; '
             'or give two maps, scenes, folders or lists'
         )
-    with path.open(newline='', encoding='utf-8') as file:
-        rows = [*csv.DictReader(file)]
+    rows = read_table(path)
     if not rows:
         raise ValueError(f'{path} has no pairs')
     pairs = []

@@ -39,7 +39,7 @@ def _threads() -> str:
     return os.environ.get('GDAL_NUM_THREADS', 'all_cpus')
 
 
-class RowWriter:
+class RowWriter(AbstractContextManager):
     """Writes an 8-bit cloud-optimised GeoTIFF from top to bottom.
 
     It has overviews, of the most frequent class or the mean, once it is
@@ -133,9 +133,6 @@ class RowWriter:
         if self._palette is not None:
             _write_categories(self._path, self._names)
             _write_style(self._path, self._names, self._palette)
-
-    def __enter__(self) -> 'RowWriter':
-        return self
 
     def __exit__(self, kind, error, traceback) -> None:
         if kind is None:
@@ -255,9 +252,7 @@ class MapReader(AbstractContextManager):
                 f'bands of {kind}. For two scenes name the model that maps '
                 'them: --model CONFIG CHECKPOINT'
             )
-        find_crs(
-            dataset, None, 'give it one with gdal_edit.py -a_srs EPSG:...'
-        )
+        find_crs(dataset)
         if dataset.transform.is_degenerate:
             raise ValueError(
                 f'{dataset.name} does not say how large its pixels are; give '

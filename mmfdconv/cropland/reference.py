@@ -1,8 +1,7 @@
 """Read labelled points or polygons."""
 
-import csv
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import fiona
 import numpy as np
@@ -10,6 +9,7 @@ import shapely
 from rasterio.crs import CRS
 
 from .area import reproject_points
+from .tables import read_table
 
 __all__ = ['WGS84', 'Points', 'Polygons', 'read_reference']
 
@@ -64,7 +64,7 @@ def read_reference(
     if not path.is_file():
         raise ValueError(f'{path} is not a file')
     if path.suffix.lower() == '.csv':
-        rows = _read_table(path)
+        rows = read_table(path)
         places = _table_places(path, rows, crs)
         return _points(path, rows, places, field)
     with fiona.open(path) as file:
@@ -92,13 +92,6 @@ def read_reference(
         return _points(path, rows, places, field)
     labels = _column(path, rows, field)
     return Polygons(_names(rows), shapes, labels)
-
-
-def _read_table(path: Path) -> List[Dict[str, str]]:
-    text = path.read_text(encoding='utf-8-sig')
-    head = text.partition('\n')[0]
-    delimiter = max(',;\t', key=head.count)  # spreadsheets write any of them
-    return [*csv.DictReader(text.splitlines(), delimiter=delimiter)]
 
 
 def _table_places(path, rows, crs) -> np.ndarray:

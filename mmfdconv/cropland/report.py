@@ -1,11 +1,12 @@
 """A report as one page: estimate, accuracies, counts and picture."""
 
 import base64
-import csv
 from pathlib import Path
-from typing import List, Sequence, Union
+from typing import Sequence, Union
 
 import jinja2
+
+from .tables import read_table
 
 __all__ = ['render', 'write_report']
 
@@ -62,7 +63,10 @@ def write_report(
                 data = base64.b64encode(image.read_bytes()).decode()
                 picture = f'data:image/png;base64,{data}'
             if table.is_file():
-                counts = _read_rows(table)
+                rows = read_table(table)
+                for row in rows:  # rounded as the estimates are
+                    row['hectares'] = f'{float(row["hectares"]):,.1f}'
+                counts = [[*rows[0]], *(row.values() for row in rows)]
     page = render(
         'report.html',
         title=map_path.name,
@@ -74,13 +78,3 @@ def write_report(
         picture=picture,
     )
     Path(path).write_text(page, encoding='utf-8')
-
-
-def _read_rows(path: Path) -> List[List[str]]:
-    """Read a table of hectares; they are rounded as the estimates are."""
-    with path.open(newline='', encoding='utf-8') as file:
-        head, *rows = csv.reader(file)
-    at = head.index('hectares')
-    for row in rows:
-        row[at] = f'{float(row[at]):,.1f}'
-    return [head, *rows]

@@ -1,6 +1,5 @@
 """Draw the sample that an estimate of a map's areas needs."""
 
-import csv
 from pathlib import Path
 from typing import (
     Any,
@@ -21,9 +20,11 @@ from ..analysis.outputs import pretty_table
 from . import sheet
 from .area import PixelAreas, transform_points
 from .atomic import Outputs
+from .files import name_files
 from .legend import UNSURE
 from .raster import MapReader, environment
 from .strata import Strata, allocate, draw, measure, sample_size
+from .tables import read_table
 
 __all__ = ['Design', 'Sample', 'draw_sample', 'format_sample']
 
@@ -97,13 +98,13 @@ def draw_sample(
     """
     design = Design() if design is None else design
     prefix = Path(prefix)
-    files = {
-        'table': prefix.with_name(f'{prefix.name}_points.csv'),
-        'points': prefix.with_name(f'{prefix.name}_points.gpkg'),
-    }
+    files = name_files(
+        prefix,
+        table='points.csv',
+        points='points.gpkg',
+        sheet=bool(scenes) and 'sheet.html',
+    )
     _keep_labels(files['table'])
-    if scenes:
-        files['sheet'] = prefix.with_name(f'{prefix.name}_sheet.html')
     with environment(), MapReader(path, classes) as grid:
         strata = Strata(grid, design.beside)
         areas = PixelAreas(grid)
@@ -148,10 +149,8 @@ def draw_sample(
 
 def _keep_labels(path: Path) -> None:
     """Refuse to replace hours of somebody's work."""
-    if not path.is_file():
-        return
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        labels = sum(bool(row.get('label')) for row in csv.DictReader(file))
+    rows = read_table(path) if path.is_file() else []
+    labels = sum(bool(row.get('label')) for row in rows)
     if labels:
         raise ValueError(
             f'{path} holds {labels} labels, which a new sample would replace; '

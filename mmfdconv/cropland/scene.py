@@ -1,5 +1,6 @@
 """A satellite scene: its bands, nodata, georeference, and its rows."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Union
 
@@ -50,7 +51,7 @@ class Rows(NamedTuple):
         return Rows(*(np.concatenate(pair, -2) for pair in zip(self, others)))
 
 
-class Scene:
+class Scene(AbstractContextManager):
     """A scene opened for mapping.
 
     Args:
@@ -129,9 +130,6 @@ class Scene:
         """Close the file."""
         self._dataset.close()
 
-    def __enter__(self) -> 'Scene':
-        return self
-
     def __exit__(self, *error) -> None:
         self.close()
 
@@ -158,9 +156,7 @@ def check_scene(
 
 def _crs(dataset: rasterio.DatasetReader, given: Optional[str]) -> CRS:
     crs = find_crs(
-        dataset,
-        given,
-        'say which it is with --crs, as in --crs EPSG:32650',
+        dataset, given, 'say which it is with --crs, as in --crs EPSG:32650'
     )
     if dataset.transform.is_identity:
         raise ValueError(

@@ -1,6 +1,5 @@
 """Divide many scenes or pairs among processes, resume, and add up."""
 
-import csv
 import datetime
 import hashlib
 import json
@@ -27,6 +26,7 @@ from ..engine import launch
 from .atomic import Outputs
 from .files import open_raster
 from .options import FAILURES
+from .tables import read_table, write_table
 
 __all__ = [
     'HOW',
@@ -177,18 +177,15 @@ def merge_tables(
         Hectares by what stands in ``by``. Where scenes overlap, what they
         share counts twice.
     """
-    total: Dict[str, float] = {}
+    rows = [
+        {of: name, **row}
+        for name, table in tables
+        for row in read_table(table)
+    ]
     with Outputs() as outputs:
-        target = outputs.add(path)
-        with open(target, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            for number, (name, table) in enumerate(tables):
-                with table.open(newline='', encoding='utf-8') as lines:
-                    rows = csv.DictReader(lines)
-                    if not number:
-                        writer.writerow([of, *(rows.fieldnames or ())])
-                    for row in rows:
-                        writer.writerow([name, *row.values()])
-                        value = float(row['hectares'])
-                        total[row[by]] = total.get(row[by], 0.0) + value
+        values = (row.values() for row in rows)
+        write_table(outputs.add(path), rows[0], values)
+    total: Dict[str, float] = {}
+    for row in rows:
+        total[row[by]] = total.get(row[by], 0.0) + float(row['hectares'])
     return total

@@ -1,7 +1,7 @@
 """Points, pictures of them, and a page, for the person who labels."""
 
-import csv
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence
 
@@ -11,11 +11,14 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from ..datasets.pictures import stretch
+from ..datasets.raster_bands import shown_bands
 from .area import reproject_points, transform_points
 from .files import find_crs, open_raster, read_window
 from .reference import WGS84
 from .report import render
 from .scene_bands import read_bands
+from .tables import write_table
 
 __all__ = [
     'COLUMNS',
@@ -78,10 +81,7 @@ def write_points(
     table: str, package: str, rows: Sequence[Record], crs: CRS
 ) -> None:
     """Write the points as CSV and as GeoPackage, with a column to label."""
-    with open(table, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(table, COLUMNS, (row.values() for row in rows))
     with fiona.open(
         package,
         'w',
@@ -102,7 +102,7 @@ def write_points(
         )
 
 
-class ChipReader:
+class ChipReader(AbstractContextManager):
     """Pictures of places in a scene: near by, and with what is around.
 
     Args:
@@ -115,16 +115,8 @@ class ChipReader:
 
     def __init__(self, path: str) -> None:
         self._file = open_raster(path)
-        self._crs = find_crs(
-            self._file, None, 'give it one with gdal_edit.py -a_srs EPSG:...'
-        )
-        names = [name.lower() for name in read_bands(self._file).names]
-        self._bands = [1, 2, 3] if len(names) >= 3 else [1, 1, 1]
-        if {'red', 'green', 'blue'} <= {*names}:
-            self._bands = [
-                names.index(colour) + 1 for colour in ('red', 'green', 'blue')
-            ]
-
+        self._crs = find_crs(self._file)
+        self._bands = shown_bands(read_bands(self._file).names)
         self._limits = self._percentiles()
 
     def read(self, places: np.ndarray, crs: CRS) -> Iterator[np.ndarray]:
@@ -160,11 +152,8 @@ class ChipReader:
                 found = read_window(self._file, self._bands, window)
                 (top, left), (bottom, right) = low - first, high - first
                 image[top:bottom, left:right] = np.moveaxis(found, 0, -1)
-        known = np.isfinite(image).all(-1) & image.any(-1)  # 0 is no data
-        low, high = self._limits
-        scaled = (image - low) / np.maximum(high - low, 1e-6) * 255
-        scaled[~known] = 255
-        return scaled.clip(0, 255).astype(np.uint8)
+        image[~image.any(-1)] = np.nan  # 0 is no data
+        return stretch(image, self._limits)
 
     def _percentiles(self) -> np.ndarray:
         """Values that become black and white, the same in all pictures."""
@@ -174,15 +163,8 @@ class ChipReader:
         values = values[:, np.isfinite(values).all(0) & values.any(0)]
         return np.percentile(values, STRETCH, axis=1)
 
-    def close(self) -> None:
-        """Close the scene."""
-        self._file.close()
-
-    def __enter__(self) -> 'ChipReader':
-        return self
-
     def __exit__(self, *error: Any) -> None:
-        self.close()
+        self._file.close()
 
 
 def _view(image: np.ndarray, framed: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Count the classes of a map at places whose true class is known."""
 
-import csv
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
@@ -15,6 +14,7 @@ from .atomic import Outputs
 from .files import read_window
 from .raster import NODATA, MapReader, spans
 from .reference import Points, Polygons, read_reference
+from .tables import write_table
 
 __all__ = ['count_points', 'measure_polygons', 'write_zones']
 
@@ -245,14 +245,13 @@ def write_zones(
             total[name] = total.get(name, 0) + inside
     if not any(hectares.any() for hectares in total.values()):
         raise ValueError(f'--zones: no zone of {zones} lies on the map')
+    rows = (
+        (name, kind, f'{value:.4f}')
+        for name, hectares in total.items()
+        for kind, value in zip(grid.names, hectares.tolist())
+    )
     with Outputs(inputs=[zones, map_path]) as outputs:
-        target = outputs.add(path)
-        with open(target, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(('zone', 'class', 'hectares'))
-            for name, hectares in total.items():
-                for kind, value in zip(grid.names, hectares.tolist()):
-                    writer.writerow((name, kind, f'{value:.4f}'))
+        write_table(outputs.add(path), ('zone', 'class', 'hectares'), rows)
     return len(total)
 
 

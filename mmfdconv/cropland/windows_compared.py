@@ -4,6 +4,7 @@ from typing import Dict, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from ..evaluation.cropland_metric import confusion_matrix, cropland_scores
 from .gates import GATES, has_gates
 from .mapping import Tiling, map_rows
 from .predictor import Predictor
@@ -60,9 +61,12 @@ def compare_windows(
 
     def score(found, gates, window=None, overlap=None) -> WindowScores:
         differ = float((found != whole)[valid].mean())
-        agreed = (None, None)
+        scores = {}
         if labels is not None:
-            agreed = _agreement(found, labels, len(predictor.classes))
+            known = np.where(found == NODATA, NODATA, labels)
+            matrix = confusion_matrix(known, found, len(predictor.classes))
+            scores = cropland_scores(matrix, 0)
+        agreed = scores.get('OA'), scores.get('mIoU')
         return WindowScores(gates, window, overlap, differ, *agreed)
 
     yield score(whole, 'scene at once')
@@ -81,17 +85,6 @@ def _classes(scene: Scene, predictor: Predictor, tiling: Tiling) -> np.ndarray:
         found[~valid] = NODATA
         parts.append(found)
     return np.concatenate(parts)
-
-
-def _agreement(found: np.ndarray, labels: np.ndarray, classes: int):
-    """Overall accuracy and mean IoU."""
-    seen = (labels != NODATA) & (found != NODATA)
-    pairs = labels[seen].astype(int) * classes + found[seen]
-    both = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    hits = both.diagonal()
-    union = both.sum(0) + both.sum(1) - hits
-    there = union > 0
-    return hits.sum() / both.sum(), (hits[there] / union[there]).mean()
 
 
 def format_scores(scores: Sequence[WindowScores]) -> str:

@@ -1,0 +1,26 @@
+"""Tables as CSV: written alike, and read as spreadsheets save them."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Union
+
+__all__ = ['read_table', 'write_table']
+
+
+def write_table(
+    path: Union[str, Path], head: Iterable[str], rows: Iterable[Iterable[Any]]
+) -> None:
+    """Write a table, in UTF-8."""
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def read_table(path: Union[str, Path]) -> List[Dict[str, str]]:
+    """Read the rows of a table; commas, semicolons or tabs divide cells."""
+    text = Path(path).read_text(encoding='utf-8-sig')
+    head = text.partition('\n')[0]
+    delimiter = max(',;\t', key=head.count)
+    return [*csv.DictReader(io.StringIO(text), delimiter=delimiter)]
