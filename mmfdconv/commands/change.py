@@ -58,11 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('CONFIG', 'CHECKPOINT'),
         help='BEFORE and AFTER are scenes: map them with this model first',
     )
-    parser.add_argument(
-        '--out-dir',
-        default='.',
-        help='folder for the results (default: the current one)',
-    )
+    options.add_out_dir(parser)
     legend = parser.add_argument_group('classes')
     legend.add_argument(
         '--cropland-class',
@@ -284,7 +280,7 @@ def _compare(
             _classes(args, 'before_classes'),
             _classes(args, 'after_classes'),
         ),
-        polygons=options.polygon_options(args),
+        options=options.polygon_options(args),
         confidence=confidence,
         min_confidence=args.min_confidence,
         tags=tags,

@@ -16,16 +16,11 @@ from ..cropland.legend import parse_classes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('map', help='cropland_change.tif, or a map of classes')
+    options.add_map_options(parser)
     parser.add_argument(
         'labels',
         help='.csv, GeoPackage or any vector file: points or polygons with '
         'their true classes',
-    )
-    parser.add_argument(
-        '--out-dir',
-        default='.',
-        help='folder for the results (default: the current one)',
     )
     parser.add_argument(
         '--label-field',
@@ -37,12 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--drop-missing',
         action='store_true',
         help='ignore points without a label (default: an error)',
-    )
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='VALUE=NAME',
-        help='names of the classes, if the map has none, such as 10=trees',
     )
 
 

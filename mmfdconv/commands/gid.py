@@ -15,6 +15,7 @@ run is interrupted, run it again and it continues.
 """
 
 import argparse
+from typing import Dict
 
 from ..datasets.gid import convert_gid
 from . import plain_errors
@@ -28,30 +29,44 @@ PARSER = dict(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('raw_dir', help='folder of the published files')
-    parser.add_argument('out_dir', help='folder to write the tiles to')
+    add_tile_options(
+        parser,
+        dict(TRAIN=0.8, VAL=0.2),
+        'split by scene (default), or by tile as in the FADConv paper; by '
+        'tile, scores are too high, because training and validation tiles '
+        'are neighbours',
+    )
     parser.add_argument(
         '--images', help='folder of the images (default: RAW_DIR)'
     )
     parser.add_argument(
         '--labels', help='folder of the label images (default: RAW_DIR)'
     )
+
+
+def add_tile_options(
+    parser: argparse.ArgumentParser, fractions: Dict[str, float], split: str
+) -> None:
+    """Add the folders, and how scenes of any data set are cut.
+
+    Args:
+        parser: The command line's.
+        fractions: Default share of each split, for the help.
+        split: Help of ``--split``.
+    """
+    parser.add_argument('raw_dir', help='folder of the published files')
+    parser.add_argument('out_dir', help='folder to write the tiles to')
     parser.add_argument(
         '--tile-size', type=int, help='side of a tile in pixels (default: 512)'
     )
-    parser.add_argument(
-        '--split',
-        choices=('scene', 'tile'),
-        help='split by scene (default), or by tile as in the FADConv paper; '
-        'by tile, scores are too high, because training and validation tiles '
-        'are neighbours',
-    )
+    parser.add_argument('--split', choices=('scene', 'tile'), help=split)
     parser.add_argument(
         '--fractions',
         type=float,
-        nargs=2,
-        metavar=('TRAIN', 'VAL'),
-        help='shares of the splits (default: 0.8 0.2)',
+        nargs=len(fractions),
+        metavar=tuple(fractions),
+        help='shares of the splits (default: '
+        f'{" ".join(map(str, fractions.values()))})',
     )
     parser.add_argument(
         '--seed', type=int, help='random seed of the split (default: 0)'

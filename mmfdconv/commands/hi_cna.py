@@ -19,19 +19,18 @@ run is interrupted, run it again and it continues.
 import argparse
 
 from ..datasets.hi_cna import convert_hi_cna
-from . import plain_errors
+from . import gid, plain_errors
 
-#: What is not given is left to the function.
-PARSER = dict(
-    argument_default=argparse.SUPPRESS,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-)
+PARSER = gid.PARSER
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
-    parser.add_argument('raw_dir', help='folder of the published files')
-    parser.add_argument('out_dir', help='folder to write the tiles to')
+    gid.add_tile_options(
+        parser,
+        dict(TRAIN=0.6, VAL=0.2, TEST=0.2),
+        'split by place, with all dates together (default), or by tile',
+    )
     parser.add_argument(
         '--images',
         nargs='+',
@@ -54,33 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'cropland',
     )
     parser.add_argument(
-        '--tile-size', type=int, help='side of a tile in pixels (default: 512)'
-    )
-    parser.add_argument(
-        '--split',
-        choices=('scene', 'tile'),
-        help='split by place, with all dates together (default), or by tile',
-    )
-    parser.add_argument(
         '--group',
         metavar='REGEX',
         help='keep files together for which this matches the same text, such '
         "as '^(.+)_[0-9]+$' for the tiles of one larger image",
-    )
-    parser.add_argument(
-        '--fractions',
-        type=float,
-        nargs=3,
-        metavar=('TRAIN', 'VAL', 'TEST'),
-        help='shares of the splits (default: 0.6 0.2 0.2)',
-    )
-    parser.add_argument(
-        '--seed', type=int, help='random seed of the split (default: 0)'
-    )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        help='number of processes (default: one per CPU)',
     )
 
 

@@ -30,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('config', help='config of mmseg')
     parser.add_argument('checkpoint', help='checkpoint of that config')
-    parser.add_argument(
-        '--out-dir',
-        default='.',
-        help='folder for the results (default: the current one)',
-    )
+    options.add_out_dir(parser)
     parser.add_argument(
         '--probabilities',
         action='store_true',
@@ -114,7 +110,7 @@ def _mapper(
     predictor = _load(args)
     scenes = [result.name for result in left]
     total = session.count_all_windows(scenes, predictor, args)
-    with session.windows_bar(total) as bar:
+    with session.progress_bar('window', total) as bar:
         yield lambda result: session.map_with_bar(
             result.name,
             predictor,

@@ -20,7 +20,7 @@ from ..cropland.sample import Design, draw_sample, format_sample
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command line takes."""
     default = Design()
-    parser.add_argument('map', help='cropland_change.tif, or a map of classes')
+    options.add_map_options(parser)
     parser.add_argument(
         '--scenes',
         nargs='+',
@@ -28,11 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SCENE',
         help='scenes for the pictures: the earlier and the later one for a '
         'map of change, one for a map of a single date',
-    )
-    parser.add_argument(
-        '--out-dir',
-        default='.',
-        help='folder for the results (default: the current one)',
     )
     parser.add_argument(
         '--standard-error',
@@ -76,12 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.seed,
         help='random seed (default: %(default)s)',
     )
-    parser.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='VALUE=NAME',
-        help='names of the classes, if the map has none, such as 10=trees',
-    )
 
 
 def run(args: argparse.Namespace, prog: str) -> None:
@@ -102,7 +91,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         )
         with tqdm(unit='picture', disable=not args.scenes) as bar:
 
-            def progress(kind: str, total: int) -> None:
+            def progress(total: int) -> None:
                 bar.total = total
                 bar.update()
 

@@ -154,14 +154,10 @@ class _Ground:
         )
 
     def lattice(self, cells: int, shift: float = 0.0) -> np.ndarray:
-        """Return hectares of a pixel at the nodes, NaN off the Earth.
+        """Return hectares of a pixel at the nodes, NaN off the Earth, (N, N).
 
-        Args:
-            cells: Along either side.
-            shift: 0 for the cells' corners, 0.5 for their middles.
-
-        Returns:
-            Shape (N, N), N nodes a side, from top to bottom.
+        With a shift of 0 the N nodes of a side are corners of the cells, with
+        0.5 they are their middles.
         """
         at = np.arange(cells + (shift == 0)) + shift
         column, row = np.meshgrid(at, at)
@@ -196,13 +192,9 @@ class _Ground:
         return float(across), float(down)
 
     def _places(self, pixels) -> Tuple[np.ndarray, np.ndarray]:
-        """Points in space, in metres, and the directions that are up there.
+        """Return points in space, in metres, and which way is up, both (N, 3).
 
-        Args:
-            pixels: (column, row), shape (N, 2).
-
-        Returns:
-            Both of shape (N, 3).
+        ``pixels`` are (column, row), of shape (N, 2).
         """
         points = transform_points(self._transform, pixels)
         if self._crs.is_geographic:

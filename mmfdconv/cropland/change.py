@@ -123,7 +123,7 @@ def compare(
     cropland: Sequence[Optional[str]] = (None, None),
     classes: Optional[Classes] = None,
     overrides: Sequence[Optional[Classes]] = (None, None),
-    polygons: Optional[PolygonOptions] = None,
+    options: Optional[PolygonOptions] = None,
     confidence: Optional[Sequence[Union[str, Path]]] = None,
     min_confidence: Optional[float] = None,
     tags: Optional[Dict[str, str]] = None,
@@ -149,7 +149,7 @@ def compare(
             or ``farmland``, whichever the map has.
         classes: For maps that carry none.
         overrides: Of either map, whatever it carries.
-        polygons: What becomes of small areas, and how polygons are written;
+        options: What becomes of small areas, and how polygons are written;
             ``None`` takes the defaults. With a ``min_unit`` the map is held
             in memory, some ten bytes a pixel.
         confidence: Rasters of either map's confidence, in percent, each on
@@ -164,22 +164,22 @@ def compare(
         ValueError: The maps cannot be read or compared, or an option is
             wrong.
     """
-    polygons = PolygonOptions() if polygons is None else polygons
-    polygons.check()
+    options = PolygonOptions() if options is None else options
+    options.check()
     check_min_confidence(min_confidence)
     if min_confidence is not None and confidence is None:
         raise ValueError('--min-confidence: needs the confidence of both maps')
-    files = name_changes(prefix, confidence is not None, polygons.format)
+    files = name_changes(prefix, confidence is not None, options.format)
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment())
         maps = [
             stack.enter_context(MapReader(path, classes, override))
             for path, override in zip((before, after), overrides)
         ]
-        options = '--before-class', '--after-class'
+        flags = '--before-class', '--after-class'
         wanted = [
-            find_cropland(source.classes, source.path, name, option)
-            for source, name, option in zip(maps, cropland, options)
+            find_cropland(source.classes, source.path, name, flag)
+            for source, name, flag in zip(maps, cropland, flags)
         ]
         overlay = stack.enter_context(Overlay(*maps))
         areas = PixelAreas(maps[0])
@@ -205,12 +205,11 @@ def compare(
         inputs = [before, after, *(confidence or ())]
         outputs = stack.enter_context(Outputs(inputs))
         paths = {kind: outputs.add(file) for kind, file in files.items()}
-        least = int(np.ceil(polygons.min_unit / areas.mean))
+        least = int(np.ceil(options.min_unit / areas.mean))
         _write_map(
-            *(paths, maps[0], overlay, areas, sure, change),
-            *(least, tags, heard),
+            paths, maps[0], overlay, areas, sure, change, least, tags, heard
         )
-        count = _write_rest(paths, change, areas, polygons, heard)
+        count = _write_rest(paths, change, areas, options, heard)
     return change._replace(polygons=count)
 
 
@@ -279,7 +278,7 @@ def _write_map(
         )
 
 
-def _write_rest(paths, change, areas, polygons, heard) -> PolygonCount:
+def _write_rest(paths, change, areas, options, heard) -> PolygonCount:
     with MapReader(paths['map']) as done:
 
         def read(start: int, stop: int) -> np.ndarray:
@@ -292,7 +291,7 @@ def _write_rest(paths, change, areas, polygons, heard) -> PolygonCount:
             {LOST: 'lost', GAINED: 'gained'},
             done,
             areas,
-            polygons,
+            options,
             layer='change',
         )
         write_quicklook(

@@ -154,15 +154,10 @@ def _estimate(
     variance: Callable[[np.ndarray], np.ndarray],
     width: float,
 ) -> Estimate:
-    """Put estimates together from shares within strata.
+    """Put estimates together from shares of each stratum, (..., H, K, K).
 
-    Args:
-        shares: Of each stratum's area, by class of the map and class that is
-            there, shape (..., H, K, K).
-        hectares: Of the strata, (H,).
-        variance: Of sums over the whole area, in hectares squared, from what
-            each combination of classes adds to them, (..., Q, K, K).
-        width: Standard errors on either side of an interval.
+    ``variance`` is that of sums over the whole area, in hectares squared,
+    from what each combination of classes adds to them, (..., Q, K, K).
     """
     joint = np.einsum('...hij,h->...ij', shares, hectares)
     classes = joint.shape[-1]

@@ -1,10 +1,8 @@
 """Map a scene: read ahead, predict, blend, row by row."""
 
 import contextlib
-import queue
-import threading
 import time
-from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import torch
@@ -67,7 +65,7 @@ class Tiling(NamedTuple):
         return down, across
 
 
-class Clock(OrderedDict):
+class Clock(dict):
     """Seconds by kind of work."""
 
     @contextlib.contextmanager
@@ -89,45 +87,25 @@ def _read_ahead(
     Every pixel is read once: what windows share stays in memory. One row of
     windows is read while the model works on the one before.
     """
-    ready: queue.Queue = queue.Queue(maxsize=1)
-    stop = threading.Event()
 
-    def put(item) -> bool:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return True
-        return False
+    def read(above: Optional[Rows], first: int, last: int) -> Rows:
+        with clock.on('reading'):
+            if above is None:
+                return scene.read(first, last)
+            return above.above(scene.read(first, last))
 
-    def work() -> None:
-        try:
-            held, held_from = None, 0
-            for first, last in plan.spans():
-                with clock.on('reading'):
-                    if held is None:
-                        held = scene.read(first, last)
-                    else:
-                        fresh = scene.read(held_from + len(held.valid), last)
-                        keep = slice(first - held_from, None)
-                        held = held.part(keep, slice(None)).above(fresh)
-                    held_from = first
-                if not put(held):
-                    return
-        except BaseException as error:  # to be raised where it is heard
-            put(error)
-
-    reader = threading.Thread(target=work, name='reader', daemon=True)
-    reader.start()
-    try:
-        for _ in plan.starts:
+    first, *others = plan.spans()
+    with ThreadPoolExecutor(1) as reader:
+        job = reader.submit(read, None, *first)
+        for (top, bottom), (start, stop) in zip([first, *others], others):
             with clock.on('waiting'):
-                item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        reader.join()
+                rows = job.result()
+            shared = rows.part(slice(start - top, None), slice(None))
+            job = reader.submit(read, shared, bottom, stop)
+            yield rows
+        with clock.on('waiting'):
+            rows = job.result()
+        yield rows
 
 
 def map_rows(

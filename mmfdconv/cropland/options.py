@@ -17,7 +17,9 @@ from .polygon_files import FORMATS, MIN_AREA, PolygonOptions
 
 __all__ = [
     'FAILURES',
+    'add_map_options',
     'add_model_options',
+    'add_out_dir',
     'add_polygon_options',
     'add_scene_options',
     'polygon_options',
@@ -29,6 +31,27 @@ __all__ = [
 
 # What may be wrong with files and options, in a sentence.
 FAILURES = (ValueError, OSError, FionaError, RasterioError)
+
+
+def add_out_dir(parser: argparse.ArgumentParser) -> None:
+    """Add where the results go."""
+    parser.add_argument(
+        '--out-dir',
+        default='.',
+        help='folder for the results (default: the current one)',
+    )
+
+
+def add_map_options(parser: argparse.ArgumentParser) -> None:
+    """Add a single map, and where the results go."""
+    parser.add_argument('map', help='cropland_change.tif, or a map of classes')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='VALUE=NAME',
+        help='names of the classes, if the map has none, such as 10=trees',
+    )
+    add_out_dir(parser)
 
 
 def add_scene_options(parser: argparse.ArgumentParser) -> None:

@@ -265,21 +265,14 @@ def load_predictor(
     )
 
 
-def _pipeline(cfg: Config, name: str) -> Optional[Mapping[str, Any]]:
-    """Find a transform in the config's test pipeline."""
-    for step in _test_dataset(cfg).get('pipeline', ()):
-        if transform_name(step) == name:
-            return step
-    return None
-
-
 def _bands(cfg: Config) -> List[Band]:
     """Bands that the model was trained on, in its order.
 
     Names where the config tells them, else positions; none for all of a file.
     """
-    loader = _pipeline(cfg, 'LoadGeoTIFF')
-    image = _pipeline(cfg, 'LoadImageFromFile')
+    pipeline = _test_dataset(cfg).get('pipeline', ())
+    steps = {transform_name(step): step for step in pipeline}
+    loader, image = map(steps.get, ('LoadGeoTIFF', 'LoadImageFromFile'))
     bands: List[Band] = []
     if loader is not None:
         names = loader.get('band_names')
@@ -290,24 +283,14 @@ def _bands(cfg: Config) -> List[Band]:
         decoder = image.get('imdecode_backend', 'cv2')
         if decoder != 'tifffile' and image.get('color_type') != 'grayscale':
             bands = ['blue', 'green', 'red']  # mmcv's order
-    if bands:
-        return _turned(cfg, bands)
-    means = _pipeline(cfg, 'NormalizeBands') or _preprocessor(cfg)
-    every = [*range(1, len(means.get('mean') or ()) + 1)]
-    turned = _turned(cfg, every)
-    return turned if turned != every else []
-
-
-def _preprocessor(cfg: Config) -> Mapping[str, Any]:
-    return cfg.model.get('data_preprocessor') or {}
-
-
-def _turned(cfg: Config, by_band: Sequence[Any]) -> List[Any]:
-    """Turn around what a preprocessor turns: three bands, whichever."""
-    prepare = _preprocessor(cfg)
-    turns = prepare.get('bgr_to_rgb') or prepare.get('rgb_to_bgr')
-    every = list(by_band)
-    return every[::-1] if turns and len(every) == 3 else every
+    prepare = cfg.model.get('data_preprocessor') or {}
+    if prepare.get('bgr_to_rgb') or prepare.get('rgb_to_bgr'):
+        means = steps.get('NormalizeBands', prepare).get('mean') or ()
+        if not bands and len(means) == 3:
+            bands = [1, 2, 3]
+        if len(bands) == 3:  # whichever they are, it turns them around
+            bands.reverse()
+    return bands
 
 
 def _names(

@@ -28,8 +28,8 @@ from .tables import read_table
 
 __all__ = ['Design', 'Sample', 'draw_sample', 'format_sample']
 
-# Called with a file's kind and how many of them there are in all.
-Progress = Callable[[str, int], Any]
+# Called after every picture with how many there will be.
+Progress = Callable[[int], Any]
 
 
 class Design(NamedTuple):
@@ -76,7 +76,7 @@ def draw_sample(
     scenes: Sequence[str] = (),
     design: Optional[Design] = None,
     classes: Optional[Dict[int, str]] = None,
-    progress: Progress = lambda kind, total: None,
+    progress: Progress = lambda total: None,
 ) -> Sample:
     """Draw points within the strata of a map and write what labelling needs.
 
@@ -201,7 +201,7 @@ def _write_chips(
                 name = f'{i + 1:05}_{title}.png'
                 sheet.write_chip(outputs.add(folder / name), picture)
                 pictures[i][title] = f'{folder.name}/{name}'
-                progress(title, len(scenes) * len(places))
+                progress(len(scenes) * len(places))
     return pictures
 
 

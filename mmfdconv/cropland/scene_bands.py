@@ -1,6 +1,6 @@
 """Select the bands of a scene on which a model was trained."""
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Container, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import rasterio
@@ -76,67 +76,43 @@ class SceneBands(NamedTuple):
         Raises:
             ValueError: There is no such band.
         """
-        numbers = []
-        for want in map(str, wanted):
-            if want.isdigit():
-                if not 1 <= int(want) <= len(self.names):
-                    raise ValueError(
-                        f'--bands: there is no band {want}; {self}'
-                    )
-                numbers.append(int(want))
-                continue
-            try:
-                numbers.append(find_band(want, self.names))
-            except ValueError as error:
-                raise ValueError(
-                    f'--bands: {error}; {self}; positions work, too, such as '
-                    '--bands 3 2 1'
-                ) from None
-        return tuple(numbers)
+        every = range(1, len(self.names) + 1)
+        bands = [int(w) if w.isdigit() else w for w in map(str, wanted)]
+        try:
+            return tuple(self._number(band, every) for band in bands)
+        except ValueError as error:
+            raise ValueError(
+                f'--bands: {error}; {self}; positions work, too, such as '
+                '--bands 3 2 1'
+            ) from None
+
+    def _number(self, band: Band, among: Container[int]) -> int:
+        if isinstance(band, str):
+            return find_band(band, self.names)
+        if band not in among:
+            raise ValueError(f'there is no band {band}')
+        return band
 
     def _pick_as_trained(
         self, channels: int, trained: Sequence[Band]
     ) -> Tuple[int, ...]:
+        """Pick by what was trained on, or say what is wrong and what to do."""
         held = [n for n, _ in enumerate(self.names, 1) if n != self.alpha]
-        if len(held) < channels:
-            raise self._unknown(f'the model takes {channels} bands', channels)
-        if not trained:
-            if len(held) > channels:
-                raise self._unknown(
-                    f'the model takes {channels} bands, but neither its '
-                    'config nor the scene says which ones',
-                    channels,
-                )
+        if len(held) == channels and not trained:
             return tuple(held)
         listed = ', '.join(map(str, trained))
-        if len(trained) != channels:
-            raise self._unknown(
-                f'the model takes {channels} bands, but its pipeline loads '
-                f'{len(trained)} ({listed})',
-                channels,
-            )
-        numbers = []
-        for band in trained:
-            if isinstance(band, str):
-                try:
-                    band = find_band(band, self.names)
-                except ValueError as error:
-                    raise self._unknown(
-                        f'the model was trained on {listed}, and in the scene '
-                        f'{error}',
-                        channels,
-                    ) from None
-            elif band not in held:
-                raise self._unknown(
-                    f'the model was trained on bands {listed} of its files, '
-                    f'and the scene has no such band {band}',
-                    channels,
-                )
-            numbers.append(band)
-        return tuple(numbers)
-
-    def _unknown(self, problem: str, channels: int) -> ValueError:
-        """Say what is wrong, what there is, and how to go on."""
+        problem = f'the model takes {channels} bands'
+        if len(held) < channels:
+            pass  # whichever they are
+        elif not trained:
+            problem += ', but neither its config nor the scene says which ones'
+        elif len(trained) != channels:
+            problem += f', but its pipeline loads {len(trained)} ({listed})'
+        else:
+            try:
+                return tuple(self._number(band, held) for band in trained)
+            except ValueError as error:
+                problem = f'the model was trained on {listed}; here {error}'
         remedy = ''
         if len(self.names) >= channels:
             example = ' '.join(map(str, range(1, channels + 1)))
@@ -149,7 +125,7 @@ class SceneBands(NamedTuple):
                     f'. Band {self.alpha} is an alpha band, which says where '
                     'the others have data; it is used only if you name it'
                 )
-        return ValueError(f'{problem}; {self}{remedy}')
+        raise ValueError(f'{problem}; {self}{remedy}')
 
 
 def read_bands(dataset: rasterio.DatasetReader) -> SceneBands:

@@ -3,15 +3,16 @@
 import argparse
 import contextlib
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
+import numpy as np
 from mmengine.dist import is_main_process
 from tqdm import tqdm
 
+from ..datasets.pixel_size import pixel_size
 from ..datasets.raster_bands import ALPHA
 from . import area, change, options
 from .files import crs_label
-from .likeness import differences
 from .mapping import count_windows
 from .predictor import Predictor
 from .products import Mapped, map_scene
@@ -23,8 +24,12 @@ __all__ = [
     'count_all_windows',
     'describe_scene',
     'map_with_bar',
-    'windows_bar',
+    'progress_bar',
 ]
+
+STRIPS, ROWS = 8, 16  # of a scene that are looked at, and rows of each
+ALIKE = 1.5  # ratio of pixels' sides that models bear
+BEYOND = 0.2  # share of values beyond the training's; there it was 0.02
 
 
 def check_scenes(paths: Sequence[str], args: argparse.Namespace) -> None:
@@ -63,7 +68,7 @@ def map_with_bar(
         say(describe_scene(scene, predictor))
         if bar is None:
             windows = count_windows(scene, predictor, tiling)
-            bar = stack.enter_context(windows_bar(windows))
+            bar = stack.enter_context(progress_bar('window', windows))
         mapped = map_scene(
             scene, predictor, prefix, tiling, progress=bar.update, **outputs
         )
@@ -85,12 +90,7 @@ def _open(path, predictor, args) -> Scene:
     return Scene(path, predictor.channels, trained=predictor.bands, **given)
 
 
-def windows_bar(total: int) -> tqdm:
-    """Return a bar of the windows that are done."""
-    return _bar('window', total)
-
-
-def _bar(unit: str, total: Optional[int] = None) -> tqdm:
+def progress_bar(unit: str, total: Optional[int] = None) -> tqdm:
     """Return a bar, which only the first of several processes shows."""
     return tqdm(
         total=total,
@@ -119,7 +119,7 @@ def compare_with_bar(
     **options: Any,
 ) -> change.Change:
     """Compare two maps; the bar counts rows, compared and made polygons."""
-    with _bar('row') as bar:
+    with progress_bar('row') as bar:
 
         def progress(rows: int, total: int) -> None:
             bar.total = total
@@ -170,8 +170,41 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
                 "model's means are those of 8-bit images; set the values of "
                 'black and white with --value-range LOW HIGH'
             )
-    lines += [f'warning: {line}' for line in differences(scene, predictor)]
+    lines += [f'warning: {line}' for line in _differences(scene, predictor)]
     measured = area.PixelAreas(scene).describe()
     if measured:
         lines.append(measured)
     return '\n'.join(lines)
+
+
+def _differences(scene: Scene, predictor: Predictor) -> Iterator[str]:
+    """Say how pixel size and values differ from those of the training.
+
+    A checkpoint of a training without ``TrainingDataHook`` says nothing of
+    them.
+    """
+    trained = predictor.training_data
+    if not trained:
+        return
+    own, theirs = pixel_size(scene), trained['pixel_size']
+    if own and theirs and not 1 / ALIKE <= own / theirs <= ALIKE:
+        yield (
+            f"the scene's pixels are {own:.3g} m wide and those of the "
+            f'training data {theirs:.3g} m, so fields have another size than '
+            'in the training; resample the scene with gdalwarp -tr'
+        )
+    rows = min(ROWS, scene.height)
+    parts = []  # as the model's pipeline loads them, without gaps
+    for top in np.linspace(0, scene.height - rows, STRIPS).astype(int):
+        strip = scene.read(int(top), int(top) + rows)
+        parts.append(predictor.load(strip)[:, strip.valid].ravel())
+    values = np.concatenate(parts)
+    low, high = trained['low'], trained['high']
+    beyond = np.mean((values < low) | (values > high)) if values.size else 0
+    if beyond > BEYOND:
+        yield (
+            f"{beyond:.0%} of the scene's values lie outside of {low:.4g} to "
+            f'{high:.4g}, the range of 98 % of the training data; if the '
+            'units differ, set the values of black and white with '
+            '--value-range LOW HIGH'
+        )

@@ -56,7 +56,7 @@ def test_what_became_of_the_cropland(years, tmp_path):
         write_map(tmp_path / f'{i}.tif', year) for i, year in enumerate(years)
     ]
     change = compare(
-        *maps, tmp_path / 'out' / 'a', polygons=PolygonOptions(min_area=0.1)
+        *maps, tmp_path / 'out' / 'a', options=PolygonOptions(min_area=0.1)
     )
     before, after = years
     known = (before != 255) & (after != 255)
@@ -577,7 +577,7 @@ def test_what_a_map_is_unsure_of_is_not_lost(tmp_path):
         write_map(tmp_path / 'b.tif', after, classes=names),
     ]
     change = compare(
-        *maps, tmp_path / 'out', polygons=PolygonOptions(min_area=0)
+        *maps, tmp_path / 'out', options=PolygonOptions(min_area=0)
     )
     with MapReader(change.files['map']) as grid:
         assert grid.read(0, 1).tolist() == [[1, 2, 4, 3, 4, 4, 4, 255]]
@@ -609,7 +609,7 @@ def test_small_pixels_that_are_unsure_have_no_say(tmp_path):
         ),
     ]
     change = compare(
-        *maps, tmp_path / 'out', polygons=PolygonOptions(min_area=0)
+        *maps, tmp_path / 'out', options=PolygonOptions(min_area=0)
     )
     with MapReader(change.files['map']) as grid:
         assert grid.read(0, 1).tolist() == [[1, 4]]
@@ -746,7 +746,7 @@ def test_a_minimum_mapping_unit_for_all(tmp_path, monkeypatch):
         for i, year in enumerate((before, after))
     ]
     change = compare(
-        *maps, tmp_path / 'out', polygons=PolygonOptions(59.5 * PIXEL)
+        *maps, tmp_path / 'out', options=PolygonOptions(59.5 * PIXEL)
     )
     expected = np.full((40, 40), 0)
     expected[:, :20] = 1
@@ -763,7 +763,7 @@ def test_a_minimum_mapping_unit_for_all(tmp_path, monkeypatch):
     assert lost['hectares'] == pytest.approx(100 * PIXEL, rel=1e-6)
     assert change.polygons == (1, 0)
     with pytest.raises(ValueError, match='--mmu: .* but is -1'):
-        compare(*maps, tmp_path / 'out', polygons=PolygonOptions(-1))
+        compare(*maps, tmp_path / 'out', options=PolygonOptions(-1))
 
 
 def test_the_command_line(tmp_path, capsys):
