@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 from ..convert import METHODS, config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
+from .fitting import FittingHook
 from .optim_wrapper import accelerator_available
 
 # The toolboxes that the tools know, each with its package names in the
@@ -246,12 +247,14 @@ def build_runner(cfg: Config) -> Runner:
     """Build the config's runner.
 
     mmpretrain's configs leave options of their dataloaders to its command
-    line, which fills them in; so does this.
+    line, which fills them in; so does this. A checkpoint with other layers
+    than the model's is an error when it is loaded.
     """
     complete_dataloaders(cfg)
-    if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    runner = build(cfg)
+    runner.register_hook(FittingHook())
+    return runner
 
 
 def complete_dataloaders(cfg: Config) -> None:

@@ -141,8 +141,7 @@ def test_with_accelerators_the_launcher_is_left_to_mmengine(monkeypatch):
     assert dict(cfg) == dict(launcher='slurm')
 
 
-def test_mmpretrain_dataloaders_are_completed_not_overruled(monkeypatch):
-    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: cfg)
+def test_mmpretrain_dataloaders_are_completed_not_overruled():
     cfg = Config(
         dict(
             default_scope='mmpretrain',
@@ -151,7 +150,7 @@ def test_mmpretrain_dataloaders_are_completed_not_overruled(monkeypatch):
             test_dataloader=None,
         )
     )
-    cfg = launch.build_runner(cfg)
+    launch.complete_dataloaders(cfg)
     collate = dict(type='default_collate')
     assert cfg.train_dataloader == dict(
         num_workers=2,
