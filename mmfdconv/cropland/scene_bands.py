@@ -1,6 +1,6 @@
 """Select the bands of a scene on which a model was trained."""
 
-from typing import Container, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import rasterio
@@ -29,7 +29,7 @@ class SceneBands(NamedTuple):
 
     Attributes:
         path: The scene.
-        names: By band, ``''`` where it has none.
+        names: Name of each band, ``''`` where it has none.
         alpha: Number of the band that tells where the others hold data.
     """
 
@@ -76,22 +76,14 @@ class SceneBands(NamedTuple):
         Raises:
             ValueError: There is no such band.
         """
-        every = range(1, len(self.names) + 1)
         bands = [int(w) if w.isdigit() else w for w in map(str, wanted)]
         try:
-            return tuple(self._number(band, every) for band in bands)
+            return tuple(find_band(band, self.names) for band in bands)
         except ValueError as error:
             raise ValueError(
                 f'--bands: {error}; {self}; positions work, too, such as '
                 '--bands 3 2 1'
             ) from None
-
-    def _number(self, band: Band, among: Container[int]) -> int:
-        if isinstance(band, str):
-            return find_band(band, self.names)
-        if band not in among:
-            raise ValueError(f'there is no band {band}')
-        return band
 
     def _pick_as_trained(
         self, channels: int, trained: Sequence[Band]
@@ -110,7 +102,9 @@ class SceneBands(NamedTuple):
             problem += f', but its pipeline loads {len(trained)} ({listed})'
         else:
             try:
-                return tuple(self._number(band, held) for band in trained)
+                if self.alpha in trained:
+                    raise ValueError(f'band {self.alpha} is no measurement')
+                return tuple(find_band(band, self.names) for band in trained)
             except ValueError as error:
                 problem = f'the model was trained on {listed}; here {error}'
         remedy = ''

@@ -283,19 +283,12 @@ def _band_numbers(
                 'the fourth of four 8-bit bands alpha unless told otherwise)'
             )
         return list(range(1, file.count + 1))
-    numbers = []
-    for band in bands:
-        if isinstance(band, str):
-            try:
-                band = raster_bands.find_band(band, band_names or own)
-            except ValueError as error:
-                raise ValueError(
-                    f'{path}: {error}; {has}; band_names can name them'
-                ) from None
-        if band > file.count:
-            raise ValueError(f'{path}: no band {band}, there are {file.count}')
-        numbers.append(int(band))
-    return numbers
+    try:
+        return [raster_bands.find_band(b, band_names or own) for b in bands]
+    except ValueError as error:
+        raise ValueError(
+            f'{path}: {error}; {has}; band_names can name them'
+        ) from None
 
 
 def _check_names(file: Any, path: str, band_names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from .landcover import GID_BANDS, GID_CLASSES, GID_PALETTE
 from .tile_writer import LabelledScene, write_tiles
 from .tiling import UnknownValueError, colours_to_ids, values_to_ids
 
-__all__ = ['convert_gid', 'find_gid_scenes']
+__all__ = ['convert_gid']
 
 PathLike = Union[str, os.PathLike]
 _TIFF = ('.tif', '.tiff')
@@ -68,15 +68,19 @@ def convert_gid(
     draws single tiles, ``split='tile'``: there nearly every tile to evaluate
     on has neighbours that were trained on, and scores are higher for it.
 
+    The label of ``NAME.tif`` is ``NAME_label`` or ``NAME_5label``, ``.tif``
+    or ``.png``, at any depth. The published archive has its images twice,
+    ``image_RGB`` and ``image_NirRGB``: name one of the folders.
+
     Args:
-        raw_dir: Folder of the published files, see :func:`find_gid_scenes`.
+        raw_dir: Folder of the published files.
         out_dir: Folder of the tiles: ``img_dir/{train,val}``,
             ``ann_dir/{train,val}``.
         images: Folder of the images, where it is not ``raw_dir``.
         labels: Folder of the label images, where it is not ``raw_dir``.
         tile_size: Side of the tiles.
         split: ``'scene'`` or ``'tile'``.
-        fractions: Of train and val.
+        fractions: Shares of train and val.
         seed: Seed of the draw.
         workers: Number of processes, None for that of the CPUs.
 
@@ -84,15 +88,17 @@ def convert_gid(
         The number of tiles of each split.
 
     Raises:
+        FileNotFoundError: A folder is missing.
+        ValueError: There are no images, two files of one name, or labels of
+            15 classes.
         ValueError, OSError: See :func:`.tile_writer.write_tiles`.
     """
     if len(fractions) != 2:
         raise ValueError(
             f'fractions must be two, of train and val, got {list(fractions)}'
         )
-    scenes = find_gid_scenes(images or raw_dir, labels or raw_dir)
     return write_tiles(
-        scenes,
+        _find_scenes(images or raw_dir, labels or raw_dir),
         out_dir,
         decode_gid,
         tile_size=tile_size,
@@ -104,22 +110,7 @@ def convert_gid(
     )
 
 
-def find_gid_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
-    """Find images and their labels, at any depth below their folders.
-
-    The label of ``NAME.tif`` is ``NAME_label`` or ``NAME_5label``, ``.tif``
-    or ``.png``. The published archive has its images twice, ``image_RGB`` and
-    ``image_NirRGB``: name one of the folders.
-
-    Args:
-        images: Folder of the images.
-        labels: Folder of the label images.
-
-    Raises:
-        ValueError: There are no images, or two images or labels of one name,
-            or the labels are those of 15 classes.
-        FileNotFoundError: A folder is missing.
-    """
+def _find_scenes(images: PathLike, labels: PathLike) -> List[LabelledScene]:
     label_of: Dict[str, Path] = {}
     fine = set()  # images with labels of 15 classes
     for path in _files(labels, _LABELS):

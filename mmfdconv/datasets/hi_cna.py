@@ -18,7 +18,7 @@ from .landcover import HI_CNA_BANDS
 from .tile_writer import LabelledScene, write_tiles
 from .tiling import values_to_ids
 
-__all__ = ['convert_hi_cna', 'find_hi_cna_scenes']
+__all__ = ['convert_hi_cna']
 
 PathLike = Union[str, os.PathLike]
 _SPLITS = ('train', 'val', 'test')
@@ -45,9 +45,11 @@ def convert_hi_cna(
     The images of one place, of all dates, are in one split. Where names tell
     which larger image they were cut from, ``group`` keeps those together too.
 
+    Assumed is ``image1/NAME.tif`` with ``mask1/NAME.tif`` (or ``.png``) for
+    the first date, and the same NAME in ``image2``, ``mask2`` for the second.
+
     Args:
-        raw_dir: Folder of the published files, see
-            :func:`find_hi_cna_scenes`.
+        raw_dir: Folder of the published files.
         out_dir: Folder of the tiles: ``img_dir/{train,val,test}``,
             ``ann_dir/{train,val,test}``.
         images: Folders of the images below ``raw_dir``, one for each date.
@@ -57,7 +59,7 @@ def convert_hi_cna(
         split: ``'scene'``, or ``'tile'`` to draw single tiles.
         group: Regular expression; what its first group, or else the whole of
             it, matches in a name, keeps files together.
-        fractions: Of train, val and test.
+        fractions: Shares of train, val and test.
         seed: Seed of the draw.
         workers: Number of processes, None for that of the CPUs.
 
@@ -65,6 +67,9 @@ def convert_hi_cna(
         The number of tiles of each split.
 
     Raises:
+        FileNotFoundError: A folder is missing.
+        ValueError: There are no images, folders do not pair up, or ``group``
+            does not match a name.
         ValueError, OSError: See :func:`.tile_writer.write_tiles`.
     """
     if len(fractions) != len(_SPLITS):
@@ -79,7 +84,7 @@ def convert_hi_cna(
             f'non-cropland, got {values}'
         )
     return write_tiles(
-        find_hi_cna_scenes(raw_dir, images, masks, group),
+        _find_scenes(raw_dir, images, masks, group),
         out_dir,
         partial(decode_hi_cna, cropland_values=values),
         tile_size=tile_size,
@@ -92,28 +97,12 @@ def convert_hi_cna(
     )
 
 
-def find_hi_cna_scenes(
+def _find_scenes(
     raw_dir: PathLike,
-    images: Sequence[str] = ('image1', 'image2'),
-    masks: Sequence[str] = ('mask1', 'mask2'),
-    group: Optional[str] = None,
+    images: Sequence[str],
+    masks: Sequence[str],
+    group: Optional[str],
 ) -> List[LabelledScene]:
-    """Find images and their masks.
-
-    Assumed is ``image1/NAME.tif`` with ``mask1/NAME.tif`` (or ``.png``) for
-    the first date, and the same NAME in ``image2``, ``mask2`` for the second.
-
-    Args:
-        raw_dir: Folder above them.
-        images: Folders of the images, one for each date.
-        masks: Folders of the masks, in the same order.
-        group: See :func:`convert_hi_cna`.
-
-    Raises:
-        ValueError: There are no images, folders do not pair up, or ``group``
-            does not match a name.
-        FileNotFoundError: A folder is missing.
-    """
     if len(images) != len(masks) or not images:
         raise ValueError(
             'images and masks must name as many folders, got '

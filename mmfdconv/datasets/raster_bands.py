@@ -44,16 +44,20 @@ def band_names(file: Any) -> List[str]:
     ]
 
 
-def find_band(name: str, names: Sequence[str]) -> int:
-    """Return the number of the band of a name, whatever its case.
+def find_band(band: Band, names: Sequence[str]) -> int:
+    """Return the number of a band; of a name the case does not matter.
 
     Raises:
-        ValueError: No band or more than one has the name.
+        ValueError: There is no such band, or more than one has the name.
     """
-    found = [i for i, n in enumerate(names, 1) if n.lower() == name.lower()]
+    if not isinstance(band, str):
+        if not 1 <= band <= len(names):
+            raise ValueError(f'there is no band {band}')
+        return int(band)
+    found = [i for i, n in enumerate(names, 1) if n.lower() == band.lower()]
     if len(found) != 1:
         problem = 'more than one band is' if found else 'no band is'
-        raise ValueError(f'{problem} called {name!r}')
+        raise ValueError(f'{problem} called {band!r}')
     return found[0]
 
 
@@ -63,7 +67,7 @@ def shown_bands(
     """Return which three bands are red, green and blue in a picture.
 
     Args:
-        names: Of all bands.
+        names: Names of all bands.
         bands: Those to choose from where no names tell; ``None`` takes all.
 
     Returns:

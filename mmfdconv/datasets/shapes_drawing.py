@@ -128,19 +128,6 @@ class _Placed:
         return weight * first + (1 - weight) * second
 
 
-def _disc(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return u**2 + v**2 <= 0.9**2
-
-
-def _square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.maximum(abs(u), abs(v)) <= 0.8
-
-
-def _triangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    slope = 3**0.5 / 2
-    return np.maximum(v, slope * abs(u) - v / 2) <= 0.5
-
-
 def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     # Folded into one half of one of the five points, of which the edge runs
     # from the tip (1, 0) to the inner corner.
@@ -152,22 +139,18 @@ def _star(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (x - 1) * corner_y - y * (corner_x - 1) <= 0
 
 
-def _ring(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    radius = np.hypot(u, v)
-    return (radius >= 0.48) & (radius <= 0.95)
-
-
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     u, v = abs(u), abs(v)
     return (np.minimum(u, v) <= 0.3) & (np.maximum(u, v) <= 0.95)
 
 
+# Which points, in radii from the middle, lie inside of each shape.
 _INSIDE = dict(
-    disc=_disc,
-    square=_square,
-    triangle=_triangle,
+    disc=lambda u, v: u**2 + v**2 <= 0.9**2,
+    square=lambda u, v: np.maximum(abs(u), abs(v)) <= 0.8,
+    triangle=lambda u, v: np.maximum(v, 3**0.5 / 2 * abs(u) - v / 2) <= 0.5,
     star=_star,
-    ring=_ring,
+    ring=lambda u, v: (np.hypot(u, v) >= 0.48) & (np.hypot(u, v) <= 0.95),
     cross=_cross,
 )
 

@@ -87,7 +87,7 @@ TABLE = {
         *(UNNAMED, '123', '321', '432', UNNAMED, '1234', NO_WORD),
     ),
     'RGBA': (
-        *(FEW, '123', '321', 'there is no band 4', UNNAMED),
+        *(FEW, '123', '321', 'band 4 is no measurement', UNNAMED),
         *('Band 4 is an alpha', '123'),
     ),
     'four of 8 bits, nameless': (

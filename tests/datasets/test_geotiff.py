@@ -146,7 +146,9 @@ def test_nan_is_filled(tmp_path):
 
 def test_bad_files_are_named(tmp_path):
     _, path = make(tmp_path)
-    with pytest.raises(ValueError, match='image.tif: no band 5, there are 4'):
+    with pytest.raises(
+        ValueError, match='image.tif: there is no band 5; its bands are 1, 2'
+    ):
         load(path, bands=[5])
     with pytest.raises(ValueError, match="no band is called 'nir'; .* 1, 2"):
         load(path, bands=['nir'])
