@@ -24,8 +24,9 @@ from ..cropland.change import Change, format_change, name_changes
 from ..cropland.confidence import check_min_confidence, find_confidence
 from ..cropland.legend import parse_classes
 from ..cropland.many import Pair
-from ..cropland.predictor import Predictor, load_predictor
+from ..cropland.predictor import Predictor
 from ..cropland.products import Products
+from ..cropland.scene import check_scenes
 from ..cropland.shares import Result
 from ..cropland.tally import write_zones
 from ..engine.options import add_launcher_options
@@ -136,13 +137,9 @@ def run(args: argparse.Namespace, prog: str) -> None:
         pair = Pair('cropland', args.before, args.after)
         predictor = None
         if args.model:
-            session.check_scenes(pair[1:], args)
-            predictor = _load(args)
+            check_scenes(pair[1:], args.bands, args.crs)
+            predictor = session.load_model(*args.model, args)
         _compare(pair, predictor, args, prog, ('before', 'after'))
-
-
-def _load(args: argparse.Namespace) -> Predictor:
-    return load_predictor(*args.model, **options.predictor_options(args))
 
 
 def _compare_all(args: argparse.Namespace, prog: str) -> None:
@@ -155,7 +152,7 @@ def _compare_all(args: argparse.Namespace, prog: str) -> None:
     pairs = many.find_pairs(args.before, args.after, maps=not args.model)
     if args.model:
         scenes = [path for pair in pairs for path in pair[1:]]
-        session.check_scenes(scenes, args)
+        check_scenes(scenes, args.bands, args.crs)
     shares.join_ranks(args.launcher)
     shares.make_results(
         [
@@ -174,7 +171,7 @@ def _comparer(
     args: argparse.Namespace, prog: str, left: List[Result]
 ) -> Iterator[Callable[[Result], None]]:
     """One model for all pairs, if they are of scenes."""
-    predictor = _load(args) if args.model else None
+    predictor = session.load_model(*args.model, args) if args.model else None
     numbers = itertools.count(1)
 
     def compare(result: Result) -> None:
@@ -217,11 +214,8 @@ def _files(pair: Pair, args: argparse.Namespace) -> Dict[str, Path]:
     if not args.model:
         confidence = find_confidence(pair[1:]) is not None
     prefix = Path(args.out_dir, pair.name)
-    files = name_changes(prefix, confidence, args.polygon_format)
-    if args.zones:
-        name = f'{pair.name}_change_zones.csv'
-        files['zones'] = Path(args.out_dir, name)
-    return files
+    zones = args.zones is not None
+    return name_changes(prefix, confidence, args.polygon_format, zones)
 
 
 def _maps(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Callable, Iterator, List
 
 from ..cropland import area, many, options, session, shares
-from ..cropland.predictor import Predictor, load_predictor
 from ..cropland.products import Mapped, Products
+from ..cropland.scene import check_scenes
 from ..cropland.shares import Result
 from ..engine.options import add_launcher_options
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with options.stoppable(prog):
         scenes = many.find_scenes(args.scenes)
         prefixes = many.name_results(scenes, args.out_dir)
-        session.check_scenes(scenes, args)
+        check_scenes(scenes, args.bands, args.crs)
         ranks = shares.join_ranks(args.launcher)
         products = Products(
             args.probabilities,
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if len(scenes) == 1 and ranks == 1:
             session.map_with_bar(
                 scenes[0],
-                _load(args),
+                session.load_model(args.config, args.checkpoint, args),
                 prefixes[0],
                 args,
                 print,
@@ -96,18 +96,12 @@ def run(args: argparse.Namespace, prog: str) -> None:
         )
 
 
-def _load(args: argparse.Namespace) -> Predictor:
-    return load_predictor(
-        args.config, args.checkpoint, **options.predictor_options(args)
-    )
-
-
 @contextlib.contextmanager
 def _mapper(
     products: Products, args: argparse.Namespace, left: List[Result]
 ) -> Iterator[Callable[[Result], Mapped]]:
     """One model and one bar for all scenes."""
-    predictor = _load(args)
+    predictor = session.load_model(args.config, args.checkpoint, args)
     scenes = [result.name for result in left]
     total = session.count_all_windows(scenes, predictor, args)
     with session.progress_bar('window', total) as bar:

@@ -10,6 +10,7 @@ For a single grid of the whole world the lattice is too coarse, and the error
 is at most 3e-4.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
@@ -255,9 +256,14 @@ def reproject_points(
     Those that are not in it are NaN. Longitude comes before latitude, and
     east before north, whatever the coordinate system says.
     """
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    found = np.stack(transformer.transform(*np.transpose(points)), 1)
+    transform = _transformer(source, target).transform
+    found = np.stack(transform(*np.transpose(points)), 1)
     return np.where(np.isfinite(found), found, np.nan)
+
+
+@functools.lru_cache(maxsize=8)  # to make one takes 10 ms
+def _transformer(source: CRS, target: CRS) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
 def format_hectares(hectares: Mapping[str, float]) -> str:

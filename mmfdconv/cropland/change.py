@@ -103,7 +103,10 @@ class Change(NamedTuple):
 
 
 def name_changes(
-    prefix: Union[str, Path], confidence: bool, polygon_format: str = 'gpkg'
+    prefix: Union[str, Path],
+    confidence: bool,
+    polygon_format: str,
+    zones: bool = False,
 ) -> Dict[str, Path]:
     """Return the files of a comparison by kind."""
     return name_files(
@@ -113,6 +116,7 @@ def name_changes(
         quicklook='change.png',
         table='change.csv',
         confidence=confidence and 'change_confidence.tif',
+        zones=zones and 'change_zones.csv',
     )
 
 
@@ -147,8 +151,8 @@ def compare(
         prefix: Folder and beginning of the files' names.
         cropland: Name of the class in either map; ``None`` takes ``cropland``
             or ``farmland``, whichever the map has.
-        classes: For maps that carry none.
-        overrides: Of either map, whatever it carries.
+        classes: Class names for maps that carry none.
+        overrides: Class names for either map, whatever it carries.
         options: What becomes of small areas, and how polygons are written;
             ``None`` takes the defaults. With a ``min_unit`` the map is held
             in memory, some ten bytes a pixel.
@@ -156,9 +160,10 @@ def compare(
             the grid of its map.
         min_confidence: Percent; where either map has less, or none, what
             became of the pixel is ``unsure``.
-        tags: To write into the map of changes, by name.
-        progress: Hears of every row twice, when it is compared and when it
-            is made polygons, and of the number of both together.
+        tags: Tags to write into the map of changes, by name.
+        progress: Called with the rows done since the last call, and with
+            their total. Each row counts twice: it is compared, and later its
+            polygons are made.
 
     Raises:
         ValueError: The maps cannot be read or compared, or an option is

@@ -67,7 +67,7 @@ class Confidence(contextlib.AbstractContextManager):
         paths: The earlier map's and the later one's, each on the grid of its
             map.
         maps: The maps.
-        overlay: Of the maps.
+        overlay: The overlay of the maps.
         least: Percent, below which a class is unsure; ``None`` takes all.
 
     Raises:

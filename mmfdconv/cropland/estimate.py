@@ -42,7 +42,7 @@ class Estimate(NamedTuple):
     Attributes:
         shares: Shape (..., K, K): estimated share of the whole area that the
             map calls i and that is j, Olofsson's Eq. (4).
-        hectares: Of each class, shape (..., K), Eqs. (9)-(11).
+        hectares: Area of each class, shape (..., K), Eqs. (9)-(11).
         overall: Overall accuracy, shape (..., 1), Eqs. (1) and (5).
         users: User's accuracy of each class, shape (..., K): how much of what
             the map calls so is so, Eqs. (2) and (6).
@@ -68,7 +68,7 @@ def estimate_areas(
         counts: Points by stratum, class of the map, and class that is really
             there, shape (..., H, K, K). Points of a stratum have been drawn
             so that each place in it is as likely as any other.
-        hectares: Of the H strata.
+        hectares: Areas of the H strata.
         strata: Their names, for the error; ``None`` numbers them from 0.
 
     Raises:
@@ -110,8 +110,8 @@ def estimate_from_polygons(
     Args:
         areas: Hectares by polygon, class of the map, and class that is really
             there, shape (C, K, K).
-        hectares: Of the map's K classes.
-        names: Theirs, for the error; ``None`` numbers them from 0.
+        hectares: Areas of the map's K classes.
+        names: Their names, for the error; ``None`` numbers them from 0.
 
     Raises:
         ValueError: There are less than two polygons, or none in a class that

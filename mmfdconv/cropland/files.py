@@ -12,7 +12,6 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
 __all__ = [
-    'check_complete',
     'crs_label',
     'find_crs',
     'name_files',
@@ -48,7 +47,7 @@ def open_raster(path: Union[str, Path]) -> rasterio.DatasetReader:
                 f'{path} contains {len(inside)} rasters; give the name of one '
                 f'of them: {", ".join(inside[:_SHOWN] + more)}'
             )
-        check_complete(dataset)
+        _check_complete(dataset)
     except ValueError:
         dataset.close()
         raise
@@ -66,14 +65,11 @@ def _why_not(path: str, error: RasterioError) -> str:
     return f'{path} is not a file'
 
 
-def check_complete(dataset: rasterio.DatasetReader) -> None:
+def _check_complete(dataset: rasterio.DatasetReader) -> None:
     """Compare where a GeoTIFF's blocks end with where its file ends.
 
     So a copy that was cut short is noticed before hours of mapping, not when
     the reading gets there. Other formats are noticed only then.
-
-    Raises:
-        ValueError: A block lies beyond the end of the file.
     """
     if dataset.driver != 'GTiff' or not os.path.isfile(dataset.name):
         return

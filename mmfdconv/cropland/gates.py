@@ -52,7 +52,7 @@ def scene_gates(
         predictor: The model.
         down: Windows down the scene.
         across: Windows across it.
-        progress: Hears of every window that the model has seen.
+        progress: Called with 1 after each window that the model has seen.
     """
     means = _mean_descriptors(scene, predictor, down, across, progress)
     if not means:  # no data, and so no windows to predict

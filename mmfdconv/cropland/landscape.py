@@ -87,7 +87,7 @@ def make_landscape(
     Args:
         folder: Where to write.
         size: Pixels of 4 m along either side.
-        seed: Of the random numbers.
+        seed: Seed of the random numbers.
         changed: Share of the fields of farmland that are lost; of the meadows
             as large a share becomes farmland.
         textures: What the classes look like, of :func:`read_textures`;
@@ -253,7 +253,7 @@ def _paint_made_up(rng: Any, fields: np.ndarray) -> _Painter:
 def _paint_real(
     rng: Any, fields: np.ndarray, textures: Sequence[np.ndarray]
 ) -> _Painter:
-    """Cover each field with a real piece of its class, mirrored on and on."""
+    """Cover each field with a real piece of its class, and its mirrors."""
     count = int(fields.max()) + 1
     period = textures[0].shape[1]
     shift = rng.integers(period, size=(2, count))

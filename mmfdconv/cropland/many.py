@@ -24,7 +24,7 @@ def find_scenes(words: Sequence[str], maps: bool = False) -> List[str]:
 
     Args:
         words: Files, folders and lists.
-        maps: Of a folder with ``NAME_classes.tif``, take those.
+        maps: Take ``NAME_classes.tif`` of a folder that has some.
 
     Raises:
         ValueError: A folder or a list holds none, or a scene comes twice.
@@ -59,7 +59,7 @@ def find_scenes(words: Sequence[str], maps: bool = False) -> List[str]:
 
 
 def _seen_from(folder: Path, name: str) -> str:
-    """A file's name from its folder; GDAL's own names are no paths."""
+    """Return a file's path by its folder; GDAL's own names are no paths."""
     return str(folder / name) if (folder / name).exists() else name
 
 

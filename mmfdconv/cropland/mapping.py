@@ -94,18 +94,17 @@ def _read_ahead(
                 return scene.read(first, last)
             return above.above(scene.read(first, last))
 
-    first, *others = plan.spans()
+    spans = plan.spans()
     with ThreadPoolExecutor(1) as reader:
-        job = reader.submit(read, None, *first)
-        for (top, bottom), (start, stop) in zip([first, *others], others):
+        job = reader.submit(read, None, *spans[0])
+        for (top, bottom), below in zip(spans, [*spans[1:], None]):
             with clock.on('waiting'):
                 rows = job.result()
-            shared = rows.part(slice(start - top, None), slice(None))
-            job = reader.submit(read, shared, bottom, stop)
+            if below is not None:
+                start, stop = below
+                shared = rows.part(slice(start - top, None), slice(None))
+                job = reader.submit(read, shared, bottom, stop)
             yield rows
-        with clock.on('waiting'):
-            rows = job.result()
-        yield rows
 
 
 def map_rows(
@@ -126,34 +125,25 @@ def map_rows(
     """
     clock = Clock() if clock is None else clock
     down, across = tiling.plans(scene, predictor)
+    device = predictor.device
+    blend = RowBlend(
+        predictor.num_scores, min(down.size, scene.height), scene.width, device
+    )
+    # A raised cosine of the row times one of the column.
+    columns = [across.weights(*span).to(device) for span in across.spans()]
+    tops = [*down.starts[1:], scene.height]
     with contextlib.ExitStack() as stack:
         if _windows_for_gates(predictor, tiling, down, across):
             with clock.on('gates'):
                 stack.enter_context(
                     scene_gates(scene, predictor, down, across, progress)
                 )
-        yield from _map_rows(
-            scene, predictor, down, across, tiling.batch, progress, clock
+        bands = stack.enter_context(
+            contextlib.closing(_read_ahead(scene, down, clock))
         )
-
-
-def _map_rows(
-    scene, predictor, down, across, batch_size, progress, clock
-) -> Iterator[Any]:
-    device = predictor.device
-    blend = RowBlend(
-        predictor.num_scores,
-        min(down.size, scene.height),
-        scene.width,
-        device,
-    )
-    # A raised cosine of the row times one of the column.
-    columns = [across.weights(*span).to(device) for span in across.spans()]
-    tops = [*down.starts[1:], scene.height]
-    with contextlib.closing(_read_ahead(scene, down, clock)) as bands:
         for (top, bottom), until, rows in zip(down.spans(), tops, bands):
             weights = down.weights(top, bottom).to(device)[:, None]
-            for batch in _batches(across, rows, batch_size, progress):
+            for batch in _batches(across, rows, tiling.batch, progress):
                 with clock.on('model'):
                     windows = [
                         rows.part(slice(None), slice(*across.spans()[i]))
@@ -174,7 +164,7 @@ def _map_rows(
 
 
 def _batches(plan, rows, size, progress) -> Iterator[list]:
-    """Windows of a row, by number: alike in shape, not without any data."""
+    """Yield numbers of windows that have data and one shape, row by row."""
     batch, width = [], None
     for i, (left, right) in enumerate(plan.spans()):
         if not rows.valid[:, left:right].any():

@@ -21,7 +21,7 @@ def sieve(values: np.ndarray, pixels: int) -> np.ndarray:
 
     Args:
         values: Classes, uint8, shape (H, W), 255 without data.
-        pixels: Of the smallest area that stays.
+        pixels: Number of pixels of the smallest area that stays.
     """
     if pixels <= 1:
         return values
@@ -46,7 +46,7 @@ def sieve_pairs(
     Args:
         pairs: Numbers of pairs of classes, uint16, shape (H, W).
         kinds: Kind of each pair, uint8, shape (65536,), 255 without data.
-        pixels: Of the smallest area that stays.
+        pixels: Number of pixels of the smallest area that stays.
 
     Returns:
         Pairs, of the same shape.

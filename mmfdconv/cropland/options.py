@@ -4,13 +4,13 @@ import argparse
 import contextlib
 import signal
 import sys
-from typing import Any, Dict, Iterator
+from typing import Iterator
 
 import torch
 from fiona.errors import FionaError
 from rasterio.errors import RasterioError
 
-from ..engine.options import add_conv_options, parse_rule
+from ..engine.options import add_conv_options
 from .gates import GATES
 from .mapping import Tiling
 from .polygon_files import FORMATS, MIN_AREA, PolygonOptions
@@ -23,8 +23,6 @@ __all__ = [
     'add_polygon_options',
     'add_scene_options',
     'polygon_options',
-    'predictor_options',
-    'scene_options',
     'stoppable',
     'tiling',
 ]
@@ -185,23 +183,6 @@ def polygon_options(args: argparse.Namespace) -> PolygonOptions:
     return PolygonOptions(
         args.mmu, args.min_area, args.simplify, args.polygon_format
     )
-
-
-def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
-    """Return what ``load_predictor`` takes from the options."""
-    return dict(
-        device=args.device,
-        amp=args.amp,
-        value_range=args.value_range,
-        conv=args.conv,
-        conv_options=args.conv_options,
-        conv_rule=parse_rule(args.conv_rule),
-    )
-
-
-def scene_options(args: argparse.Namespace) -> Dict[str, Any]:
-    """Return what ``Scene`` takes from the options."""
-    return dict(bands=args.bands, nodata=args.nodata, crs=args.crs)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ class Overlay(contextlib.AbstractContextManager):
 
     Attributes:
         before_classes: Names, by the numbers that are read.
-        after_classes: Likewise; spelled like those of ``before``.
+        after_classes: The later map's, spelled like those of ``before``.
         parts: Places in a pixel along either side.
         ratio: Side of a pixel of ``before`` over that of ``after``.
     """

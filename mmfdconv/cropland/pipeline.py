@@ -72,7 +72,7 @@ class WindowPipeline:
         return self._rest(dict(img=image, img_shape=shape, ori_shape=shape))
 
     def load(self, window: Rows) -> np.ndarray:
-        """Do as the loader does, shape (C, h, w)."""
+        """Return what the pipeline's loader would, shape (C, h, w)."""
         values, missing = window.raw, window.missing
         if self._turns:
             values, missing = values[::-1], missing[::-1]

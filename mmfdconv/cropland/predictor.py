@@ -70,7 +70,7 @@ class Predictor:
         self.classes, self.palette = tuple(classes), list(palette)
         self.multiple = multiple
         self.training_data = training_data
-        self._amp, self._range = amp, value_range
+        self._amp, self.value_range = amp, value_range
         self.bands = tuple(bands)
         #: Number of scores of a pixel: of classes, or one for two classes.
         self.num_scores: int = model.out_channels
@@ -120,10 +120,6 @@ class Predictor:
         """Whether the model expects values up to 255, as far as one sees."""
         return self.mean is not None and 1 < max(self.mean) <= BYTE
 
-    def scales(self) -> bool:
-        """Whether a value range was given."""
-        return self._range is not None
-
     def resizes(self) -> bool:
         """Whether the model may see a window at another size."""
         return self._pipeline.resizes
@@ -134,7 +130,7 @@ class Predictor:
 
     @torch.no_grad()
     def __call__(self, windows: Sequence[Rows]) -> Tensor:
-        """Predict.
+        """Return the scores of windows.
 
         Args:
             windows: B parts of a scene, of one size (h, w).

@@ -89,9 +89,9 @@ class Mapped(NamedTuple):
     Attributes:
         files: Written files by kind: ``map``, ``probabilities``,
             ``confidence``, ``polygons``, ``quicklook``, ``hectares``.
-        hectares: By class name; pixels without data are not in it.
+        hectares: Hectares by class name; pixels without data do not count.
         polygons: Count of the polygons, if they were asked for.
-        seconds: By kind of work. ``reading`` runs beside the others;
+        seconds: Seconds by kind of work. ``reading`` runs beside the others;
             ``waiting`` is how long the model waited for it.
     """
 
@@ -125,7 +125,7 @@ def map_scene(
         products: Which files, and what is done to the map; ``None`` takes
             the defaults.
         tags: To write into the map, by name.
-        progress: Hears of every window that is done.
+        progress: Called with the number of windows done since the last call.
 
     Raises:
         ValueError: An option is wrong, the model's scores are no

@@ -32,7 +32,7 @@ def write_quicklook(
         path: File to write.
         classes: The map.
         palette: Colours by value.
-        hectares: By legend text, in the order of the values.
+        hectares: Hectares by legend text, in the order of the values.
         scene: Drawn to the left.
         title: Heading of the map.
     """
@@ -42,11 +42,13 @@ def write_quicklook(
     values = thin(classes.read, classes.height, every)
     panels = [(title, upright(colours[values], classes.transform))]
     if scene is not None:
-        picture = thin(
-            lambda *rows: _colour(scene, *rows), scene.height, every
-        )
-        picture = upright(stretch(picture), scene.transform)
-        panels.insert(0, ('Scene', picture))
+        bands = np.array(shown_bands(scene.band_names)) - 1
+
+        def colours_of(start: int, stop: int) -> np.ndarray:
+            return np.moveaxis(scene.read(start, stop).values[bands], 0, -1)
+
+        picture = stretch(thin(colours_of, scene.height, every))
+        panels.insert(0, ('Scene', upright(picture, scene.transform)))
     _draw(path, panels, palette, hectares)
 
 
@@ -62,7 +64,7 @@ def upright(picture: np.ndarray, transform: Any) -> np.ndarray:
 
     Args:
         picture: Shape (H, W, 3).
-        transform: Of the grid, from (column, row) to (east, north).
+        transform: The grid's, from (column, row) to (east, north).
 
     Returns:
         Shape (H, W, 3) or (W, H, 3).
@@ -73,12 +75,6 @@ def upright(picture: np.ndarray, transform: Any) -> np.ndarray:
     if abs(t.d) * np.hypot(t.b, t.e) > abs(t.e) * np.hypot(t.a, t.d):
         picture, (east, north) = picture.swapaxes(0, 1), (t.b, t.d)
     return picture[:: -1 if north > 0 else 1, :: -1 if east < 0 else 1]
-
-
-def _colour(scene: Scene, start: int, stop: int) -> np.ndarray:
-    """Red, green, blue of some rows, shape (rows, W, 3)."""
-    bands = np.array(shown_bands(scene.band_names)) - 1
-    return np.moveaxis(scene.read(start, stop).values[bands], 0, -1)
 
 
 def _draw(path, panels, palette, hectares) -> None:

@@ -5,7 +5,7 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
 import rasterio
@@ -32,15 +32,15 @@ def environment() -> rasterio.Env:
 
 
 def _threads() -> str:
-    """How many compress: all, but for GDAL's own variable.
+    """Return how many threads compress: all, unless GDAL's variable is set.
 
-    Given as an option, the number would win over the variable.
+    As an option, a number would win over the variable.
     """
     return os.environ.get('GDAL_NUM_THREADS', 'all_cpus')
 
 
 class RowWriter(AbstractContextManager):
-    """Writes an 8-bit cloud-optimised GeoTIFF from top to bottom.
+    """Writer of an 8-bit cloud-optimised GeoTIFF, from top to bottom.
 
     It has overviews, of the most frequent class or the mean, once it is
     closed. A map's names lie where GDAL looks for them, in
@@ -50,9 +50,9 @@ class RowWriter(AbstractContextManager):
     Args:
         path: File to write.
         grid: Has crs, transform, width and height.
-        names: By value, for a map; by band, for several bands.
-        palette: Colours by value; makes it a map of one band.
-        tags: More to write into the file, by name.
+        names: Names of a map's values, or of several bands.
+        palette: Colours of the values; makes it a map of one band.
+        tags: Other tags to write into the file, by name.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class RowWriter(AbstractContextManager):
                 GDAL does not report when it closes a file.
         """
         self._file.close()
+        overviews = 'average' if self._palette is None else 'mode'
         try:
             open_raster(self._rows).close()
             copy(
@@ -120,9 +121,7 @@ class RowWriter(AbstractContextManager):
                 compress='deflate',
                 level=1,
                 num_threads=_threads(),
-                overview_resampling='average'
-                if self._palette is None
-                else 'mode',
+                overview_resampling=overviews,
                 bigtiff='if_safer',
             )
             open_raster(self._path).close()
@@ -144,12 +143,12 @@ class RowWriter(AbstractContextManager):
 
 def _write_categories(path: str, names: Sequence[str]) -> None:
     """Name the values for GDAL, which reads them from beside the file."""
-    root = ElementTree.Element('PAMDataset')
-    band = ElementTree.SubElement(root, 'PAMRasterBand', band='1')
-    categories = ElementTree.SubElement(band, 'CategoryNames')
+    root = Element('PAMDataset')
+    band = SubElement(root, 'PAMRasterBand', band='1')
+    categories = SubElement(band, 'CategoryNames')
     for name in names:
-        ElementTree.SubElement(categories, 'Category').text = name
-    ElementTree.ElementTree(root).write(
+        SubElement(categories, 'Category').text = name
+    ElementTree(root).write(
         f'{path}.aux.xml', encoding='utf-8', xml_declaration=True
     )
 
@@ -161,27 +160,16 @@ def _write_style(
 
     It does not show GDAL's names, and of a TIFF's colours it shows all 256.
     """
-    root = ElementTree.Element('qgis')
-    renderer = ElementTree.SubElement(
-        ElementTree.SubElement(root, 'pipe'),
-        'rasterrenderer',
-        dict(type='paletted', band='1', opacity='1', alphaBand='-1'),
-    )
-    entries = ElementTree.SubElement(renderer, 'colorPalette')
+    root = Element('qgis')
+    pipe = SubElement(root, 'pipe')
+    shown = dict(type='paletted', band='1', opacity='1', alphaBand='-1')
+    renderer = SubElement(pipe, 'rasterrenderer', shown)
+    entries = SubElement(renderer, 'colorPalette')
     for value, (name, colour) in enumerate(zip(names, palette)):
-        ElementTree.SubElement(
-            entries,
-            'paletteEntry',
-            dict(
-                value=str(value),
-                color='#{:02x}{:02x}{:02x}'.format(*colour),
-                alpha='255',
-                label=name,
-            ),
-        )
-    ElementTree.ElementTree(root).write(
-        Path(path).with_suffix('.qml'), encoding='utf-8'
-    )
+        hexadecimal = '#{:02x}{:02x}{:02x}'.format(*colour)
+        entry = dict(value=str(value), color=hexadecimal, alpha='255')
+        SubElement(entries, 'paletteEntry', entry, label=name)
+    ElementTree(root).write(Path(path).with_suffix('.qml'), encoding='utf-8')
 
 
 def spans(height: int, rows: int) -> Iterator[Tuple[int, int]]:
@@ -204,7 +192,7 @@ class MapReader(AbstractContextManager):
 
     Attributes:
         classes: Class name by value.
-        names: Of the K classes, by their numbers. Values of one name, in
+        names: Names of the K classes. Values of one name, in
             upper or lower case, are one class.
         nodata: Value of pixels without data: as declared, else 255 or, where
             that is a class or too large, one that is no class.

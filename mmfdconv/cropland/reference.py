@@ -21,10 +21,11 @@ class Points(NamedTuple):
 
     Attributes:
         names: What each is called in errors.
-        places: In the map's coordinate system, shape (N, 2).
+        places: Coordinates in the map's system, shape (N, 2).
         labels: Class names as they stand in the file, empty where missing.
-        strata: Of each, and hectares of that stratum; nothing where the file
-            does not tell, and the map's classes are the strata.
+        strata: Stratum of each point, and hectares of that stratum; empty
+            where the file does not tell, and the map's classes are the
+            strata.
     """
 
     names: List[str]

@@ -38,10 +38,12 @@ class Design(NamedTuple):
     Attributes:
         error: Standard error of the overall accuracy, as a share.
         expected: User's accuracies by stratum, in place of the usual ones.
-        points: Points by stratum, in place of those that follow.
-        least: Points of a stratum that is on the map.
-        beside: Pixels from change that are a stratum of their own.
-        seed: Of the random numbers.
+        points: Numbers of points by stratum, in place of those that follow
+            from the standard error.
+        least: Smallest number of points of a stratum that is on the map.
+        beside: Distance from change, in pixels, up to which pixels are a
+            stratum of their own.
+        seed: Seed of the random numbers.
     """
 
     error: float = 0.01
@@ -90,7 +92,7 @@ def draw_sample(
         scenes: What the map was made of: of two dates, the earlier one first.
         design: Which sample; ``None`` takes the defaults.
         classes: Names of the map's classes, where it carries none.
-        progress: Hears of every picture, and how many there will be.
+        progress: Called after each picture with the number of all pictures.
 
     Raises:
         ValueError: The map or a scene cannot be read, the design is none, or

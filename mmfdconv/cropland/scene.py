@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Union
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import rasterio
@@ -14,7 +14,7 @@ from ..datasets.raster_bands import Band
 from .files import find_crs, open_raster, read_window
 from .scene_bands import read_bands
 
-__all__ = ['Rows', 'Scene', 'check_scene']
+__all__ = ['Rows', 'Scene', 'check_scenes']
 
 
 class Rows(NamedTuple):
@@ -134,12 +134,12 @@ class Scene(AbstractContextManager):
         self.close()
 
 
-def check_scene(
-    path: Union[str, Path],
+def check_scenes(
+    paths: Iterable[Union[str, Path]],
     bands: Optional[Sequence[str]] = None,
     crs: Optional[str] = None,
 ) -> None:
-    """Check a scene before the model is loaded.
+    """Check scenes before the model is loaded.
 
     The number of bands that the model takes is not known yet, so only the
     bands in ``bands`` are checked.
@@ -147,11 +147,12 @@ def check_scene(
     Raises:
         ValueError: As for :class:`Scene`.
     """
-    with open_raster(path) as dataset:
-        _crs(dataset, crs)
-        if bands is not None:
-            found = read_bands(dataset).find(bands)
-            _check_numbers(dataset, found)
+    for path in paths:
+        with open_raster(path) as dataset:
+            _crs(dataset, crs)
+            if bands is not None:
+                found = read_bands(dataset).find(bands)
+                _check_numbers(dataset, found)
 
 
 def _crs(dataset: rasterio.DatasetReader, given: Optional[str]) -> CRS:

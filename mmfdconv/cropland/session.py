@@ -11,35 +11,27 @@ from tqdm import tqdm
 
 from ..datasets.pixel_size import pixel_size
 from ..datasets.raster_bands import ALPHA
+from ..engine.options import parse_rule
 from . import area, change, options
 from .files import crs_label
 from .mapping import count_windows
-from .predictor import Predictor
+from .predictor import Predictor, load_predictor
 from .products import Mapped, map_scene
-from .scene import Scene, check_scene
+from .scene import Scene
 
 __all__ = [
-    'check_scenes',
     'compare_with_bar',
     'count_all_windows',
     'describe_scene',
+    'load_model',
     'map_with_bar',
+    'open_scene',
     'progress_bar',
 ]
 
 STRIPS, ROWS = 8, 16  # of a scene that are looked at, and rows of each
 ALIKE = 1.5  # ratio of pixels' sides that models bear
 BEYOND = 0.2  # share of values beyond the training's; there it was 0.02
-
-
-def check_scenes(paths: Sequence[str], args: argparse.Namespace) -> None:
-    """Refuse scenes that cannot be mapped, before a model is loaded.
-
-    Raises:
-        ValueError: A scene is missing, damaged, or lacks what it needs.
-    """
-    for path in paths:
-        check_scene(path, args.bands, args.crs)
 
 
 def map_with_bar(
@@ -64,7 +56,7 @@ def map_with_bar(
     """
     tiling = options.tiling(args, predictor.device)
     with contextlib.ExitStack() as stack:
-        scene = stack.enter_context(_open(path, predictor, args))
+        scene = stack.enter_context(open_scene(path, predictor, args))
         say(describe_scene(scene, predictor))
         if bar is None:
             windows = count_windows(scene, predictor, tiling)
@@ -85,9 +77,34 @@ def map_with_bar(
     return mapped
 
 
-def _open(path, predictor, args) -> Scene:
-    given = options.scene_options(args)
-    return Scene(path, predictor.channels, trained=predictor.bands, **given)
+def load_model(
+    config: str, checkpoint: str, args: argparse.Namespace
+) -> Predictor:
+    """Load a model as the options say; see :func:`load_predictor`."""
+    return load_predictor(
+        config,
+        checkpoint,
+        device=args.device,
+        amp=args.amp,
+        value_range=args.value_range,
+        conv=args.conv,
+        conv_options=args.conv_options,
+        conv_rule=parse_rule(args.conv_rule),
+    )
+
+
+def open_scene(
+    path: str, predictor: Predictor, args: argparse.Namespace
+) -> Scene:
+    """Open a scene as the options say and the model needs it."""
+    return Scene(
+        path,
+        predictor.channels,
+        args.bands,
+        args.nodata,
+        args.crs,
+        predictor.bands,
+    )
 
 
 def progress_bar(unit: str, total: Optional[int] = None) -> tqdm:
@@ -107,7 +124,7 @@ def count_all_windows(
     tiling = options.tiling(args, predictor.device)
     total = 0
     for path in paths:
-        with _open(path, predictor, args) as scene:
+        with open_scene(path, predictor, args) as scene:
             total += count_windows(scene, predictor, tiling)
     return total
 
@@ -163,13 +180,13 @@ def describe_scene(scene: Scene, predictor: Predictor) -> str:
         )
     if predictor.mean is None:
         lines.append('warning: the config has no normalisation of the bands')
-    if scene.dtype.itemsize > 1 and predictor.takes_bytes():
-        if not predictor.scales():
-            lines.append(
-                f"warning: the scene's values are {scene.dtype}, but the "
-                "model's means are those of 8-bit images; set the values of "
-                'black and white with --value-range LOW HIGH'
-            )
+    deeper = scene.dtype.itemsize > 1 and predictor.takes_bytes()
+    if deeper and predictor.value_range is None:
+        lines.append(
+            f"warning: the scene's values are {scene.dtype}, but the model's "
+            'means are those of 8-bit images; set the values of black and '
+            'white with --value-range LOW HIGH'
+        )
     lines += [f'warning: {line}' for line in _differences(scene, predictor)]
     measured = area.PixelAreas(scene).describe()
     if measured:

@@ -1,6 +1,5 @@
 """Divide many scenes or pairs among processes, resume, and add up."""
 
-import datetime
 import hashlib
 import json
 import os
@@ -40,15 +39,15 @@ __all__ = [
 TAG = 'MMFDCONV_RUN'
 # Options that change where and how fast results are made, and not them.
 HOW = ('out_dir', 'launcher', 'local_rank', 'batch', 'device')
-_WAIT = datetime.timedelta(days=7)  # of the first rank, for the slowest one
+_WAIT = 7 * 24 * 3600.0  # seconds of the first rank, for the slowest one
 
 
 class Result(NamedTuple):
     """Files that are made from one scene, or one pair of them.
 
     Attributes:
-        name: Of what it is made from.
-        files: By kind; ``map`` is the raster that bears the fingerprint.
+        name: Name of what it is made from.
+        files: Files by kind; the raster ``map`` bears the fingerprint.
         mark: The fingerprint.
         source: What it is made from.
     """
@@ -60,7 +59,7 @@ class Result(NamedTuple):
 
     @property
     def tags(self) -> Dict[str, str]:
-        """What the raster bears."""
+        """The fingerprint, as a tag of the raster ``map``."""
         return {TAG: self.mark}
 
     def is_done(self) -> bool:
@@ -131,11 +130,10 @@ def join_ranks(launcher: str) -> int:
             ``'mpi'``.
     """
     if launcher != 'none':
-        seconds = _WAIT.total_seconds()
-        wait = dict(dist_cfg=dict(backend='gloo', timeout=seconds))
+        wait = dict(dist_cfg=dict(backend='gloo', timeout=_WAIT))
         launch.set_launcher(Config(dict(env_cfg=wait)), launcher)
         if not torch.distributed.is_initialized():
-            init_dist(launcher, backend='gloo', timeout=seconds)
+            init_dist(launcher, backend='gloo', timeout=_WAIT)
     return get_dist_info()[1]
 
 
@@ -146,8 +144,8 @@ def fingerprint(
 
     Args:
         inputs: Scenes or maps, and the model's weights.
-        options: Of the command line.
-        but: Those that the result does not depend on, beside :data:`HOW`.
+        options: Options of the command line.
+        but: Options that the result does not depend on, beside :data:`HOW`.
     """
     without = {*HOW, *but}
     known: List[Any] = [

@@ -63,10 +63,10 @@ def records(
     """Return the rows of the table: :data:`COLUMNS` for each point.
 
     Args:
-        places: In the map's coordinate system, shape (N, 2).
+        places: Coordinates in the map's system, shape (N, 2).
         crs: The map's coordinate system.
-        strata: Name of the stratum, N of them.
-        hectares: Of the point's stratum, N of them.
+        strata: Name of each point's stratum.
+        hectares: Area of each point's stratum.
     """
     degrees = reproject_points(crs, WGS84, places)
     return [
@@ -103,7 +103,7 @@ def write_points(
 
 
 class ChipReader(AbstractContextManager):
-    """Pictures of places in a scene: near by, and with what is around.
+    """Pictures of places in a scene: close up, and with their surroundings.
 
     Args:
         path: The scene; its bands red, green and blue are shown where it
@@ -127,7 +127,7 @@ class ChipReader(AbstractContextManager):
 
         Args:
             places: Shape (N, 2).
-            crs: Of the places.
+            crs: Their coordinate system.
         """
         points = reproject_points(crs, self._crs, places)
         pixels = transform_points(~self._file.transform, points)
@@ -200,10 +200,10 @@ def write_sheet(
 
     Args:
         path: File to write.
-        title: Of the page, and of what it keeps in the browser.
+        title: Title of the page, and of what it keeps in the browser.
         rows: The table's rows.
         classes: Names to choose from.
-        pictures: Of each point, file by title.
+        pictures: File by title, for each point.
     """
     data = dict(
         title=title,

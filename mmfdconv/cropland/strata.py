@@ -127,9 +127,9 @@ def allocate(
 
     Args:
         total: Points in all; more where ``least`` for each comes to more.
-        hectares: Of the strata.
-        pixels: Of the strata; none gets more points.
-        least: Of a stratum that is on the map.
+        hectares: Areas of the strata.
+        pixels: Numbers of pixels; no stratum gets more points.
+        least: Smallest number of points of a stratum that is on the map.
 
     Raises:
         ValueError: ``least`` is below 2, which no interval follows from.
@@ -159,7 +159,7 @@ class Drawn(NamedTuple):
 
     Attributes:
         pixels: (column, row), shape (N, 2).
-        stratum: Of each, shape (N,).
+        stratum: Number of each one's stratum, shape (N,).
     """
 
     pixels: np.ndarray
@@ -179,9 +179,9 @@ def draw(
 
     Args:
         strata: The strata.
-        areas: Of the map's pixels.
+        areas: Areas of the map's pixels.
         points: How many of each stratum, shape (H,).
-        seed: Of the random numbers.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     kept: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}

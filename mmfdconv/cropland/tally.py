@@ -31,7 +31,7 @@ def _few(names: Sequence[str]) -> str:
 def _numbers(
     names: Sequence[str], labels: Sequence[str], classes: Sequence[str]
 ) -> np.ndarray:
-    """Class numbers of labels; case does not matter.
+    """Return the class numbers of labels; case does not matter.
 
     Raises:
         ValueError: A label is no class of the map.
@@ -52,7 +52,7 @@ def _numbers(
 
 
 def _labelled(found: Any, drop: bool) -> Tuple[np.ndarray, int]:
-    """Indices of what has a label, and how many have none.
+    """Return which ones have a label, and how many have none.
 
     Raises:
         ValueError: Some have none, and shall not be left out.
@@ -75,7 +75,7 @@ def count_points(
     Args:
         points: The points.
         grid: The map.
-        hectares: Of the map's classes, shape (K,).
+        hectares: Areas of the map's classes, shape (K,).
         drop: Leave out points without a label.
 
     Returns:
@@ -149,7 +149,7 @@ def measure_polygons(
     Args:
         polygons: The polygons.
         grid: The map.
-        areas: Of its pixels.
+        areas: Areas of its pixels.
         drop: Leave out polygons without a label.
 
     Returns:

@@ -238,7 +238,7 @@ def write_polygons(
         read: Gives the map's rows, unsigned 8 bit.
         names: Class name by value; other values become no polygons.
         grid: Has ``crs``, ``transform``, ``width`` and ``height`` of the map.
-        areas: Of the map's pixels.
+        areas: Areas of the map's pixels.
         options: Which polygons, and how simple; see
             :func:`simplify_polygons`.
         layer: Name of the layer.

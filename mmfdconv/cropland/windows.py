@@ -24,7 +24,7 @@ class WindowPlan:
     Args:
         length: Pixels along the axis.
         size: Window size, a multiple of ``multiple``.
-        overlap: Of neighbouring windows, a multiple of ``multiple``.
+        overlap: Pixels that neighbours share, a multiple of ``multiple``.
         margin: Less than half the overlap. ``None`` is a quarter of it.
         multiple: The model's stride.
         alike: Whether all windows are of one size: the last one then begins

@@ -20,7 +20,7 @@ class WindowScores(NamedTuple):
     Attributes:
         gates: What they were predicted from.
         window: Side of a window, in pixels; None: all of the scene at once.
-        overlap: Of neighbours, in pixels.
+        overlap: Pixels that neighbours share.
         differ: Share of the pixels with data whose class is another one than
             that of the scene at once.
         accuracy: Share of right pixels among those with a label, or None.

@@ -8,12 +8,8 @@ from affine import Affine
 
 from mmfdconv.cropland import options
 from mmfdconv.cropland.predictor import Predictor
-from mmfdconv.cropland.scene import Scene
-from mmfdconv.cropland.session import (
-    check_scenes,
-    describe_scene,
-    map_with_bar,
-)
+from mmfdconv.cropland.scene import Scene, check_scenes
+from mmfdconv.cropland.session import describe_scene, map_with_bar
 
 from .helpers import BANDS, CLASSES, PALETTE, PIXEL, noise, write_scene
 
@@ -137,15 +133,12 @@ def test_scenes_are_checked_without_a_model(tmp_path):
     values = noise(4, 20, 30)
     good = write_scene(tmp_path / 'good.tif', values)
     bad = write_scene(tmp_path / 'bad.tif', values, crs=None)
-    args = argparse.Namespace(bands=None, crs=None)
-    check_scenes([good], args)
+    check_scenes([good])
     with pytest.raises(ValueError, match='bad.tif has no coordinate system'):
-        check_scenes([good, bad], args)
-    args.crs = 'EPSG:32650'
-    check_scenes([good, bad], args)
-    args.bands = ['1', 'nir']
+        check_scenes([good, bad])
+    check_scenes([good, bad], crs='EPSG:32650')
     with pytest.raises(ValueError, match="no band is called 'nir'"):
-        check_scenes([good], args)
+        check_scenes([good], ['1', 'nir'])
 
 
 def test_wrong_option(capsys):

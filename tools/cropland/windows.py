@@ -9,10 +9,8 @@ import argparse
 
 import rasterio
 
-from mmfdconv.cropland import options
+from mmfdconv.cropland import options, session
 from mmfdconv.cropland.mapping import Tiling
-from mmfdconv.cropland.predictor import load_predictor
-from mmfdconv.cropland.scene import Scene
 from mmfdconv.cropland.windows_compared import compare_windows, format_scores
 from mmfdconv.engine.options import add_conv_options
 
@@ -59,12 +57,9 @@ def main() -> None:
                     f'--windows: must be like 512-128, not {word!r}'
                 ) from None
             tilings.append(Tiling(side, overlap, batch=1))
-        predictor = load_predictor(
-            args.config, args.checkpoint, **options.predictor_options(args)
-        )
+        predictor = session.load_model(args.config, args.checkpoint, args)
         labels = None
-        given = dict(options.scene_options(args), trained=predictor.bands)
-        with Scene(args.scene, predictor.channels, **given) as scene:
+        with session.open_scene(args.scene, predictor, args) as scene:
             if args.labels:
                 with rasterio.open(args.labels) as file:
                     labels = file.read(1)
