@@ -1,10 +1,11 @@
 """Make the layers of a model or a config dynamic, and choose which ones."""
 
-from .backbone import DynamicBackbone, build_dynamic, keep_routers_alive_
+from .backbone import DynamicBackbone, build_dynamic
 from .conversion_report import ConversionReport, ReportRow
 from .fuse import fuse_conv_bn
 from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
 from .learning_rates import DynamicOptimConstructor, names_by_layer
+from .live_routers import keep_routers_alive_
 from .presets import PRESETS, preset_for, resolve_rule
 from .rules import LayerRule
 from .short_config import short_config

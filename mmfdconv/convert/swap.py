@@ -12,6 +12,7 @@ from .checkpointing import checkpoint_without_reentrance_
 from .conversion_report import ConversionReport, ReportRow, count, describe
 from .fuse import refuse_misfolding_
 from .hint import suggest_rule
+from .live_routers import live_where_frozen_
 from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size
 from .rules import LayerRule
@@ -43,7 +44,8 @@ def convert_dynamic_(
 
     Each new layer starts as the old one. It gets a copy of the kernel, and
     shares the bias. ``training``, ``requires_grad``, device, dtype and hooks
-    stay the same, but gates are trainable even if the kernel is frozen. A
+    stay the same, but gates are trainable even if the kernel is frozen, also
+    in the frozen stages of a backbone, see :func:`keep_routers_alive_`. A
     module with two names is converted once, and a second call changes nothing.
 
     A layer stays as it is if the model would change otherwise, and the report
@@ -125,6 +127,8 @@ def convert_dynamic_(
             *other_convolutions(modules),
         ),
     )
+    if report.converted:
+        live_where_frozen_(model)
     if not report.converted and not already:
         hint = suggest_rule(model) if by_preset else ''
         raise ValueError(
