@@ -1,12 +1,19 @@
 """What the tools write: names that are refused early, and tables."""
 
+import csv
 import os
 from pathlib import Path
-from typing import Iterable, Sequence, Union
+from typing import Any, Iterable, Optional, Sequence, Union
 
 import prettytable
 
-__all__ = ['PathLike', 'check_folder', 'check_suffix', 'pretty_table']
+__all__ = [
+    'PathLike',
+    'check_output',
+    'check_suffix',
+    'pretty_table',
+    'write_csv',
+]
 
 PathLike = Union[str, os.PathLike]
 
@@ -33,12 +40,23 @@ def check_suffix(
         raise ValueError(f'{option}: {str(path)!r} must end with {may}')
 
 
-def check_folder(path: PathLike, option: str = 'out') -> None:
-    """Refuse a file whose folder is not there.
+def check_output(
+    path: Optional[PathLike], suffixes: Sequence[str] = (), option: str = 'out'
+) -> None:
+    """Refuse a file of another kind, or whose folder is not there.
+
+    Args:
+        path: The file; None, where none is asked for, passes.
+        suffixes: What it may end with; none: anything.
+        option: What the file's name is called where it was given.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It cannot be written.
     """
+    if path is None:
+        return
+    if suffixes:
+        check_suffix(path, suffixes, option)
     folder = Path(path).parent
     if not folder.is_dir():
         raise ValueError(
@@ -63,3 +81,13 @@ def pretty_table(
         table.align[name] = 'l' if number < left else 'r'
     table.add_rows(list(rows))
     return table
+
+
+def write_csv(
+    path: PathLike, head: Iterable[str], rows: Iterable[Iterable[Any]]
+) -> None:
+    """Write a table with its names of columns; None is an empty cell."""
+    with Path(path).open('w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(rows)

@@ -5,7 +5,6 @@ machine down slows all of them; a ratio is the median over the rounds of one
 candidate's time over the stock one's in the same round.
 """
 
-import csv
 import json
 import platform
 import statistics
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import benchmark
 
-from .outputs import check_suffix, pretty_table
+from .outputs import check_suffix, pretty_table, write_csv
 
 __all__ = [
     'CLOCKS',
@@ -26,7 +25,9 @@ __all__ = [
     'Result',
     'environment',
     'measure',
+    'ratio',
     'saved_bytes',
+    'take_turns',
     'to_text',
     'write_results',
 ]
@@ -140,10 +141,38 @@ class Candidate:
         return saved_bytes(lambda: self.forward()[0], self.module)
 
 
+def take_turns(
+    runs: Mapping[Any, Callable[[], Any]],
+    rounds: int,
+    now: Callable[[], float] = CLOCKS['wall'],
+) -> Dict[Any, List[float]]:
+    """Time functions one after the other, round by round.
+
+    Args:
+        runs: By any key.
+        rounds: Number of turns of each.
+        now: The clock.
+
+    Returns:
+        Seconds of every turn by the same keys.
+    """
+    seconds: Dict[Any, List[float]] = {key: [] for key in runs}
+    for _ in range(rounds):
+        for key, run in runs.items():
+            start = now()
+            run()
+            seconds[key].append(now() - start)
+    return seconds
+
+
+def ratio(times: List[float], stock: List[float]) -> float:
+    """Median over the rounds of a time over the stock one's."""
+    return statistics.median(t / s for t, s in zip(times, stock))
+
+
 def _summary(times: List[float], stock: List[float]) -> Measurement:
     low, median, high = statistics.quantiles(times, n=4, method='inclusive')
-    ratio = statistics.median(t / s for t, s in zip(times, stock))
-    return Measurement(median, low, high, ratio)
+    return Measurement(median, low, high, ratio(times, stock))
 
 
 def measure(
@@ -182,7 +211,6 @@ def measure(
             f'clock must be one of {sorted(CLOCKS)}, and "wall" on a GPU, got '
             f'{clock!r}'
         )
-    now = CLOCKS[clock]
     candidates = {}
     for name, module in modules.items():
         module.train()  # of the toolboxes' ResNet it returns nothing
@@ -190,24 +218,20 @@ def measure(
     for _ in range(warmup):
         for candidate in candidates.values():
             candidate.step()
-    forward: Dict[str, List[float]] = {name: [] for name in candidates}
-    step: Dict[str, List[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, candidate in candidates.items():
-            for times, function in (
-                (forward[name], candidate.forward),
-                (step[name], candidate.step),
-            ):
-                start = now()
-                function()
-                times.append(now() - start)
+    runs = {}
+    for name, candidate in candidates.items():
+        runs[name, 'forward'] = candidate.forward
+        runs[name, 'step'] = candidate.step
+    times = take_turns(runs, rounds, CLOCKS[clock])
     memory = {name: c.memory() for name, c in candidates.items()}
     return [
         Result(
             case,
             name,
-            _summary(forward[name], forward[STOCK]),
-            _summary(step[name], step[STOCK]),
+            *(
+                _summary(times[name, what], times[STOCK, what])
+                for what in ('forward', 'step')
+            ),
             memory[name],
             memory[name] / max(memory[STOCK], 1),
         )
@@ -279,10 +303,8 @@ def write_results(
         text = json.dumps(dict(environment=dict(env), results=rows), indent=2)
         Path(path).write_text(text + '\n', encoding='utf-8')
     else:
-        with open(path, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.DictWriter(file, [*rows[0], *env])
-            writer.writeheader()
-            writer.writerows({**row, **env} for row in rows)
+        table = ([*row.values(), *env.values()] for row in rows)
+        write_csv(path, [*rows[0], *env], table)
 
 
 def _flat(result: Result) -> Dict[str, Any]:

@@ -7,16 +7,14 @@ them to a checkpoint as stock layers is printed.
 """
 
 import argparse
-import csv
 from functools import partial
-from pathlib import Path
 
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 from ..analysis.figures.subject import Subject
-from ..analysis.outputs import check_folder, check_suffix, pretty_table
+from ..analysis.outputs import check_output, pretty_table, write_csv
 from ..deployment.auditing import Audit, AuditedLayer, audit
 from ..engine import launch
 from ..engine.options import add_config_options, load_config
@@ -54,9 +52,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Audit, or say what is wrong."""
     MMLogger.get_instance('audit', log_level='ERROR')
     with plain_errors(prog):
-        if args.out:
-            check_suffix(args.out, ('.csv',))
-            check_folder(args.out)
+        check_output(args.out, ('.csv',))
         launch.check_checkpoint('checkpoint', args.checkpoint)
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
@@ -71,7 +67,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         )
     print(to_text(found))
     if args.out:
-        write(found, args.out)
+        write_csv(args.out, AuditedLayer._fields, found.layers)
         print(f'wrote {args.out}')
 
 
@@ -118,11 +114,3 @@ def to_text(found: Audit) -> str:
     else:
         text.append('every layer is worth keeping dynamic')
     return '\n'.join(text)
-
-
-def write(found: Audit, path: str) -> None:
-    """One row for each layer."""
-    with Path(path).open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(AuditedLayer._fields)
-        writer.writerows(found.layers)

@@ -13,7 +13,7 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from ..analysis import calls, speed, workloads
-from ..analysis.outputs import check_folder, check_suffix
+from ..analysis.outputs import check_output
 from ..engine.memory import keep_freed_memory
 from ..engine.options import add_conv_options, load_config
 from . import plain_errors
@@ -181,9 +181,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         if args.calls:
             _check_calls(args)
-        if args.out:
-            check_suffix(args.out, speed.SUFFIXES)
-            check_folder(args.out)
+        check_output(args.out, speed.SUFFIXES)
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
             if args.calls:

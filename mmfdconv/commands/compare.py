@@ -19,13 +19,14 @@ from tqdm import tqdm
 
 from ..analysis import speed
 from ..analysis.compare import predictions, results, training
+from ..analysis.cost import cost_of_config
 from ..analysis.cost.run import parse_shape
+from ..analysis.figures.data import build_data
+from ..analysis.figures.gates import gate_movements
 from ..convert import METHODS, nearest
 from ..engine import launch
 from ..engine.options import add_config_options, parse_rule
 from . import plain_errors
-
-_STOCK = 'stock'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +150,7 @@ def _config(args: argparse.Namespace, word: str) -> Config:
         for key, value in (args.conv_options or {}).items()
         if key.startswith(start)
     }
-    rule = None if word == _STOCK else parse_rule(args.conv_rule)
+    rule = None if word == speed.STOCK else parse_rule(args.conv_rule)
     return launch.load_config(args.config, args.cfg_options, word, own, rule)
 
 
@@ -191,24 +192,29 @@ def _compare(args, configs, finished, loader, work_dir) -> str:
     logging.disable(logging.INFO)  # building a model logs all its layers
     methods = list(dict.fromkeys(run.method for run in finished))
     shape = parse_shape(args.shape)
-    costs = {word: results.costs(configs[word], shape) for word in methods}
+    costs = {word: cost_of_config(configs[word], shape) for word in methods}
     ratios, movements = {}, {}
     if args.time_rounds:
         batch = next(iter(loader))
-        stock = launch.load_config(args.config, args.cfg_options, _STOCK)
-        for word in methods:
-            if word == _STOCK:
-                ratios[word] = 1.0
-            else:
-                ratios[word] = results.step_ratio(
-                    configs[word], stock, batch, args.time_rounds
-                )
+        stock = launch.load_config(args.config, args.cfg_options, speed.STOCK)
+        ratios = {
+            word: 1.0
+            if word == speed.STOCK
+            else results.step_ratio(
+                configs[word], stock, batch, args.time_rounds
+            )
+            for word in methods
+        }
     if args.gate_images:
-        for word in methods:
-            own = [run for run in finished if run.method == word]
-            movements[word] = [
-                results.gate_movements(run, args.gate_images) for run in own
+        data = build_data(configs[methods[0]])
+        movements = {
+            word: [
+                gate_movements(run.trained().model, data, args.gate_images)
+                for run in finished
+                if run.method == word
             ]
+            for word in methods
+        }
     scope = next(iter(configs.values())).default_scope
     if args.pictures and scope in ('mmdet', 'mmseg'):
         first = {run.method: run for run in reversed(finished)}
@@ -241,7 +247,7 @@ def _precision(cfg: Config) -> str:
 
 def _notes(args, costs, env):
     missing = sorted(
-        {op for cost in costs.values() for op in cost.not_counted}
+        {op for cost in costs.values() for *_, op in cost.count.uncounted}
     )
     high, wide = next(iter(costs.values())).shape
     words = [args.config]

@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..analysis.cost.run import default_shape, parse_shape
-from ..analysis.outputs import check_folder, check_suffix, pretty_table
+from ..analysis.outputs import check_output, pretty_table
 from ..deployment.exporting import DYNAMIC, export_onnx
 from ..deployment.inputs import noise, normalisation, read_pictures
 from ..deployment.runtimes import (
@@ -74,11 +74,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Export, compare, write; or say what is wrong and write nothing."""
     MMLogger.get_instance('export_onnx', log_level='ERROR')
     with plain_errors(prog):
-        check_suffix(args.out, ('.onnx',))
-        check_folder(args.out)
-        if args.table:
-            check_suffix(args.table, ('.md',), 'table')
-            check_folder(args.table, 'table')
+        check_output(args.out, ('.onnx',))
+        check_output(args.table, ('.md',), 'table')
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         model = build_model(cfg)

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 
 from ..analysis.cost import model_cost
 from ..analysis.cost.run import parse_shape
-from ..analysis.outputs import check_folder, check_suffix
+from ..analysis.outputs import check_output
 from ..engine.options import (
     add_config_options,
     add_shape_option,
@@ -40,9 +40,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     MMLogger.get_instance('get_flops', log_level='ERROR')
     with plain_errors(prog):
         shape = parse_shape(args.shape)
-        if args.out:
-            check_suffix(args.out, model_cost.SUFFIXES)
-            check_folder(args.out)
+        check_output(args.out, model_cost.SUFFIXES)
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         stock = None

@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
-from ..analysis.outputs import check_folder, check_suffix, pretty_table
+from ..analysis.outputs import check_output, pretty_table
 from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.inputs import read_pictures
 from ..deployment.tensor_parts import tensor_part
@@ -72,8 +72,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Fold, report, write; or say what is wrong and write nothing."""
     MMLogger.get_instance('fold_static', log_level='ERROR')
     with plain_errors(prog):
-        check_suffix(args.out, ('.pth',))
-        check_folder(args.out)
+        check_output(args.out, ('.pth',))
         cfg = load_config(args)
         stock = stock_config(cfg)
         init_default_scope(cfg.default_scope)

@@ -39,13 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--table', help='also write a table to this .md or .csv file'
     )
-    parser.add_argument(
-        '--digits',
-        type=int,
-        default=2,
-        help='number of decimals in the table (default: %(default)s)',
-    )
-    parser.add_argument('--title', default='Runs', help='title of the picture')
 
 
 def run(args: argparse.Namespace, prog: str) -> None:
@@ -66,10 +59,10 @@ def run(args: argparse.Namespace, prog: str) -> None:
         ]
         metrics = runs.common_metrics(logs, args.metrics)
         groups = runs.group_runs(logs)
-        picture = curves.plot_runs(groups, metrics, args.out, title=args.title)
+        curves.plot_runs(groups, metrics, args.out)
     summaries = table.summarise(groups, metrics)
-    print(table.summaries_to_markdown(summaries, args.digits))
-    print(f'wrote {picture}')
+    print(table.summaries_to_markdown(summaries))
+    print(f'wrote {args.out}')
     if args.table:
-        table.write_summaries(summaries, args.table, args.digits)
+        table.write_summaries(summaries, args.table)
         print(f'wrote {args.table}')

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from ..analysis.cost.run import default_shape, parse_shape
-from ..analysis.outputs import check_folder, check_suffix
+from ..analysis.outputs import check_output
 from ..convert import METHODS
 from ..deployment.exporting import export_onnx
 from ..deployment.inputs import noise
@@ -69,8 +69,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Export, compare and time, model by model."""
     MMLogger.get_instance('runtimes', log_level='ERROR')
     with plain_errors(prog):
-        check_suffix(args.out, ('.md',))
-        check_folder(args.out)
+        check_output(args.out, ('.md',))
         for name, value in (
             ('rounds', args.rounds),
             ('threads', args.threads),

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..analysis import speed
-from ..analysis.outputs import check_folder, check_suffix
+from ..analysis.outputs import check_output
 from ..analysis.workloads import parse_side
 from ..convert import config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
@@ -87,9 +87,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Measure and print."""
     MMLogger.get_instance('step', log_level='ERROR')
     with plain_errors(prog):
-        if args.out:
-            check_suffix(args.out, speed.SUFFIXES)
-            check_folder(args.out)
+        check_output(args.out, speed.SUFFIXES)
         height, width = parse_side(args.shape)
         init_default_scope('mmdet')
         modules: Dict[str, nn.Module] = {}

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from ..analysis.cost.fadconv_tables import fadconv_tables
 from ..analysis.cost.fdconv_tables import fdconv_tables
 from ..analysis.cost.paper_tables import FORMATS
-from ..analysis.outputs import check_folder
+from ..analysis.outputs import check_output
 from . import plain_errors
 
 
@@ -32,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, prog: str) -> None:
     """Print or write all tables."""
     with plain_errors(prog):
-        if args.out:
-            check_folder(args.out)
+        check_output(args.out)
     MMLogger.get_instance('paper_tables', log_level='ERROR')
     text = FORMATS[args.format]([*fdconv_tables(), *fadconv_tables()])
     if args.out:

@@ -1,6 +1,6 @@
 """Make the layers of a model or a config dynamic, and choose which ones."""
 
-from .backbone import DynamicBackbone, build_dynamic
+from .backbone import DynamicBackbone, build_dynamic, conversion_reports
 from .conversion_report import ConversionReport, ReportRow
 from .fuse import fuse_conv_bn
 from .input_bands import adapt_kernel, adapt_state_dict, load_from_bands
@@ -26,6 +26,7 @@ __all__ = [
     'build_dynamic',
     'check_rule',
     'config_path',
+    'conversion_reports',
     'convert_dynamic_',
     'fuse_conv_bn',
     'keep_routers_alive_',

@@ -5,19 +5,21 @@ stock checkpoints, layer-wise learning rates and ``frozen_stages`` keep
 working.
 """
 
-from typing import Any, Mapping, Tuple, Union
+from typing import Any, Dict, Mapping, Tuple, Union
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import nn
 
 from .conversion_report import ConversionReport
 from .live_routers import keep_routers_alive_
+from .nodes import dynamic_backbones
 from .pretraining import NOT_GIVEN, NotGiven, without_pretraining
 from .rules import LayerRule
 from .swap import convert_dynamic_
 
-__all__ = ['DynamicBackbone', 'build_dynamic']
+__all__ = ['DynamicBackbone', 'build_dynamic', 'conversion_reports']
 
 
 @MODELS.register_module()
@@ -75,3 +77,28 @@ def build_dynamic(
     model = MODELS.build(backbone)
     report = convert_dynamic_(model, conv_cfg, rule)
     return keep_routers_alive_(model), report
+
+
+def conversion_reports(cfg: Config) -> Dict[str, ConversionReport]:
+    """Build every ``DynamicBackbone`` of a config and report.
+
+    Args:
+        cfg: An experiment; its default scope must be set.
+
+    Returns:
+        A report by the backbone's place in the config, ``'model.backbone'``.
+
+    Raises:
+        ValueError: The config has no such backbone.
+    """
+    reports = {}
+    for place, node in dynamic_backbones(cfg.get('model')):
+        options = {name: node[name] for name in node if name != 'type'}
+        reports[place] = build_dynamic(**options)[1]
+    if not reports:
+        raise ValueError(
+            'config: its model has no backbone=dict(type='
+            "'DynamicBackbone', backbone=..., conv_cfg=...), so there is "
+            'nothing to convert'
+        )
+    return reports

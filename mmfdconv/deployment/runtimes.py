@@ -1,13 +1,15 @@
 """Compare an exported model with the original, in outputs and time."""
 
 import statistics
-import time
+from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
+
+from ..analysis.speed import ratio, take_turns
 
 __all__ = ['RUNTIMES', 'TOLERANCE', 'Comparison', 'compare_runtimes']
 
@@ -66,21 +68,15 @@ def compare_runtimes(
                 if _has_classes(output.name, b):
                     equal[name].append(_share_equal(a, b))
     x = images[0].numpy()
-    seconds: Dict[str, List[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(x)
-            seconds[name].append(time.perf_counter() - start)
+    bound = {name: partial(run, x) for name, run in runs.items()}
+    seconds = take_turns(bound, rounds)
     return [
         Comparison(
             name,
             max(differences[name]),
             statistics.mean(equal[name]) if equal[name] else None,
             statistics.median(seconds[name]),
-            statistics.median(
-                a / b for a, b in zip(seconds[name], seconds['PyTorch'])
-            ),
+            ratio(seconds[name], seconds['PyTorch']),
         )
         for name in runs
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmfdconv.analysis.outputs import check_folder, check_suffix
+from mmfdconv.analysis.outputs import check_output, check_suffix
 
 pytestmark = pytest.mark.core
 
@@ -18,7 +18,9 @@ def test_suffixes():
 
 
 def test_folders(tmp_path):
-    check_folder('a.csv')
-    check_folder(tmp_path / 'a.csv')
+    check_output(None, ['.md'])
+    check_output(tmp_path / 'a.csv')
     with pytest.raises(ValueError, match='out: the folder .* does not exist'):
-        check_folder(tmp_path / 'none' / 'a.csv')
+        check_output(tmp_path / 'none' / 'a.csv')
+    with pytest.raises(ValueError, match=r"'a\.csv' must end with \.md$"):
+        check_output('a.csv', ['.md'])

@@ -1,13 +1,13 @@
 """Curves of trainings: losses and metrics."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..figures.canvas import COLOURS, new_figure, plain_axes, save_figure
 from ..outputs import PathLike
-from .runs import Group, RunLog
+from .runs import RunLog
 
 __all__ = ['plot_runs']
 
@@ -23,7 +23,7 @@ _LEGEND_COLUMNS = 4
 
 
 def plot_runs(
-    groups: Sequence[Group],
+    groups: Mapping[str, Sequence[RunLog]],
     metrics: Sequence[str],
     out: PathLike,
     *,
@@ -37,7 +37,7 @@ def plot_runs(
     that do not count epochs, over a hundredth of the run.
 
     Args:
-        groups: The runs.
+        groups: Runs by the name of their group.
         metrics: One panel each.
         out: The picture to write; its ending names the format.
         names: What to call metrics.
@@ -46,7 +46,7 @@ def plot_runs(
     Returns:
         ``out`` as a path.
     """
-    by_epoch = all(run.by_epoch for group in groups for run in group.runs)
+    by_epoch = all(run.by_epoch for runs in groups.values() for run in runs)
     panels = 1 + len(metrics)
     columns = min(panels, _COLUMNS)
     lines = -(-panels // columns)
@@ -56,17 +56,16 @@ def plot_runs(
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
-    for number, group in enumerate(groups):
+    for number, (name, runs) in enumerate(groups.items()):
         style = dict(
             color=_COLOURS[number % len(_COLOURS)],
             marker=_MARKERS[number % len(_MARKERS)],
             linestyle=_STYLES[number // len(_COLOURS) % len(_STYLES)],
-            label=group.name,
+            label=name,
         )
-        losses = [_loss(run, by_epoch) for run in group.runs]
-        _draw(grid[0], losses, style)
+        _draw(grid[0], [_loss(run, by_epoch) for run in runs], style)
         for axes, metric in zip(grid[1:], metrics):
-            curves = [_metric(run, metric, by_epoch) for run in group.runs]
+            curves = [_metric(run, metric, by_epoch) for run in runs]
             _draw(axes, curves, style)
     heads = [(names or {}).get(metric, metric) for metric in metrics]
     for axes, head in zip(grid, ['loss, training', *heads]):

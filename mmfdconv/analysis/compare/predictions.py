@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import VISUALIZERS, init_default_scope
+from mmengine.registry import VISUALIZERS
 
-from ...engine.models import build_model, load_weights
 from ..figures.canvas import new_figure, save_figure
 from ..figures.data import build_data, displayable, spread_evenly
 from .training import Run
@@ -31,7 +30,6 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
         out: The picture to write.
     """
     cfg = Config.fromfile(runs[0].config)
-    init_default_scope(cfg.default_scope)
     data = build_data(cfg)
     items = [data[index] for index in spread_evenly(data, images)]
     painter = _Painter(cfg, data)
@@ -40,8 +38,7 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
         'truth': [painter.draw(item, item['data_samples']) for item in items],
     }
     for run in runs:
-        model = build_model(Config.fromfile(run.config))
-        load_weights(model, str(run.checkpoint))
+        model = run.trained().model
         columns[run.method] = [
             painter.draw(item, model.test_step(pseudo_collate([item]))[0])
             for item in items

@@ -1,7 +1,6 @@
 """What a comparison of methods found: scores, differences, costs, gates."""
 
 import copy
-import csv
 import math
 import statistics
 import time
@@ -25,20 +24,15 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from scipy.stats import t as student
 
-from ...engine.models import build_model, load_weights
-from ..cost.model_cost import cost_of_config
-from ..figures import gates
-from ..figures.data import build_data
-from ..outputs import pretty_table
+from ...engine.models import build_model
+from ..cost.model_cost import Cost, CostRow
+from ..outputs import pretty_table, write_csv
 from . import curves, runs
-from .table import mean_and_spread
+from .table import decimals, mean_and_spread
 from .training import Run
 
 __all__ = [
-    'Costs',
     'Difference',
-    'costs',
-    'gate_movements',
     'paired_difference',
     'step_ratio',
     'write',
@@ -55,8 +49,10 @@ class Difference(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f'{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]'
+    def text(self, digits: int) -> str:
+        """Write it with so many decimals."""
+        mean, low, high = (f'{value:+.{digits}f}' for value in self)
+        return f'{mean} [{low}, {high}]'
 
 
 def paired_difference(
@@ -81,37 +77,6 @@ def paired_difference(
     error = statistics.stdev(pairs) / math.sqrt(len(pairs))
     half = error * float(student.ppf((1 + _CONFIDENCE) / 2, len(pairs) - 1))
     return Difference(mean, mean - half, mean + half)
-
-
-class Costs(NamedTuple):
-    """What a model costs.
-
-    Attributes:
-        parameters: Number of them; what layers share counts once.
-        flops: Of one image; a multiply-add is one.
-        shape: ``(H, W)`` of that image.
-        not_counted: Operations that are not in them.
-    """
-
-    parameters: int
-    flops: int
-    shape: Tuple[int, int]
-    not_counted: Tuple[str, ...]
-
-
-def costs(cfg: Config, shape: Optional[Tuple[int, int]] = None) -> Costs:
-    """Count a config's model.
-
-    Args:
-        cfg: The experiment.
-        shape: ``(H, W)``; None takes the toolbox's own.
-    """
-    init_default_scope(cfg.default_scope)
-    cost = cost_of_config(cfg, shape)
-    missing = cost.count.by(lambda name, part, op: op, 'uncounted')
-    return Costs(
-        cost.total.params, cost.total.flops, cost.shape, tuple(sorted(missing))
-    )
 
 
 def step_ratio(
@@ -154,23 +119,6 @@ def step_ratio(
     return statistics.median(ratios)
 
 
-def gate_movements(run: Run, images: int) -> Dict[str, float]:
-    """How far a trained model's gates move between images.
-
-    Args:
-        run: A finished one.
-        images: So many of the validation images, spread evenly.
-
-    Returns:
-        See :func:`..figures.gates.gate_movements`.
-    """
-    cfg = Config.fromfile(run.config)
-    init_default_scope(cfg.default_scope)
-    model = build_model(cfg)
-    load_weights(model, str(run.checkpoint))
-    return gates.gate_movements(model, build_data(cfg), images)
-
-
 # ------------------------------------------------------------------- output
 
 
@@ -210,22 +158,10 @@ def rows(finished: Sequence[Run], metrics: Sequence[str]) -> List[Row]:
     return table
 
 
-def _moves(movements: Sequence[Mapping[str, float]]) -> Optional[Tuple]:
-    """Mean over layers and seeds, and the layer that moves most."""
-    values = [value for by_layer in movements for value in by_layer.values()]
-    if not values:
-        return None
-    largest = {
-        name: statistics.fmean(m[name] for m in movements)
-        for name in movements[0]
-    }
-    return statistics.fmean(values), max(largest.values())
-
-
 def write(
     folder: Path,
     finished: Sequence[Run],
-    costs: Mapping[str, Costs],
+    costs: Mapping[str, Cost],
     ratios: Mapping[str, float],
     movements: Mapping[str, Sequence[Mapping[str, float]]],
     notes: Iterable[str],
@@ -238,7 +174,8 @@ def write(
         finished: The runs that are.
         costs: By method.
         ratios: Of steps, by method; may be empty.
-        movements: By method, :func:`gate_movements` of each run; may be empty.
+        movements: By method, of each run, how far each layer's gates move,
+            see :func:`..figures.gates.gate_movements`; may be empty.
         notes: Lines to stand below the tables.
         metrics: None takes all that every run has.
 
@@ -251,40 +188,58 @@ def write(
     logs = [run.log() for run in finished]
     metrics = runs.common_metrics(logs, metrics)
     table = rows(finished, metrics)
-    price = {
-        method: [
-            f'{cost.parameters / 1e6:.3f} M',
-            f'{cost.flops / 1e9:.3f} G',
-            f'{ratios[method]:.2f}' if method in ratios else '-',
-            *_written_moves(_moves(movements.get(method, ()))),
-        ]
-        for method, cost in costs.items()
-    }
+    moves = {method: _moves(movements.get(method, ())) for method in costs}
     scores = pretty_table(
         ['metric', 'method', 'seeds', 'last', 'minus stock [95 %]'],
-        [
-            [
-                row.metric,
-                row.method,
-                str(len(row.scores)),
-                mean_and_spread(list(row.scores.values())),
-                '-' if row.difference is None else str(row.difference),
-            ]
-            for row in table
-        ],
+        [_written_scores(row) for row in table],
         left=2,
     )
     prices = pretty_table(
         ['method', 'parameters', 'FLOPs', 'step, x stock']
         + ['gates move', 'most'],
-        [[method, *cells] for method, cells in price.items()],
+        [
+            [
+                method,
+                f'{cost.total.params / 1e6:.3f} M',
+                f'{cost.total.flops / 1e9:.3f} G',
+                _written(ratios.get(method), '.2f'),
+                *(_written(move, '.4f') for move in moves[method]),
+            ]
+            for method, cost in costs.items()
+        ],
     )
     parts = [scores.get_string(), prices.get_string(), '\n'.join(notes)]
     text = '\n\n'.join(parts) + '\n'
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'comparison.md').write_text(text, encoding='utf-8')
-    _write_csv(folder / 'comparison.csv', table, costs, ratios, movements)
-    _write_gates(folder / 'gates.csv', movements)
+    write_csv(
+        folder / 'comparison.csv',
+        ('metric', 'method', 'seeds', 'mean', 'deviation')
+        + ('difference', 'low', 'high', 'parameters', 'flops')
+        + ('step_ratio', 'gates_move', 'gates_move_most', 'scores'),
+        (
+            _csv_row(
+                row,
+                costs[row.method].total,
+                ratios.get(row.method),
+                moves[row.method],
+            )
+            for row in table
+        ),
+    )
+    write_csv(
+        folder / 'gates.csv',
+        ('method', 'layer', 'mean', 'by_run'),
+        (
+            (
+                *(method, layer),
+                statistics.fmean(moved[layer] for moved in by_run),
+                _joined(f'{moved[layer]:.6g}' for moved in by_run),
+            )
+            for method, by_run in movements.items()
+            for layer in (by_run[0] if by_run else ())
+        ),
+    )
     curves.plot_runs(
         runs.group_runs(logs),
         metrics,
@@ -294,41 +249,43 @@ def write(
     return text
 
 
-def _written_moves(moves: Optional[Tuple]) -> List[str]:
-    return ['-', '-'] if moves is None else [f'{m:.4f}' for m in moves]
+def _moves(
+    movements: Sequence[Mapping[str, float]],
+) -> Tuple[Optional[float], Optional[float]]:
+    """Mean over layers and seeds, and the layer that moves most."""
+    if not any(movements):
+        return None, None
+    means = [
+        statistics.fmean(moved[layer] for moved in movements)
+        for layer in movements[0]
+    ]
+    return statistics.fmean(means), max(means)
 
 
-def _write_csv(path, table, costs, ratios, movements) -> None:
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ('metric', 'method', 'seeds', 'mean', 'deviation')
-            + ('difference', 'low', 'high', 'parameters', 'flops')
-            + ('step_ratio', 'gates_move', 'gates_move_most', 'scores')
-        )
-        for row in table:
-            values = list(row.scores.values())
-            mean = statistics.fmean(values) if values else None
-            deviation = statistics.stdev(values) if len(values) > 1 else None
-            cost = costs[row.method]
-            writer.writerow(
-                (row.metric, row.method, ' '.join(map(str, row.scores)))
-                + (mean, deviation)
-                + (row.difference or (None,) * 3)
-                + (cost.parameters, cost.flops, ratios.get(row.method))
-                + (_moves(movements.get(row.method, ())) or (None, None))
-                + (' '.join(map(str, values)),)
-            )
+def _written(value: Optional[float], how: str) -> str:
+    return '-' if value is None else format(value, how)
 
 
-def _write_gates(path, movements) -> None:
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(('method', 'layer', 'mean', 'by_run'))
-        for method, by_run in movements.items():
-            for layer in by_run[0] if by_run else ():
-                values = [moves[layer] for moves in by_run]
-                writer.writerow(
-                    (method, layer, statistics.fmean(values))
-                    + (' '.join(f'{value:.6g}' for value in values),)
-                )
+def _written_scores(row: Row) -> List[str]:
+    values, difference = list(row.scores.values()), '-'
+    if row.difference is not None:
+        difference = row.difference.text(decimals(values))
+    cells = [row.metric, row.method, str(len(values))]
+    return [*cells, mean_and_spread(values), difference]
+
+
+def _csv_row(
+    row: Row, cost: CostRow, ratio: Optional[float], moves: Sequence[Any]
+) -> Tuple[Any, ...]:
+    values = list(row.scores.values())
+    return (
+        *(row.metric, row.method, _joined(row.scores)),
+        statistics.fmean(values) if values else None,
+        statistics.stdev(values) if len(values) > 1 else None,
+        *(row.difference or (None,) * 3),
+        *(cost.params, cost.flops, ratio, *moves, _joined(values)),
+    )
+
+
+def _joined(values: Iterable[Any]) -> str:
+    return ' '.join(map(str, values))

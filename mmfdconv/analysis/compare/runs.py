@@ -2,8 +2,8 @@
 
 MMEngine writes what it logs to ``<timestamp>/vis_data/scalars.json`` in the
 work dir, a folder for every time that a training was started or resumed. Here
-they become one history per run, whichever toolbox it was, and runs of one name
-(seeds, for instance) become a group.
+they become one history per run, whichever toolbox it was. Runs of one name,
+such as seeds, are a group.
 """
 
 import json
@@ -12,13 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..outputs import PathLike
 
-__all__ = [
-    'Group',
-    'RunLog',
-    'common_metrics',
-    'group_runs',
-    'read_run',
-]
+__all__ = ['RunLog', 'common_metrics', 'group_runs', 'read_run']
 
 Point = Dict[str, Any]
 
@@ -56,13 +50,6 @@ class RunLog(NamedTuple):
             if isinstance(value, (int, float))
         )
         return [name for name in names if name not in _NO_METRICS]
-
-
-class Group(NamedTuple):
-    """Runs of one name."""
-
-    name: str
-    runs: List[RunLog]
 
 
 def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
@@ -150,12 +137,12 @@ def _logs(folder: Path) -> List[Path]:
     return logs
 
 
-def group_runs(runs: Sequence[RunLog]) -> List[Group]:
-    """Gather the runs of one name, in the order of their first ones."""
+def group_runs(runs: Sequence[RunLog]) -> Dict[str, List[RunLog]]:
+    """Gather runs by their names, in the order of the first ones."""
     groups: Dict[str, List[RunLog]] = {}
     for run in runs:
         groups.setdefault(run.name, []).append(run)
-    return [Group(name, members) for name, members in groups.items()]
+    return groups
 
 
 def common_metrics(

@@ -1,15 +1,16 @@
 """Final and best metrics of trainings, as a table."""
 
-import csv
+import math
 import statistics
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ..outputs import PathLike, check_suffix, pretty_table
-from .runs import Group
+from ..outputs import PathLike, check_suffix, pretty_table, write_csv
+from .runs import RunLog
 
 __all__ = [
     'Summary',
+    'decimals',
     'lower_is_better',
     'mean_and_spread',
     'summarise',
@@ -28,83 +29,90 @@ def lower_is_better(metric: str) -> bool:
 
 
 class Summary(NamedTuple):
-    """One metric of one group.
+    """One metric of one run; None where it has no value but NaN.
 
     Attributes:
-        name: Of the group.
+        name: Of the run's group.
+        run: Its number in the group.
         metric: Name of the metric.
-        final: Each run's last value.
-        best: Each run's best value.
-        best_at: Each run's epoch or iteration of it.
-        last_at: Each run's epoch or iteration of the last value.
+        final: Last value.
+        last_at: Epoch or iteration of it.
+        best: Best value.
+        best_at: Epoch or iteration of it.
     """
 
     name: str
+    run: int
     metric: str
-    final: List[float]
-    best: List[float]
-    best_at: List[int]
-    last_at: List[int]
+    final: Optional[float]
+    last_at: Optional[int]
+    best: Optional[float]
+    best_at: Optional[int]
 
 
 def summarise(
-    groups: Sequence[Group], metrics: Sequence[str]
+    groups: Mapping[str, Sequence[RunLog]], metrics: Sequence[str]
 ) -> List[Summary]:
     """Take final and best values of every group's runs.
 
     A value that is NaN counts nowhere.
     """
     found = []
-    for group in groups:
+    for name, runs in groups.items():
         for metric in metrics:
-            summary = Summary(group.name, metric, [], [], [], [])
-            for run in group.runs:
+            sign = -1 if lower_is_better(metric) else 1
+            for number, run in enumerate(runs):
                 points = [
-                    (p[metric], p.get('step', p['iter']))
-                    for p in run.val
-                    if p.get(metric) == p.get(metric, 0.0)  # not NaN
-                    and metric in p
+                    (point[metric], point.get('step', point['iter']))
+                    for point in run.val
+                    if not math.isnan(point.get(metric, math.nan))
                 ]
-                if not points:
-                    continue
-                sign = -1 if lower_is_better(metric) else 1
-                best = max(points, key=lambda point: sign * point[0])
-                summary.final.append(points[-1][0])
-                summary.last_at.append(points[-1][1])
-                summary.best.append(best[0])
-                summary.best_at.append(best[1])
-            found.append(summary)
+                scores = (None,) * 4
+                if points:
+                    best = max(points, key=lambda point: sign * point[0])
+                    scores = (*points[-1], *best)
+                found.append(Summary(name, number, metric, *scores))
     return found
 
 
-def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+def decimals(values: Sequence[float]) -> int:
+    """How many decimals scores need: of shares, such as COCO's, more."""
+    return 2 if max(map(abs, values), default=0) > 1 else 4
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
     """Write mean and standard deviation (n - 1), or the one value."""
     if not values:
         return '-'
+    digits = decimals(values)
     text = f'{statistics.fmean(values):.{digits}f}'
     if len(values) > 1:
         text += f' ± {statistics.stdev(values):.{digits}f}'
     return text
 
 
-def summaries_to_markdown(
-    summaries: Sequence[Summary], digits: int = 2
-) -> str:
+def summaries_to_markdown(summaries: Sequence[Summary]) -> str:
     """A table: a row for each group, final and best of each metric."""
     metrics = list(dict.fromkeys(s.metric for s in summaries))
     head = ['run', 'runs', 'last at']
     for metric in metrics:
         head += [metric, f'{metric}, best', f'{metric}, best at']
     rows: Dict[str, List[str]] = {}
-    for s in summaries:
-        row = rows.setdefault(
-            s.name, [s.name, str(len(s.final)), _range(s.last_at)]
-        )
-        row += [
-            mean_and_spread(s.final, digits),
-            mean_and_spread(s.best, digits),
-            _range(s.best_at),
-        ]
+    for name in dict.fromkeys(s.name for s in summaries):
+        for metric in metrics:
+            own = [
+                s
+                for s in summaries
+                if (s.name, s.metric) == (name, metric) and s.final is not None
+            ]
+            first = [name, str(len(own)), _range([s.last_at for s in own])]
+            rows.setdefault(name, first).extend(
+                [
+                    mean_and_spread([s.final for s in own]),
+                    mean_and_spread([s.best for s in own]),
+                    _range([s.best_at for s in own]),
+                ]
+            )
     return pretty_table(head, rows.values()).get_string()
 
 
@@ -115,9 +123,7 @@ def _range(steps: Sequence[int]) -> str:
     return str(low) if low == high else f'{low}-{high}'
 
 
-def write_summaries(
-    summaries: Sequence[Summary], out: PathLike, digits: int = 2
-) -> Path:
+def write_summaries(summaries: Sequence[Summary], out: PathLike) -> None:
     """Write a table: ``.md`` as printed, ``.csv`` with a row for each run.
 
     Raises:
@@ -127,16 +133,7 @@ def write_summaries(
     check_suffix(out, SUFFIXES, 'table')
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == '.md':
-        text = summaries_to_markdown(summaries, digits)
+        text = summaries_to_markdown(summaries)
         out.write_text(text + '\n', encoding='utf-8')
-        return out
-    with out.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ('name', 'run', 'metric', 'final', 'last_at', 'best', 'best_at')
-        )
-        for s in summaries:
-            values = zip(s.final, s.last_at, s.best, s.best_at)
-            for number, row in enumerate(values):
-                writer.writerow((s.name, number, s.metric, *row))
-    return out
+    else:
+        write_csv(out, Summary._fields, summaries)

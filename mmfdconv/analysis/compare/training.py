@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from mmengine.config import Config
 
+from ..figures.subject import Subject
 from .runs import RunLog, read_run
 
 __all__ = ['Run', 'RunFailed', 'plan_runs', 'train_all']
@@ -61,6 +62,11 @@ class Run(NamedTuple):
     def checkpoint(self) -> Path:
         """Where the last checkpoint is, once the run is finished."""
         return self.folder / f'{self.unit}_{self.length}.pth'
+
+    def trained(self) -> Subject:
+        """Build the model with the weights of the last checkpoint."""
+        cfg = Config.fromfile(self.config)
+        return Subject.load(cfg, str(self.checkpoint))
 
     def log(self) -> RunLog:
         """Read what the run logged.

@@ -1,6 +1,5 @@
 """Parameters and FLOPs of a config's model, as tables."""
 
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import (
 from mmengine.config import Config
 
 from ...engine.models import build_model
-from ..outputs import PathLike, check_suffix, pretty_table
+from ..outputs import PathLike, check_suffix, pretty_table, write_csv
 from .counter import FlopCount, count_flops
 from .parts import PARTS, parts_of_parameters
 from .run import ModelRun, default_shape, stock_config
@@ -240,12 +239,12 @@ def write(
         text = json.dumps(content, indent=1)
         path.write_text(text + '\n', encoding='utf-8')
     else:
-        with path.open('w', newline='', encoding='utf-8') as file:
-            writer = csv.writer(file)
-            writer.writerow(('counted', *CostRow._fields, *about))
-            for name, one in named:
-                for row in (*one.rows, one.total):
-                    writer.writerow((name, *row, *about.values()))
+        rows = (
+            (name, *row, *about.values())
+            for name, one in named
+            for row in (*one.rows, one.total)
+        )
+        write_csv(path, ('counted', *CostRow._fields, *about), rows)
 
 
 def _places(

@@ -11,8 +11,10 @@ pytest.importorskip('matplotlib')
 from scipy import stats
 
 from mmfdconv.analysis.compare import results
-from mmfdconv.analysis.compare.results import Costs, paired_difference
+from mmfdconv.analysis.compare.results import paired_difference
 from mmfdconv.analysis.compare.training import plan_runs
+from mmfdconv.analysis.cost.counter import FlopCount
+from mmfdconv.analysis.cost.model_cost import Cost, CostRow
 
 from .test_training import configs, leave_checkpoints, leave_log
 
@@ -29,7 +31,7 @@ def test_interval_of_the_paired_t_test():
     assert found.high - found.mean == pytest.approx(
         4.3027 * 0.5 / math.sqrt(3), rel=1e-4
     )
-    assert str(found) == '+1.50 [+0.26, +2.74]'
+    assert found.text(2) == '+1.50 [+0.26, +2.74]'
     # It holds 0 exactly where the test at 5 % does not tell them apart.
     p = stats.ttest_rel(list(OWN.values()), list(STOCK.values())).pvalue
     assert (p < 0.05) == (found.low > 0)
@@ -55,11 +57,16 @@ def finished_runs(folder):
     return runs
 
 
+def cost(params, flops):
+    rows = [CostRow('backbone', '', params, flops, 0)]
+    return Cost(rows, FlopCount(), (64, 64), None)
+
+
 def test_tables_and_files(tmp_path):
     runs = finished_runs(tmp_path / 'runs')
     costs = {
-        'stock': Costs(11_000_000, 2_000_000_000, (64, 64), ()),
-        'fdconv': Costs(11_500_000, 2_100_000_000, (64, 64), ('aten::x',)),
+        'stock': cost(11_000_000, 2_000_000_000),
+        'fdconv': cost(11_500_000, 2_100_000_000),
     }
     movements = dict(stock=[{}] * 3, fdconv=[{'a': 0.1, 'b': 0.3}] * 3)
     ratios = dict(stock=1.0, fdconv=1.5)
@@ -102,7 +109,7 @@ def test_a_score_that_is_nan_counts_nowhere(gone, seeds, last, tmp_path):
         path = run.folder / '1' / 'vis_data' / 'scalars.json'
         score = str(OWN[run.seed])
         path.write_text(path.read_text().replace(score, 'NaN'))
-    costs = {run.method: Costs(1, 1, (8, 8), ()) for run in runs}
+    costs = {run.method: cost(1, 1) for run in runs}
     text = results.write(tmp_path, runs, costs, {}, {}, [])
     (line,) = (line for line in text.splitlines() if 'top1 | fdconv' in line)
     assert [cell.strip() for cell in line.split('|')][3:5] == [seeds, last]

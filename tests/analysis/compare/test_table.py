@@ -22,14 +22,13 @@ def test_the_direction_of_a_metric(metric, lower):
 def test_final_and_best_over_seeds(tmp_path, by_iter):
     logs = [*seeds(tmp_path, [10.0, 14.0]), runs.read_run(by_iter)]
     groups = runs.group_runs(logs)
-    assert [(g.name, len(g.runs)) for g in groups] == [
-        ('ours', 2),
-        ('by_iter', 1),
+    ours = dict(ours=groups['ours'])
+    assert table.summarise(ours, ['mIoU', 'mae']) == [
+        ('ours', 0, 'mIoU', 10.0, 2, 19.0, 1),
+        ('ours', 1, 'mIoU', 14.0, 2, 23.0, 1),
+        ('ours', 0, 'mae', 3.0, 2, 2.0, 1),
+        ('ours', 1, 'mae', 3.0, 2, 2.0, 1),
     ]
-    ours, mae = table.summarise(groups[:1], ['mIoU', 'mae'])
-    assert (ours.final, ours.last_at) == ([10.0, 14.0], [2, 2])
-    assert (ours.best, ours.best_at) == ([19.0, 23.0], [1, 1])
-    assert (mae.final, mae.best, mae.best_at) == ([3, 3], [2, 2], [1, 1])
     text = table.summaries_to_markdown(table.summarise(groups, ['mIoU']))
     # sample standard deviation of 10 and 14
     cells = [c.strip() for c in text.splitlines()[2].split('|')[1:-1]]
@@ -39,21 +38,29 @@ def test_final_and_best_over_seeds(tmp_path, by_iter):
 
 
 def test_nan_counts_nowhere(tmp_path):
-    lines = [*epoch(1, 1.0, P=5.0), *epoch(2, 1.0, P=float('nan'))]
-    write_log(tmp_path / 'run', '1', lines)
-    groups = runs.group_runs([runs.read_run(tmp_path / 'run')])
-    assert table.summarise(groups, ['P'])[0].final == [5.0]
+    lines = [*epoch(1, 1.0, P=0.5), *epoch(2, 1.0, P=float('nan'))]
+    write_log(tmp_path / 'some', '1', lines)
+    write_log(tmp_path / 'none', '1', lines[3:])
+    logs = [runs.read_run(tmp_path / name) for name in ('some', 'none')]
+    summaries = table.summarise(runs.group_runs(logs), ['P'])
+    assert [s.final for s in summaries] == [0.5, None]
+    text = table.summaries_to_markdown(summaries).splitlines()
+    # Shares have more decimals than percentages.
+    assert '0.5000' in text[2]
+    assert text[3].replace(' ', '') == '|none|0|-|-|-|-|'
 
 
 def test_files(tmp_path):
     groups = runs.group_runs(seeds(tmp_path, [10.0, 14.0]))
     summaries = table.summarise(groups, ['mIoU'])
-    path = table.write_summaries(summaries, tmp_path / 'new' / 'runs.csv')
+    path = tmp_path / 'new' / 'runs.csv'
+    table.write_summaries(summaries, path)
     with path.open(newline='') as file:
         rows = [*csv.DictReader(file)]
     assert [float(row['final']) for row in rows] == [10.0, 14.0]
     assert [row['run'] for row in rows] == ['0', '1']
-    path = table.write_summaries(summaries, tmp_path / 'runs.md')
-    assert path.read_text() == table.summaries_to_markdown(summaries) + '\n'
+    table.write_summaries(summaries, tmp_path / 'runs.md')
+    text = (tmp_path / 'runs.md').read_text()
+    assert text == table.summaries_to_markdown(summaries) + '\n'
     with pytest.raises(ValueError, match=r'\.md or \.csv'):
         table.write_summaries(summaries, tmp_path / 'runs.txt')

@@ -5,7 +5,8 @@ import csv
 import pytest
 from mmengine.config import Config
 
-from mmfdconv.analysis.conversion import conversion_reports, write_csv
+from mmfdconv.commands import main
+from mmfdconv.convert import conversion_reports
 
 pytest.importorskip('mmdet')
 import mmdet.models  # noqa: F401
@@ -44,13 +45,15 @@ def test_a_stock_config_is_told():
         conversion_reports(cfg)
 
 
-def test_rows_in_a_file(tmp_path):
-    reports = conversion_reports(Config(dict(model=dict(backbone=BACKBONE))))
-    write_csv(reports, tmp_path / 'rows.csv')
-    with open(tmp_path / 'rows.csv', newline='') as file:
+def test_rows_in_a_file(tmp_path, capsys):
+    cfg = Config(dict(default_scope='mmdet', model=dict(backbone=BACKBONE)))
+    cfg.dump(tmp_path / 'config.py')
+    out = tmp_path / 'rows.csv'
+    main('layers', [str(tmp_path / 'config.py'), '--out', str(out)], 'layers')
+    with out.open(newline='') as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
     added = sum(int(r['params_after']) - int(r['params_before']) for r in rows)
-    assert added == reports['model.backbone'].added_params
+    assert f'parameters added: {added / 1e6:+.3f} M' in capsys.readouterr().out
     assert rows[0]['name'] == 'conv1' and not rows[0]['after']
     assert rows[1]['after'] == 'FDConv' and rows[1]['before'] == '8->8 3x3'
