@@ -34,7 +34,7 @@ EXTRAS = {
         'openvino>=2024',
     ],
     'geoparquet': ['pyarrow'],
-    'figures': ['matplotlib>=3.5', 'scikit-learn', 'scipy', 'tqdm'],
+    'figures': ['matplotlib>=3.5', 'scipy', 'tqdm'],
 }
 
 

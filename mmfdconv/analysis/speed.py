@@ -34,6 +34,7 @@ __all__ = [
 
 STOCK = 'stock'
 SUFFIXES = ('.csv', '.json')
+_WARMUP = 2  # turns that do not count
 
 #: ``'wall'``: what one waits for, work on an accelerator included. ``'cpu'``:
 #: what the process computes, all its threads together, on a machine with other
@@ -181,7 +182,6 @@ def measure(
     x: Tensor,
     dtype: torch.dtype = torch.float32,
     rounds: int = 10,
-    warmup: int = 2,
     clock: str = 'wall',
 ) -> List[Result]:
     """Let all candidates take turns on one input.
@@ -191,8 +191,7 @@ def measure(
         modules: By method; ``'stock'`` must be among them.
         x: Input.
         dtype: Precision; below float32 through autocast.
-        rounds: Turns that count, at least 2.
-        warmup: Turns before them.
+        rounds: Turns that count, at least 2; two come before them.
         clock: One of :data:`CLOCKS`.
 
     Raises:
@@ -215,7 +214,7 @@ def measure(
     for name, module in modules.items():
         module.train()  # of the toolboxes' ResNet it returns nothing
         candidates[name] = Candidate(module, x, dtype)
-    for _ in range(warmup):
+    for _ in range(_WARMUP):
         for candidate in candidates.values():
             candidate.step()
     runs = {}

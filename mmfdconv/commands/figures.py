@@ -1,6 +1,7 @@
 """Draw what a dynamic model learned, from a config, weights and images."""
 
 import argparse
+import inspect
 from functools import partial
 
 from mmengine.logging import MMLogger
@@ -12,14 +13,6 @@ from ..analysis.figures.subject import Subject
 from ..engine import launch
 from ..engine.options import add_config_options, load_config
 from . import plain_errors
-
-TEXTS = {
-    'responses': 'frequency responses of the parallel kernels of a layer',
-    'similarity': "how similar a layer's parallel kernels are to each other",
-    'bands': "frequency bands of a layer's input, and FDConv's maps of them",
-    'gates': 'gates over a data set: use, entropy, dead kernels, classes',
-    'attention': "FADConv's frequency attention and average pooling",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_argument('--device', default='cpu', help='cpu or cuda')
     figures = parser.add_subparsers(dest='figure', required=True)
-    sub = {
-        name: figures.add_parser(
+    sub = {}
+    for name, draw in FIGURES.items():
+        text = draw.__doc__
+        sub[name] = figures.add_parser(
             name, help=text, description=text, parents=[common]
         )
-        for name, text in TEXTS.items()
-    }
     sub['responses'].add_argument(
         '--number',
         type=int,
@@ -57,14 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='number of kernels to show (default: 6)',
     )
     sub['similarity'].add_argument(
-        '--embedding',
-        choices=('pca', 'tsne'),
-        default='pca',
-        help='how all filters are projected to a plane; tsne needs '
-        'scikit-learn (default: pca)',
-    )
-    sub['similarity'].add_argument(
         '--all',
+        dest='every',
         action='store_true',
         help='also print the numbers of all layers',
     )
@@ -83,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sub['gates'].add_argument(
         '--dead',
+        dest='below',
+        metavar='SHARE',
         type=float,
         default=0.1,
         help='a kernel is dead if its share is below this fraction of a '
@@ -93,21 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def options(args: argparse.Namespace) -> dict:
     """The figure's own options, by its function's names."""
     check_picture(args.out)
-    found = dict(out=args.out, layer=args.layer)
-    if args.figure in ('bands', 'attention'):
-        found['image'] = args.image
-    elif args.figure == 'similarity':
-        found.update(embedding=args.embedding, every=args.all)
-    else:
-        if args.number is not None and args.number < 1:
-            raise ValueError(
-                f'--number: must be at least 1, got {args.number}'
-            )
-        found['number'] = args.number
+    number = getattr(args, 'number', None)
+    if number is not None and number < 1:
+        raise ValueError(f'--number: must be at least 1, got {number}')
+    given = dict(vars(args))
     if args.figure == 'gates':
-        bar = partial(tqdm, unit='image', dynamic_ncols=True)
-        found.update(split=args.split, below=args.dead, progress=bar)
-    return found
+        given['progress'] = partial(tqdm, unit='image', dynamic_ncols=True)
+    names = inspect.signature(FIGURES[args.figure]).parameters
+    return {name: given[name] for name in names if name in given}
 
 
 def run(args: argparse.Namespace, prog: str) -> None:

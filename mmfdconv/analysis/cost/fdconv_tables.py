@@ -9,9 +9,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import nn
 
+from ...convert import convert_dynamic_
 from .counter import FlopCount, count_flops
 from .formulas import POOLING_OPS
-from .paper_tables import Row, Table, convert, count_config, on_meta
+from .paper_tables import Row, Table, count_config
 
 __all__ = ['base_table', 'detector_table', 'fdconv_tables']
 
@@ -72,23 +73,22 @@ def detector_table() -> List[Row]:
         'DCD': (dict(type='DCDConv'), 4.3, 130),
         'ODConv 4x': (dict(type='ODConv', num_experts=4), 65.1, 350),
         'KernelWarehouse 1x': (
-            dict(type='KWConv', cell_num_ratio=1),
-            2.5,
-            None,
+            *(dict(type='KWConv', cell_num_ratio=1), 2.5, None),
         ),
         'KernelWarehouse 4x': (
-            dict(type='KWConv', cell_num_ratio=4),
-            76.5,
-            None,
+            *(dict(type='KWConv', cell_num_ratio=4), 76.5, None),
         ),
         'FDConv K=64': (dict(type='FDConv', kernel_num=64), 3.6, 1800),
     }
     from torchvision.models import resnet50
 
-    stock = _resnet_flops(on_meta(resnet50))
+    with torch.device('meta'):
+        models = {method: resnet50() for method in methods}
+        stock = _resnet_flops(resnet50())
     rows = []
     for method, (conv_cfg, paper, paper_flops) in methods.items():
-        model, added = convert(resnet50, conv_cfg)
+        model = models[method]
+        added = convert_dynamic_(model, conv_cfg).added_params
         count = _resnet_flops(model)
         notes = []
         if method == 'DCD':

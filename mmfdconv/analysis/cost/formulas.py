@@ -47,21 +47,10 @@ def _pytorchs(formula: Callable) -> Callable:
     return count
 
 
-def _real_to_complex(args: Sequence[Any], out: Tensor) -> int:
-    x, axes = args[:2]
+def _transforms(x: Tensor, axes: Sequence[int], real: bool = True) -> int:
+    """FFTs over some axes of ``x``; of real data the side that is real."""
     points = math.prod(x.shape[axis] for axis in axes)
-    return fft(points, x.numel() // max(points, 1))
-
-
-def _complex_to_real(args: Sequence[Any], out: Tensor) -> int:
-    points = math.prod(out.shape[axis] for axis in args[1])
-    return fft(points, out.numel() // max(points, 1))
-
-
-def _complex_to_complex(args: Sequence[Any], out: Tensor) -> int:
-    x, axes = args[:2]
-    points = math.prod(x.shape[axis] for axis in axes)
-    return fft(points, x.numel() // max(points, 1), real=False)
+    return fft(points, x.numel() // max(points, 1), real)
 
 
 def _per_input(args: Sequence[Any], out: Tensor) -> int:
@@ -113,9 +102,9 @@ _ATTENTION = {
     )
 }
 _FFT: Dict[str, Callable] = {
-    '_fft_r2c': _real_to_complex,
-    '_fft_c2r': _complex_to_real,
-    '_fft_c2c': _complex_to_complex,
+    '_fft_r2c': lambda args, out: _transforms(args[0], args[1]),
+    '_fft_c2r': lambda args, out: _transforms(out, args[1]),
+    '_fft_c2c': lambda args, out: _transforms(args[0], args[1], real=False),
 }
 _POOLING: Dict[str, Callable] = {
     'mean': _per_input,

@@ -3,15 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Tuple,
-)
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 
@@ -19,7 +11,7 @@ from ...engine.models import build_model
 from ..outputs import PathLike, check_suffix, pretty_table, write_csv
 from .counter import FlopCount, count_flops
 from .parts import PARTS, parts_of_parameters
-from .run import ModelRun, default_shape, stock_config
+from .run import default_shape, run_once, stock_config
 
 __all__ = [
     'Cost',
@@ -83,13 +75,16 @@ def cost_of_config(
     """
     shape = shape or default_shape(cfg)
     model = build_model(cfg)
-    run = ModelRun(model, cfg.default_scope, shape)
-    count = count_flops(model, run)
+    regions: List[Optional[int]] = []
+    count = count_flops(
+        model,
+        lambda: regions.append(run_once(model, cfg.default_scope, shape)),
+    )
     params: Dict[Tuple[str, str], int] = Counter()
     for name, part, size in parts_of_parameters(model):
         component = name.partition('.')[0] if '.' in name else _ITSELF
         params[component, part] += size
-    return Cost(_rows(params, count), count, tuple(shape), run.regions)
+    return Cost(_rows(params, count), count, tuple(shape), *regions)
 
 
 def _rows(
@@ -141,7 +136,8 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
         head += ['stock parameters', 'added parameters']
         head += ['stock FLOPs', 'added FLOPs']
     rows = []
-    others = _by_component(stock)
+    others = [] if stock is None else [*stock.rows, stock.total]
+    by_component = {row.component: row for row in others if not row.part}
     for row in [*cost.rows, cost.total]:
         cells = [
             f'- {row.part}' if row.part else row.component,
@@ -149,28 +145,18 @@ def to_text(cost: Cost, stock: Optional[Cost] = None) -> str:
             f'{row.flops / 1e9:,.3f} G',
             f'{row.uncounted / 1e6:,.1f} M',
         ]
-        if stock is not None:
-            cells += _differences(row, others.get(row.component))
-        rows.append(cells)
+        other = by_component.get(row.component)
+        if other is not None and not row.part:
+            cells += [
+                f'{other.params / 1e6:,.3f} M',
+                f'{(row.params - other.params) / 1e6:+,.3f} M',
+                f'{other.flops / 1e9:,.3f} G',
+                f'{(row.flops - other.flops) / 1e9:+,.3f} G',
+            ]
+        rows.append(cells + [''] * (len(head) - len(cells)))
     return '\n'.join(
         [pretty_table(head, rows).get_string(), '', *_notes(cost)]
     )
-
-
-def _by_component(stock: Optional[Cost]) -> Dict[str, CostRow]:
-    rows = [*stock.rows, stock.total] if stock is not None else []
-    return {row.component: row for row in rows if not row.part}
-
-
-def _differences(row: CostRow, stock: Optional[CostRow]) -> List[str]:
-    if row.part or stock is None:
-        return [''] * 4
-    return [
-        f'{stock.params / 1e6:,.3f} M',
-        f'{(row.params - stock.params) / 1e6:+,.3f} M',
-        f'{stock.flops / 1e9:,.3f} G',
-        f'{(row.flops - stock.flops) / 1e9:+,.3f} G',
-    ]
 
 
 def _notes(cost: Cost) -> List[str]:

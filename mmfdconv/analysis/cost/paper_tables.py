@@ -2,28 +2,15 @@
 
 import csv
 import io
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import torch
 from mmengine.registry import DefaultScope
-from torch import nn
 
-from ...convert import convert_dynamic_
 from ...engine.launch import load_config
 from ..outputs import pretty_table
 from .model_cost import Cost, cost_of_config
 
-__all__ = ['FORMATS', 'Row', 'Table', 'convert', 'count_config', 'on_meta']
+__all__ = ['FORMATS', 'Row', 'Table', 'count_config']
 
 
 class Row(NamedTuple):
@@ -52,27 +39,6 @@ class Table(NamedTuple):
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     added: bool = True
-
-
-# ------------------------------------------------------------------- models
-
-
-def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build without memory for the weights."""
-    with torch.device('meta'):
-        return build()
-
-
-def convert(
-    build: Callable[[], nn.Module], conv_cfg: Mapping[str, Any]
-) -> Tuple[nn.Module, int]:
-    """Build without memory, and make the convolutions dynamic.
-
-    Returns:
-        The model, and the parameters that it has beyond the stock one's.
-    """
-    model = on_meta(build)
-    return model, convert_dynamic_(model, conv_cfg).added_params
 
 
 def count_config(name: str, shape: Tuple[int, int]) -> Cost:

@@ -1,7 +1,7 @@
 """Runs a config's model once, without weights and data."""
 
 import copy
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -11,12 +11,7 @@ from ...convert import make_stock_
 from ...engine.models import image_channels
 from ...registry import LAYERS
 
-__all__ = [
-    'ModelRun',
-    'default_shape',
-    'parse_shape',
-    'stock_config',
-]
+__all__ = ['default_shape', 'parse_shape', 'run_once', 'stock_config']
 
 _LEAST_SIDE = 32
 
@@ -70,8 +65,10 @@ def parse_shape(sides: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
     return sides[0], sides[-1]
 
 
-class ModelRun:
-    """Calls a model of mmdet, mmseg or mmpretrain once on an empty image.
+def run_once(
+    model: nn.Module, scope: str, shape: Tuple[int, int]
+) -> Optional[int]:
+    """Call a model of mmdet, mmseg or mmpretrain once on an empty image.
 
     As the toolboxes' own counters do, it stops short of turning outputs into
     results. A two-stage detector's second stage sees the regions that its
@@ -82,93 +79,81 @@ class ModelRun:
         scope: The toolbox.
         shape: ``(H, W)`` of the image, as the network sees it.
 
+    Returns:
+        How many regions a two-stage detector classified; None for others.
+
     Raises:
-        ValueError: The shape is none.
+        ValueError: The shape is none, or the model does not run on its own or
+            at this shape.
     """
+    height, width = shape
+    if min(shape) < _LEAST_SIDE:
+        raise ValueError(
+            f'shape: an image has a height and a width of at least '
+            f'{_LEAST_SIDE} pixels, got {height} {width}'
+        )
+    x = torch.zeros(1, image_channels(model), *shape)
+    try:
+        return _call(model, scope, x)
+    except (
+        AssertionError,
+        AttributeError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+    ) as error:
+        raise ValueError(
+            f'{type(model).__name__} does not run on an image of '
+            f'{height} x {width} (another --shape may fit): '
+            f'{type(error).__name__}: {error}'
+        ) from error
 
-    def __init__(
-        self, model: nn.Module, scope: str, shape: Tuple[int, int]
-    ) -> None:
-        if min(shape) < _LEAST_SIDE:
-            raise ValueError(
-                f'shape: an image has a height and a width of at least '
-                f'{_LEAST_SIDE} pixels, got {" ".join(map(str, shape))}'
-            )
-        self.model = model
-        self.scope = scope
-        self.shape = tuple(shape)
-        #: How many regions a two-stage detector classified.
-        self.regions: Optional[int] = None
 
-    def __call__(self) -> Any:
-        """Run.
-
-        Raises:
-            ValueError: The model does not run on its own or at this shape.
-        """
-        x = torch.zeros(1, image_channels(self.model), *self.shape)
-        try:
-            return self._call(x)
-        except (
-            AssertionError,
-            AttributeError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-        ) as error:
-            height, width = self.shape
-            raise ValueError(
-                f'{type(self.model).__name__} does not run on an image of '
-                f'{height} x {width} (another --shape may fit): '
-                f'{type(error).__name__}: {error}'
-            ) from error
-
-    def _call(self, x: torch.Tensor) -> Any:
-        if self.scope == 'mmpretrain':
-            return self.model(x, mode='tensor')
-        if self.scope == 'mmseg':
-            return self._segment(x)
-        samples = self._samples('mmdet')
-        rpn_head = getattr(self.model, 'rpn_head', None)
-        if rpn_head is None:
-            return self.model(x, samples, mode='tensor')
-        predict = rpn_head.predict
-        rpn_head.predict = self._counting(predict)
-        try:
-            return self.model(x, samples, mode='tensor')
-        finally:
-            del rpn_head.predict
-
-    def _counting(self, predict: Callable) -> Callable:
-        def counting(*args: Any, **kwargs: Any) -> Any:
-            results = predict(*args, **kwargs)
-            self.regions = sum(len(result) for result in results)
-            return results
-
-        return counting
-
-    def _segment(self, x: torch.Tensor) -> Any:
+def _call(model: nn.Module, scope: str, x: torch.Tensor) -> Optional[int]:
+    samples = empty_samples(scope, x.shape[2:])
+    if scope == 'mmseg':
         from mmseg.models.decode_heads import Mask2FormerHead, MaskFormerHead
 
-        samples = self._samples('mmseg')
-        head = getattr(self.model, 'decode_head', None)
+        head = getattr(model, 'decode_head', None)
         if isinstance(head, (MaskFormerHead, Mask2FormerHead)):
             # Its forward() wants the samples, which mode='tensor' keeps.
-            return head(self.model.extract_feat(x), samples)
-        return self.model(x, samples, mode='tensor')
+            head(model.extract_feat(x), samples)
+            return None
+    rpn_head = getattr(model, 'rpn_head', None)
+    if rpn_head is None:
+        model(x, samples, mode='tensor')
+        return None
+    regions = []
+    predict = rpn_head.predict
 
-    def _samples(self, scope: str) -> list:
-        from mmengine.structures import InstanceData
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        results = predict(*args, **kwargs)
+        regions.extend(map(len, results))
+        return results
 
-        if scope == 'mmdet':
-            from mmdet.structures import DetDataSample as Sample
-        else:
-            from mmseg.structures import SegDataSample as Sample
-        names = 'img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'
-        meta = dict.fromkeys(names, self.shape)
-        sample = Sample(metainfo=dict(meta, scale_factor=(1.0, 1.0)))
-        # Some heads read annotations and then make no use of them.
-        sample.gt_instances = InstanceData(
-            bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
-        )
-        return [sample]
+    rpn_head.predict = counting
+    try:
+        model(x, samples, mode='tensor')
+    finally:
+        del rpn_head.predict
+    return sum(regions)
+
+
+def empty_samples(scope: str, shape: Sequence[int]) -> Optional[list]:
+    """What mmdet and mmseg want to know of an image without annotations."""
+    if scope == 'mmpretrain':
+        return None
+    from mmengine.structures import InstanceData
+
+    if scope == 'mmdet':
+        from mmdet.structures import DetDataSample as Sample
+    else:
+        from mmseg.structures import SegDataSample as Sample
+    names = 'img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'
+    meta = dict.fromkeys(names, tuple(shape))
+    sample = Sample(metainfo=dict(meta, scale_factor=(1.0, 1.0)))
+    # Some heads read annotations and then make no use of them.
+    sample.gt_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()
+    )
+    return [sample]

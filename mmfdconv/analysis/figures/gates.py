@@ -19,7 +19,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from ...layers import gate_entropy, has_gates, record_gates
-from ..outputs import PathLike
+from ..outputs import PathLike, pretty_table
 from .canvas import COLOURS, new_figure, plain_axes, save_figure, show_map
 from .data import build_data, classes_in, spread_evenly
 from .subject import Subject, dynamic_layers, extract, pick_layer
@@ -225,21 +225,17 @@ def gates(
     study = study_gates(subject.model, data, number, progress)
     title = f'Gates on {split}, {subject.state}'
     save_figure(draw_gates(study, title, layer, below), out)
-    width = max(map(len, study.layers))
-    lines = [
-        f'{"":{width}}    K  entropy/log K  sd over images  least used  '
-        'most used  dead'
-    ]
+    head = ['layer', 'K', 'entropy/log K', 'sd over images']
+    head += ['least used', 'most used', 'dead']
+    rows = []
     for name, found in study.layers.items():
-        usage = found.usage
-        deviation = float(found.entropy.std()) if len(found.entropy) > 1 else 0
-        lines.append(
-            f'{name:{width}}  {len(usage):3d}  '
-            f'{float(found.entropy.mean()):13.4f}  {deviation:14.4f}  '
-            f'{float(usage.min()):10.3f}  {float(usage.max()):9.3f}  '
-            f'{len(found.dead(below)):4d}'
-        )
-    return lines
+        entropy = found.entropy
+        deviation = float(entropy.std()) if len(entropy) > 1 else 0
+        cells = [name, str(len(found.usage)), f'{float(entropy.mean()):.4f}']
+        cells += [f'{deviation:.4f}']
+        cells += [f'{float(use):.3f}' for use in found.usage.aminmax()]
+        rows.append([*cells, str(len(found.dead(below)))])
+    return [str(pretty_table(head, rows))]
 
 
 def draw_gates(

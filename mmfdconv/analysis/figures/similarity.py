@@ -1,13 +1,13 @@
 """How alike the parallel kernels of a layer are."""
 
-from typing import Any, List, Mapping, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..outputs import PathLike
+from ..outputs import PathLike, pretty_table
 from .canvas import new_figure, save_figure, series_colours, show_map
 from .kernels import (
     image_spectrum,
@@ -83,14 +83,11 @@ class Plane(NamedTuple):
     how: str  # what the axes are
 
 
-def principal_plane(
-    kernels: Tensor, method: str = 'pca', limit: int = 1024
-) -> Plane:
-    """Place every filter of every parallel kernel in a plane.
+def principal_plane(kernels: Tensor, limit: int = 1024) -> Plane:
+    """Place every filter of every parallel kernel in a plane, by PCA.
 
     Args:
         kernels: ``(K, O, I, kh, kw)``; a filter is one of the ``O``.
-        method: ``'pca'``, or ``'tsne'``, which needs scikit-learn.
         limit: Show at most so many filters, spread evenly over ``O``.
     """
     K, O = kernels.shape[:2]  # noqa: E741
@@ -99,29 +96,12 @@ def principal_plane(
     points = kernels[:, chosen].flatten(0, 1).flatten(1).double()
     points = points - points.mean(dim=0)
     owner = torch.arange(K).repeat_interleave(n)
-    if method == 'tsne':
-        return Plane(_tsne(points), owner, 't-SNE')
     _, scale, axes = torch.linalg.svd(points, full_matrices=False)
     share = scale.square() / scale.square().sum().clamp_min(1e-300)
     plane = points @ axes[:2].T
     plane = F.pad(plane, (0, 2 - plane.shape[1]))
     shown = f'PCA, {float(share[:2].sum()):.0%} of the variance'
     return Plane(plane, owner, shown)
-
-
-def _tsne(points: Tensor) -> Tensor:
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise ValueError(
-            "embedding: 'tsne' needs scikit-learn; install it (pip install "
-            "scikit-learn) or use 'pca'"
-        ) from error
-    perplexity = min(30.0, (len(points) - 1) / 3)
-    fitted = TSNE(
-        n_components=2, perplexity=perplexity, init='pca', random_state=0
-    ).fit_transform(points.numpy())
-    return torch.from_numpy(fitted)
 
 
 # ------------------------------------------------------------------ figure
@@ -131,36 +111,26 @@ def similarity(
     subject: Subject,
     out: PathLike,
     layer: Optional[str] = None,
-    embedding: str = 'pca',
     every: bool = False,
 ) -> List[str]:
     """How similar a layer's parallel kernels are; with a table of all."""
     name, found = pick_layer(subject.model, layer, kernels_misfit)
     kernels, noun = parallel_kernels(found), kernel_noun(found)
     alike = {name: compare_kernels(kernels)}
-    plane = principal_plane(kernels, embedding)
+    plane = principal_plane(kernels)
     title = subject.title(name, found)
     save_figure(draw_similarity(alike[name], plane, title, noun), out)
     if every:
         for key, other in dynamic_layers(subject.model).items():
             if key != name and kernels_misfit(other) is None:
                 alike[key] = compare_kernels(parallel_kernels(other))
-    return _table(alike)
-
-
-def _table(alike: Mapping[str, Similarity]) -> List[str]:
-    """Mean and largest cosines by layer."""
-    width = max(map(len, alike))
-    lines = [
-        f'{"cosines off the diagonal":{width}}  {"responses":>16}  '
-        f'{"magnitudes":>16}',
-        f'{"":{width}}  {"mean":>7} {"largest":>8}  {"mean":>7} '
-        f'{"largest":>8}',
+    head = ['layer', 'mean cosine', 'largest']
+    head += ['mean, of magnitudes', 'largest, of magnitudes']
+    rows = [
+        [key, *(f'{value + 0.0:.3f}' for value in one.summary())]
+        for key, one in alike.items()
     ]
-    for name, found in alike.items():
-        a, b, c, d = (value + 0.0 for value in found.summary())
-        lines.append(f'{name:{width}}  {a:7.3f} {b:8.3f}  {c:7.3f} {d:8.3f}')
-    return lines
+    return [str(pretty_table(head, rows))]
 
 
 def draw_similarity(

@@ -1,7 +1,7 @@
 """The model that a figure is about, its layers, and what they see."""
 
 import difflib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import (
     Any,
@@ -45,7 +45,6 @@ class Subject(NamedTuple):
         cfg: Config,
         checkpoint: Optional[str] = None,
         device: str = 'cpu',
-        seed: int = 0,
     ) -> 'Subject':
         """Build a config's model, to be looked at, in evaluation mode.
 
@@ -55,13 +54,12 @@ class Subject(NamedTuple):
                 built; weights that the config would start from are not
                 fetched.
             device: Where to put it.
-            seed: For the weights of an untrained model.
 
         Raises:
             ValueError: The config has no model, or the checkpoint is not its.
         """
         init_default_scope(cfg.get('default_scope', 'mmengine'))
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model, state = build_model(cfg), 'untrained'
         if checkpoint is not None:
             load_weights(model, checkpoint)
@@ -213,15 +211,10 @@ def watch(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Tensor]]:
 
         return keep
 
-    handles = [
-        layer.register_forward_pre_hook(keeper(name))
-        for name, layer in layers.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.enter_context(layer.register_forward_pre_hook(keeper(name)))
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _as_maps(module: nn.Module, x: Tensor) -> Tensor:

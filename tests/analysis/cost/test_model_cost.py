@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 from mmfdconv.analysis.cost import model_cost
 from mmfdconv.analysis.cost.fdconv_tables import base_table
 from mmfdconv.analysis.cost.run import (
-    ModelRun,
     default_shape,
+    empty_samples,
     parse_shape,
     stock_config,
 )
@@ -118,8 +118,7 @@ def test_stock_configs_agree_with_mmengine(name, shape):
     shape = shape or (64, 64)
     cost = model_cost.cost_of_config(cfg, shape)
     model = build_model(cfg)
-    run = ModelRun(model, scope, shape)
-    samples = run._samples(scope) if scope != 'mmpretrain' else None
+    samples = empty_samples(scope, shape)
     forward = model.forward
     model.forward = lambda x: forward(x, samples, mode='tensor')
     analyzer = FlopAnalyzer(model, torch.zeros(1, 3, *shape))

@@ -84,12 +84,6 @@ def test_many_filters_are_thinned_out():
     assert owner.bincount().tolist() == [10] * 4
 
 
-def test_tsne_asks_for_scikit_learn(monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'sklearn.manifold', None)
-    with pytest.raises(ValueError, match="'tsne' needs scikit-learn"):
-        similarity.principal_plane(torch.randn(2, 4, 2, 1, 1), 'tsne')
-
-
 def test_hundreds_of_kernels_are_drawn():
     # Cells of a warehouse: 1x1, and more than colours can tell apart.
     parallel = torch.randn(100, 4, 2, 1, 1)
