@@ -10,7 +10,6 @@ import argparse
 from functools import partial
 
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 from ..analysis.figures.subject import Subject
@@ -55,7 +54,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
         check_output(args.out, ('.csv',))
         launch.check_checkpoint('checkpoint', args.checkpoint)
         cfg = load_config(args)
-        init_default_scope(cfg.default_scope)
         model = Subject.load(cfg, args.checkpoint, args.device).model
         found = audit(
             cfg,

@@ -15,7 +15,11 @@ from mmengine.registry import init_default_scope
 from ..analysis import calls, speed, workloads
 from ..analysis.outputs import check_output
 from ..engine.memory import keep_freed_memory
-from ..engine.options import add_conv_options, load_config
+from ..engine.options import (
+    add_conv_options,
+    add_timing_options,
+    load_config,
+)
 from . import plain_errors
 
 DTYPES = dict(
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='float32',
         help='float16 and bfloat16 use autocast (default: %(default)s)',
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    add_timing_options(parser, speed.CLOCKS, rounds=10)
     parser.add_argument(
         '--channels-last',
         action='store_true',
@@ -64,27 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--compile', action='store_true', help='use torch.compile'
-    )
-    parser.add_argument(
-        '--rounds',
-        type=int,
-        default=10,
-        help='number of turns, of which the median is taken '
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--warmup',
-        type=int,
-        default=2,
-        help='number of turns before the first timed one '
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--clock',
-        choices=speed.CLOCKS,
-        default='wall',
-        help='wall: elapsed time; cpu: processor time, for a machine with '
-        'other jobs (default: %(default)s)',
     )
     parser.add_argument(
         '--other',
@@ -108,7 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='instead of timing, count the operations that a forward pass and '
         'a step launch on a GPU (counted on a CPU that runs the same code)',
     )
-    parser.add_argument('--out', help='also write to this .csv or .json file')
     add_conv_options(parser)
     parser.set_defaults(cfg_options=None)
 
@@ -202,7 +184,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 x,
                 DTYPES[args.dtype],
                 args.rounds,
-                args.warmup,
                 args.clock,
             )
             print(speed.to_text(found), flush=True)

@@ -23,9 +23,12 @@ from ..analysis.cost import cost_of_config
 from ..analysis.cost.run import parse_shape
 from ..analysis.figures.data import build_data
 from ..analysis.figures.gates import gate_movements
-from ..convert import METHODS, nearest
 from ..engine import launch
-from ..engine.options import add_config_options, parse_rule
+from ..engine.options import (
+    add_config_options,
+    add_shape_option,
+    parse_rule,
+)
 from . import plain_errors
 
 
@@ -56,14 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='metrics to compare, such as mIoU (default: all that every run '
         'has)',
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs='+',
-        metavar='PIXELS',
-        help='height and width, or the side, of the image for which FLOPs '
-        'are counted (default: that of the toolbox)',
-    )
+    add_shape_option(parser)
     parser.add_argument(
         '--time-rounds',
         type=int,
@@ -116,10 +112,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     for word in args.conv:
-        if word not in METHODS:
-            raise ValueError(
-                f'--conv: {word!r} is no method; {nearest(word, METHODS)}'
-            )
         if args.conv.count(word) > 1:
             raise ValueError(f'--conv: {word!r} is named twice')
     for option in args.conv_options or ():

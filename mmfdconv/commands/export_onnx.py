@@ -15,10 +15,10 @@ from typing import Optional, Sequence
 import onnx
 import torch
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..analysis.cost.run import default_shape, parse_shape
+from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
 from ..deployment.exporting import DYNAMIC, export_onnx
 from ..deployment.inputs import noise, normalisation, read_pictures
@@ -29,7 +29,6 @@ from ..deployment.runtimes import (
     compare_runtimes,
 )
 from ..deployment.tensor_parts import tensor_part
-from ..engine.models import build_model, load_weights
 from ..engine.options import (
     add_config_options,
     add_shape_option,
@@ -77,9 +76,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         check_output(args.out, ('.onnx',))
         check_output(args.table, ('.md',), 'table')
         cfg = load_config(args)
-        init_default_scope(cfg.default_scope)
-        model = build_model(cfg)
-        load_weights(model, args.checkpoint)
+        model = Subject.load(cfg, args.checkpoint).model
         shape = parse_shape(args.shape) or default_shape(cfg)
         if args.image:
             images = read_pictures(model, args.image, shape, 'image')

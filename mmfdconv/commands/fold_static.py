@@ -15,15 +15,15 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
+from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
 from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.inputs import read_pictures
 from ..deployment.tensor_parts import tensor_part
-from ..engine.models import build_model, load_weights, one_line
+from ..engine.models import build_model, one_line
 from ..engine.options import (
     add_config_options,
     add_shape_option,
@@ -75,9 +75,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         check_output(args.out, ('.pth',))
         cfg = load_config(args)
         stock = stock_config(cfg)
-        init_default_scope(cfg.default_scope)
-        model = build_model(cfg)
-        load_weights(model, args.checkpoint)
+        model = Subject.load(cfg, args.checkpoint).model
         shape = parse_shape(args.shape) or default_shape(cfg)
         images = read_pictures(model, args.calibrate, shape, 'calibrate')
         score = Validation(cfg) if args.score else lambda model: {}

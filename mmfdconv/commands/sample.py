@@ -113,11 +113,7 @@ def _by_stratum(
     option: str,
     kind: Callable[[str], Any],
 ) -> Dict[str, Any]:
-    """Read NAME=NUMBER.
-
-    Raises:
-        ValueError: A word is no such pair.
-    """
+    """Read NAME=NUMBER."""
     found = {}
     for word in words or ():
         name, _, number = word.rpartition('=')

@@ -20,7 +20,10 @@ from ..analysis.outputs import check_output
 from ..analysis.workloads import parse_side
 from ..convert import config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
+from ..engine.options import add_timing_options
 from . import plain_errors
+
+_OBJECTS = 7  # in every image, COCO's mean
 
 
 class LossOfImages(nn.Module):
@@ -59,28 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help='batch size (default: %(default)s)',
     )
-    parser.add_argument(
-        '--objects',
-        type=int,
-        default=7,
-        help='number of objects in every image (default: %(default)s)',
-    )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda')
-    parser.add_argument(
-        '--rounds',
-        type=int,
-        default=5,
-        help='number of turns, of which the median is taken '
-        '(default: %(default)s)',
-    )
-    parser.add_argument(
-        '--clock',
-        choices=speed.CLOCKS,
-        default='wall',
-        help='wall: elapsed time; cpu: processor time, for a machine with '
-        'other jobs (default: %(default)s)',
-    )
-    parser.add_argument('--out', help='also write to this .csv or .json file')
+    add_timing_options(parser, speed.CLOCKS, rounds=5)
 
 
 def run(args: argparse.Namespace, prog: str) -> None:
@@ -134,7 +116,7 @@ def _load(
     packed = demo_mm_inputs(
         args.batch,
         (3, height, width),
-        [args.objects] * args.batch,
+        [_OBJECTS] * args.batch,
         num_classes=_number_of_classes(cfg.model),
         with_mask=_loads(cfg, 'with_mask'),
         with_semantic=_loads(cfg, 'with_seg'),

@@ -3,7 +3,7 @@
 import argparse
 import ast
 import re
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Optional, Sequence, Union
 
 from mmengine.config import Config, DictAction
 
@@ -15,6 +15,7 @@ __all__ = [
     'add_conv_options',
     'add_launcher_options',
     'add_shape_option',
+    'add_timing_options',
     'load_config',
     'method_suffix',
     'parse_rule',
@@ -90,6 +91,34 @@ def add_shape_option(parser: argparse.ArgumentParser) -> None:
         '(default: 800 1280 for mmdet, the training crop for mmseg, 224 224 '
         'for mmpretrain)',
     )
+
+
+def add_timing_options(
+    parser: argparse.ArgumentParser, clocks: Iterable[str], rounds: int
+) -> None:
+    """Add on what a benchmark runs, how often, and where it is written.
+
+    Args:
+        parser: The command line's.
+        clocks: ``'wall'`` and ``'cpu'``.
+        rounds: The default.
+    """
+    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=rounds,
+        help='number of turns, of which the median is taken '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--clock',
+        choices=clocks,
+        default='wall',
+        help='wall: elapsed time; cpu: processor time, for a machine with '
+        'other jobs (default: %(default)s)',
+    )
+    parser.add_argument('--out', help='also write to this .csv or .json file')
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -18,7 +18,7 @@ class Twice(nn.Conv2d):
 
 def test_layers_models_and_other_code(tool, tmp_path):
     (tmp_path / 'other.py').write_text(OTHER)
-    quick = ('--rounds', '2', '--warmup', '1', '--methods', 'FDConv')
+    quick = ('--rounds', '2', '--methods', 'FDConv')
     result = tool(
         'benchmark.py',
         *quick,

@@ -47,7 +47,7 @@ def test_two_methods(tool, tmp_path, config):
     [
         (
             ['--conv', 'stok'],
-            "--conv: 'stok' is no method; did you mean stock",
+            '--conv stok: method must be one of stock, fdconv',
         ),
         (['--conv', 'stock', 'stock'], "--conv: 'stock' is named twice"),
         (
