@@ -102,11 +102,7 @@ def _restore(cls: Type[nn.Module]) -> nn.Module:
 
 
 def _misfolded(model: nn.Module) -> Iterator[Tuple[str, str]]:
-    """Yield the batch norms that mmcv's function would fold elsewhere.
-
-    Yields:
-        The name of the batch norm and of the convolution.
-    """
+    """Yield names: a batch norm, and where mmcv's function would fold it."""
     for prefix, module in model.named_modules():
         last, between = None, False
         for name, child in module.named_children():

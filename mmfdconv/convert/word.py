@@ -172,18 +172,11 @@ def _holders(node: Any) -> Iterator[Dict[str, Any]]:
 def _suited(
     kind: str, backbone: Mapping[str, Any], cfg: Config
 ) -> Dict[str, Any]:
-    """What a layer of this kind needs in this backbone.
-
-    Args:
-        kind: ``type`` of the ``conv_cfg``.
-        backbone: Config of the backbone.
-        cfg: May have ``warehouse_names``.
-    """
-    layer, name = LAYERS[kind], type_name(backbone)
-    names = 'warehouse_names'
+    """What a layer of this kind needs in this backbone."""
+    layer, names = LAYERS[kind], 'warehouse_names'
     if names in cfg and names in layer.own_options():
         return {names: cfg[names]}
-    return layer.suited_options(name, backbone)
+    return layer.suited_options(type_name(backbone), backbone)
 
 
 def _changed(
@@ -272,10 +265,6 @@ def _spare_gate_norms(cfg: Config, names: Sequence[str]) -> None:
     Where it names norms by ``norm``, some are called so already. Where it
     decays no norm but has a key for the backbone, which goes first, all need
     a key of their own.
-
-    Args:
-        cfg: In place.
-        names: ``gate_norms`` of the layer.
     """
     keys = _custom_keys(cfg)
     if not keys:

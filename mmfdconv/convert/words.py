@@ -10,7 +10,7 @@ from typing import Iterable
 
 from mmengine.config import Config, ConfigDict
 
-__all__ = ['METHODS', 'config_path', 'method_file', 'nearest', 'read_method']
+__all__ = ['METHODS', 'config_path', 'nearest', 'read_method']
 
 #: What ``--conv`` takes: the stock layers and the files of the methods.
 METHODS = (
@@ -31,11 +31,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SCOPES = ('mmdet', 'mmseg', 'mmpretrain', 'mmfdconv')
 
 
-def nearest(word: str, words: Iterable[str], number: int = 3) -> str:
+def nearest(word: str, words: Iterable[str]) -> str:
     """Say what may have been meant: the nearest words, else all of them."""
     words = list(words)
     by_lower = {w.lower(): w for w in words}
-    close = difflib.get_close_matches(word.lower(), by_lower, number, 0.5)
+    close = difflib.get_close_matches(word.lower(), by_lower, 3, 0.5)
     if close:
         return f'did you mean {" or ".join(by_lower[w] for w in close)}?'
     return f'there are {", ".join(words)}'
@@ -91,22 +91,11 @@ def config_path(config: str) -> Path:
     return folder / name
 
 
-def method_file(method: str) -> Path:
-    """Where a method's file is.
-
-    Raises:
-        ValueError: There is no such method; the message has the nearest.
-    """
-    if method not in METHODS or method == 'stock':
-        raise ValueError(
-            f'method must be one of {", ".join(METHODS)}, got {method!r}; '
-            f'{nearest(method, METHODS)}'
-        )
-    return configs_folder('mmfdconv') / '_base_' / 'dynamic' / f'{method}.py'
-
-
 def read_method(method: str) -> ConfigDict:
     """Read a method's file.
+
+    Args:
+        method: One of :data:`METHODS`, but ``'stock'``, which has none.
 
     Returns:
         ``dynamic_conv_cfg``, the layer; ``dynamic_temperature``, the hook of
@@ -114,4 +103,5 @@ def read_method(method: str) -> ConfigDict:
         with which its authors pretrain; ``router_lr_mult``, the factor of
         its routers' learning rates. All but the first may be missing.
     """
-    return Config.fromfile(method_file(method))._cfg_dict
+    folder = configs_folder('mmfdconv') / '_base_' / 'dynamic'
+    return Config.fromfile(folder / f'{method}.py')._cfg_dict

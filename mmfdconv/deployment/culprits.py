@@ -1,5 +1,6 @@
 """Find the layer for which a model cannot be exported."""
 
+from contextlib import ExitStack
 from typing import Any, Callable, Dict, Sequence
 
 import torch
@@ -64,17 +65,15 @@ def _inputs(model: nn.Module, image: Tensor) -> Dict[str, Any]:
 
         return hook
 
-    handles = [
-        module.register_forward_pre_hook(remember(name))
-        for name, module in model.named_modules()
-    ]
-    try:
-        model(image)
-    except Exception:
-        return {}
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            hooks.enter_context(
+                module.register_forward_pre_hook(remember(name))
+            )
+        try:
+            model(image)
+        except Exception:
+            return {}
     return inputs
 
 

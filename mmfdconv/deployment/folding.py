@@ -1,7 +1,7 @@
 """Fold dynamic layers, with the gates of an average image, to stock ones."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import (
     Any,
     Callable,
@@ -146,7 +146,6 @@ def _input_factors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
     """
     factors: Dict[str, Tensor] = {}
     products: Dict[str, List[Tensor]] = {}
-    handles = []
 
     def recorder(name: str, fbm: nn.Module):
         def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
@@ -160,17 +159,15 @@ def _input_factors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
 
         return hook
 
-    for name, layer in model.named_modules():
-        fbm = getattr(layer, 'FBM', None)
-        if isinstance(layer, DynamicConv2d) and fbm is not None:
-            products[name] = [torch.zeros(()), torch.zeros(())]
-            part = fbm if layer.keeps_kernels else layer
-            handles.append(part.register_forward_hook(recorder(name, fbm)))
-    try:
+    with ExitStack() as hooks:
+        for name, layer in model.named_modules():
+            fbm = getattr(layer, 'FBM', None)
+            if isinstance(layer, DynamicConv2d) and fbm is not None:
+                products[name] = [torch.zeros(()), torch.zeros(())]
+                part = fbm if layer.keeps_kernels else layer
+                hook = part.register_forward_hook(recorder(name, fbm))
+                hooks.enter_context(hook)
         yield factors
-    finally:
-        for handle in handles:
-            handle.remove()
     for name, (modulated, plain) in products.items():
         # A channel that is 0 in all images has no factor to find.
         factors[name] = torch.where(plain > 0, modulated / plain, 1.0)
@@ -289,17 +286,12 @@ def _errors(
 
         return hook
 
-    handles = [
-        layer.register_forward_hook(compare(name))
-        for name, layer in layers.items()
-        if not isinstance(stock[name], str)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers.items():
+            if not isinstance(stock[name], str):
+                hooks.enter_context(layer.register_forward_hook(compare(name)))
         for image in images:
             call(image)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {
         name: (change[name] / size[name]) ** 0.5
         if size[name]

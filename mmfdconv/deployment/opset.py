@@ -62,7 +62,8 @@ def merge_equal_constants(model: onnx.ModelProto) -> None:
     kept: Dict[Tuple, str] = {}
     other: Dict[str, str] = {}
     for name, tensor in _constants(graph):
-        key = (tensor.data_type, tuple(tensor.dims), _content(tensor))
+        content = numpy_helper.to_array(tensor).tobytes()
+        key = (tensor.data_type, tuple(tensor.dims), content)
         if kept.setdefault(key, name) != name and name not in outputs:
             other[name] = kept[key]
     nodes = [n for n in graph.node if not other.keys() & set(n.output)]
@@ -76,10 +77,6 @@ def merge_equal_constants(model: onnx.ModelProto) -> None:
         values = [type(v).FromString(v.SerializeToString()) for v in values]
         del field[:]
         field.extend(values)
-
-
-def _content(tensor: onnx.TensorProto) -> bytes:
-    return numpy_helper.to_array(tensor).tobytes()
 
 
 def _constants(

@@ -36,15 +36,8 @@ class CpuSyncBatchNorm(_BatchNorm):
             return 1
         return dist.get_world_size(self.process_group)
 
-    def _check_input_dim(self, x: Tensor) -> None:
-        if x.dim() < 2:
-            raise ValueError(
-                f'expected (B, C, ...), got shape {tuple(x.shape)}'
-            )
-
     def forward(self, x: Tensor) -> Tensor:
         """Normalise by the statistics of all processes."""
-        self._check_input_dim(x)
         if not self.training or self.group_size == 1:
             return F.batch_norm(
                 x,

@@ -10,12 +10,7 @@ from contextlib import contextmanager
 from typing import Iterator, Union
 
 import torch
-from mmengine.device import (
-    is_cuda_available,
-    is_mlu_available,
-    is_musa_available,
-    is_npu_available,
-)
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
@@ -24,12 +19,7 @@ from torch import nn
 
 def accelerator_available() -> bool:
     """Whether there is a device that ``AmpOptimWrapper`` works on."""
-    return (
-        is_cuda_available()
-        or is_npu_available()
-        or is_mlu_available()
-        or is_musa_available()
-    )
+    return get_device() in ('cuda', 'npu', 'mlu', 'musa')
 
 
 def _check_loss_scale(loss_scale: Union[float, str, dict]) -> None:

@@ -17,6 +17,7 @@ from ..analysis.figures.bands import draw_maps
 from ..analysis.figures.canvas import pixels
 from ..analysis.figures.gates import GateStudy, draw_gates
 from ..layers import gate_entropy, has_gates, record_bands, record_gates
+from ..layers.checks import check_positive_int
 from ..layers.recording import FrequencyBands
 from .unwrapped import unwrapped
 
@@ -69,15 +70,10 @@ class DynamicConvLogHook(Hook):
     def __init__(
         self, interval: int = 200, figure_interval: int = 2000
     ) -> None:
-        if not _is_int(interval) or interval < 1:
-            raise ValueError(
-                f'interval must be an integer >= 1, got {interval!r}'
-            )
-        if (
-            not _is_int(figure_interval)
-            or figure_interval < 0
-            or figure_interval % interval
-        ):
+        check_positive_int('interval', interval)
+        if figure_interval != 0:
+            check_positive_int('figure_interval', figure_interval)
+        if figure_interval % interval:
             raise ValueError(
                 f'figure_interval must be a multiple of interval={interval}, '
                 f'or 0 for no pictures, got {figure_interval!r}'
@@ -209,7 +205,3 @@ def _uncompiled(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train_step = compiled
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

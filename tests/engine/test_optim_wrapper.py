@@ -27,7 +27,7 @@ def no_accelerator(monkeypatch):
 @pytest.fixture
 def accelerator(monkeypatch):
     """Let MMEngine believe in a GPU; torch then disables its loss scaler."""
-    monkeypatch.setattr(ours, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(ours, 'get_device', lambda: 'cuda')
     monkeypatch.setattr(
         amp_optimizer_wrapper, 'is_cuda_available', lambda: True
     )
@@ -158,7 +158,7 @@ def test_a_cpu_checkpoint_resumes_with_accelerator(monkeypatch, logged):
         state = _trained(build_optim_wrapper(model, CFG), model).state_dict()
     assert 'loss_scaler' not in state
 
-    monkeypatch.setattr(ours, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(ours, 'get_device', lambda: 'cuda')
     monkeypatch.setattr(
         amp_optimizer_wrapper, 'is_cuda_available', lambda: True
     )

@@ -188,12 +188,7 @@ class MaskDINOCriterion:
     def _mask_losses(
         self, logits: Tensor, masks: Tensor
     ) -> Tuple[Tensor, Tensor]:
-        """Sums over N masks of cross-entropy and dice loss at points.
-
-        Args:
-            logits: ``(N, h, w)``.
-            masks: 0 or 1, ``(N, H, W)``.
-        """
+        """Sums over N masks of cross-entropy and dice loss at points."""
         if not len(logits):
             zero = logits.float().sum()
             return zero, zero
