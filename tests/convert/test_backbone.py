@@ -117,17 +117,6 @@ def test_it_starts_as_the_stock_backbone_after_init_weights(cfg):
         assert relative(ours, theirs) < 1e-4
 
 
-def test_from_scratch_kernels_are_drawn_as_the_stock_ones():
-    # mmdet's ResNet: Kaiming normal, fan out. PyTorch's default would give
-    # about half that spread here.
-    model = dynamic(dict(SMALL, base_channels=64))
-    model.init_weights()
-    layer = model.layer3[1].conv2
-    kernel = layer.dynamic_weight(torch.zeros(1, 256, 4, 4))
-    expected = (2 / (256 * 9)) ** 0.5
-    assert kernel.std().item() == pytest.approx(expected, rel=0.05)
-
-
 @pytest.mark.parametrize('norm_eval', [True, False])
 def test_frozen_stages_keep_their_routers(norm_eval):
     model = dynamic(dict(FROZEN, norm_eval=norm_eval))
@@ -266,6 +255,8 @@ def test_init_weights_as_part_of_a_detector():
         assert not hasattr(module, '_params_init_info')
     layer = detector.backbone.layer3[1].conv2
     kernel = layer.dynamic_weight(torch.zeros(1, 256, 4, 4))
+    # mmdet's ResNet: Kaiming normal, fan out. PyTorch's default would give
+    # about half that spread here.
     assert kernel.std().item() == pytest.approx(
         (2 / (256 * 9)) ** 0.5, rel=0.05
     )

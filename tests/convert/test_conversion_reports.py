@@ -1,11 +1,8 @@
-"""The conversion report of a config, and its file."""
-
-import csv
+"""The conversion report of a config."""
 
 import pytest
 from mmengine.config import Config
 
-from mmfdconv.commands import main
 from mmfdconv.convert import conversion_reports
 
 pytest.importorskip('mmdet')
@@ -43,17 +40,3 @@ def test_a_stock_config_is_told():
     cfg = Config(dict(model=dict(backbone=BACKBONE['backbone'])))
     with pytest.raises(ValueError, match='DynamicBackbone'):
         conversion_reports(cfg)
-
-
-def test_rows_in_a_file(tmp_path, capsys):
-    cfg = Config(dict(default_scope='mmdet', model=dict(backbone=BACKBONE)))
-    cfg.dump(tmp_path / 'config.py')
-    out = tmp_path / 'rows.csv'
-    main('layers', [str(tmp_path / 'config.py'), '--out', str(out)], 'layers')
-    with out.open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 20
-    added = sum(int(r['params_after']) - int(r['params_before']) for r in rows)
-    assert f'parameters added: {added / 1e6:+.3f} M' in capsys.readouterr().out
-    assert rows[0]['name'] == 'conv1' and not rows[0]['after']
-    assert rows[1]['after'] == 'FDConv' and rows[1]['before'] == '8->8 3x3'

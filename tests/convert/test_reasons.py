@@ -45,13 +45,6 @@ def test_a_weight_that_another_kind_of_module_holds():
         convert_dynamic_(net, CFG, EVERYTHING)
 
 
-def test_one_module_under_two_names_is_not_tied():
-    net = nn.Sequential(nn.Conv2d(8, 8, 3))
-    net.append(net[0])
-    assert len(convert_dynamic_(net, CFG, EVERYTHING).converted) == 1
-    assert net[0] is net[1]
-
-
 class MaskedConv(nn.Conv2d):
     """A plain convolution to call, with a buffer that others read."""
 
@@ -293,14 +286,6 @@ def test_from_the_meta_device(method):
     assert not any(p.is_meta for p in other.parameters())
     x = torch.randn(2, 8, 20, 20)
     assert other(x).equal(model(x))
-
-
-def test_kernel_warehouse_in_a_sequential_is_refused():
-    cfg = dict(type='KWConv', warehouse_names={'0': 'stage0_conv0'})
-    with pytest.raises(
-        ValueError, match='wrap the model in another nn.Module'
-    ):
-        convert_dynamic_(nn.Sequential(nn.Conv2d(8, 8, 3)), cfg, EVERYTHING)
 
 
 def test_convolutions_of_other_kinds_are_listed():

@@ -308,17 +308,6 @@ def test_resumed_by_epoch(tmp_path):
     assert_same_weights(resumed, whole)
 
 
-def test_resumed_by_iteration(tmp_path):
-    hook = dict(type='TemperatureHook', start=9, end=1, by='iter', length=4)
-    whole = run(tmp_path / 'whole', hook, max_iters=6)
-    assert whole.model.seen == [9, 7, 5, 3, 1, 1]
-
-    run(tmp_path / 'part', hook, max_iters=3)
-    resumed = run(tmp_path / 'part', hook, max_iters=6, resume=True)
-    assert resumed.model.seen == [3, 1, 1]
-    assert_same_weights(resumed, whole)
-
-
 def test_iterations_of_epochs(tmp_path):
     hook = dict(type='TemperatureHook', start=9, end=1, by='iter', length=4)
     assert run(tmp_path, hook, 3).model.seen == [9, 7, 5, 3, 1, 1]

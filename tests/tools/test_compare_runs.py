@@ -1,63 +1,69 @@
-"""tools/analysis/compare_runs.py on trainings of two toolboxes."""
+"""tools/analysis/compare_runs.py on logs of two toolboxes."""
 
 import runpy
 import sys
 
 import pytest
 
-pytest.importorskip('mmseg')
-pytest.importorskip('mmpretrain')
+pytest.importorskip('matplotlib')
 
+from ..analysis.compare.logs import epoch, write_log
 from .conftest import ROOT
-from .experiments import write_mmpretrain, write_mmseg
-
-pytestmark = pytest.mark.slow
 
 
-def test_trainings_of_two_toolboxes(tool, tmp_path):
-    folders = []
-    for write in (write_mmseg, write_mmpretrain):
-        config = write(tmp_path)
-        folders.append(tmp_path / 'runs' / config.stem)
-        result = tool('train.py', config, '--work-dir', folders[-1])
-        assert result.returncode == 0, result.stdout[-4000:]
-    segmentation, classification = folders
+@pytest.fixture
+def compare_runs(monkeypatch, tmp_path):
+    """Run the tool in this process, in ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    path = str(ROOT / 'tools' / 'analysis' / 'compare_runs.py')
 
-    result = tool(
-        'analysis/compare_runs.py',
-        *(segmentation, segmentation, '--names', 'same', 'same'),
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [path, *args])
+        runpy.run_path(path, run_name='__main__')
+
+    return run
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Work dirs of a segmentor and of a classifier."""
+    for name, metric in (('seg', 'mIoU'), ('cls', 'accuracy/top1')):
+        lines = [*epoch(1, 2.0, **{metric: 30.0})]
+        write_log(
+            tmp_path / name, '1', lines + epoch(2, 1.0, **{metric: 40.0})
+        )
+    return tmp_path
+
+
+def test_curves_and_a_table(compare_runs, folders, capsys):
+    compare_runs(
+        *('seg', 'seg', '--names', 'same', 'same'),
         *('--metrics', 'mIoU', '--table', 'runs.csv'),
     )
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert '± 0.00' in result.stdout
-    assert (tmp_path / 'runs.png').stat().st_size > 5000
-    assert len((tmp_path / 'runs.csv').read_text().splitlines()) == 3
-
-    (tmp_path / 'runs.png').unlink()
-    result = tool('analysis/compare_runs.py', segmentation, classification)
-    assert result.returncode == 1
-    assert 'error: the runs have no metric in common' in result.stdout
-    assert 'accuracy/top1' in result.stdout and 'mIoU' in result.stdout
-    assert not (tmp_path / 'runs.png').exists()
+    assert '40.00 ± 0.00' in capsys.readouterr().out
+    assert (folders / 'runs.png').stat().st_size > 5000
+    assert len((folders / 'runs.csv').read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(
-    ('args', 'message'),
+    ('args', 'messages'),
     [
-        (['absent'], "work_dir: 'absent' is not a folder"),
-        (['.'], 'holds no log of a training'),
-        (['.', '--names', 'a', 'b'], '--names: must be 1'),
+        (['absent'], ["work_dir: 'absent' is not a folder"]),
+        (['.'], ['holds no log of a training']),
+        (['.', '--names', 'a', 'b'], ['--names: must be 1']),
         (
             ['.', '--table', 'runs.txt'],
-            "table: 'runs.txt' must end with .md or .csv",
+            ["table: 'runs.txt' must end with .md or .csv"],
+        ),
+        (
+            ['seg', 'cls'],
+            ['the runs have no metric in common', 'mIoU', 'accuracy/top1'],
         ),
     ],
 )
-def test_what_cannot_be_compared(monkeypatch, tmp_path, args, message):
-    monkeypatch.chdir(tmp_path)
-    path = str(ROOT / 'tools' / 'analysis' / 'compare_runs.py')
-    monkeypatch.setattr(sys, 'argv', [path, *args])
+def test_what_cannot_be_compared(compare_runs, folders, args, messages):
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(path, run_name='__main__')
+        compare_runs(*args)
     assert stop.value.code.startswith('compare_runs.py: error: ')
-    assert message in stop.value.code
+    assert all(message in stop.value.code for message in messages)
+    assert not (folders / 'runs.png').exists()

@@ -1,5 +1,6 @@
 """tools/print_layers.py: the table, the file, the errors."""
 
+import csv
 import re
 
 import pytest
@@ -36,8 +37,12 @@ def test_table_and_file(tool, tmp_path):
     )
     assert 'stage 1 not in [4]' in result.stdout
     assert '5 of 20 layers converted' in lines[-2]
-    assert re.fullmatch(r'parameters added: [+-]\d+\.\d{3} M', lines[-1])
-    assert len((tmp_path / 'rows.csv').read_text().splitlines()) == 21
+    with (tmp_path / 'rows.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    added = sum(int(r['params_after']) - int(r['params_before']) for r in rows)
+    assert lines[-1] == f'parameters added: {added / 1e6:+.3f} M'
+    assert rows[0]['name'] == 'conv1' and not rows[0]['after']
 
 
 def test_a_wrong_config_is_told(tool, tmp_path):
