@@ -15,7 +15,6 @@ from tqdm import tqdm
 from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table, write_csv
 from ..deployment.auditing import Audit, AuditedLayer, audit
-from ..engine import launch
 from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
@@ -52,7 +51,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
     MMLogger.get_instance('audit', log_level='ERROR')
     with plain_errors(prog):
         check_output(args.out, ('.csv',))
-        launch.check_checkpoint('checkpoint', args.checkpoint)
         cfg = load_config(args)
         model = Subject.load(cfg, args.checkpoint, args.device).model
         found = audit(

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from ..analysis.figures import FIGURES
 from ..analysis.figures.canvas import check_picture
 from ..analysis.figures.subject import Subject
-from ..engine import launch
 from ..engine.options import add_config_options, load_config
 from . import plain_errors
 
@@ -98,8 +97,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
     MMLogger.get_instance('figures', log_level='WARNING')
     with plain_errors(prog):
         cfg = load_config(args)
-        if args.checkpoint is not None:
-            launch.check_checkpoint('checkpoint', args.checkpoint)
         chosen = options(args)
         subject = Subject.load(cfg, args.checkpoint, args.device)
         lines = FIGURES[args.figure](subject, **chosen)

@@ -1,7 +1,6 @@
 """Learning rates of what a stock recipe knows nothing of: cells, routers."""
 
 from contextlib import contextmanager
-from numbers import Real
 from typing import Any, Collection, Dict, Iterator, Mapping, Optional, Tuple
 
 from mmengine.config import Config
@@ -12,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..layers import DynamicConv2d
+from ..layers.checks import check_positive
 
 __all__ = [
     'ROUTER_RATE',
@@ -71,7 +71,7 @@ class DynamicOptimConstructor:
     ) -> None:
         paramwise_cfg = dict(paramwise_cfg or {})
         self.router_lr_mult = paramwise_cfg.pop(ROUTER_RATE, 1)
-        _check(self.router_lr_mult)
+        check_positive(ROUTER_RATE, self.router_lr_mult)
         self.constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
             dict(
                 type=paramwise_cfg.pop(
@@ -113,7 +113,7 @@ def set_rates_(cfg: Config, shares: bool, router_rate: float) -> None:
         ValueError: The factor is no positive number, or there is no optimizer
             that it could hold for.
     """
-    _check(router_rate)
+    check_positive(ROUTER_RATE, router_rate)
     wrapper = cfg.get('optim_wrapper') or {}
     constructor = wrapper.get('constructor')
     name = str(getattr(constructor, '__name__', constructor))
@@ -148,15 +148,6 @@ def unset_rates_(cfg: Config) -> None:
         wrapper['constructor'] = constructor
     if paramwise:
         wrapper['paramwise_cfg'] = paramwise
-
-
-def _check(router_rate: Any) -> None:
-    if isinstance(router_rate, bool) or not isinstance(router_rate, Real):
-        raise ValueError(
-            f'{ROUTER_RATE} must be a number, got {router_rate!r}'
-        )
-    if not 0 < router_rate < float('inf'):
-        raise ValueError(f'{ROUTER_RATE} must be over 0, got {router_rate}')
 
 
 def _scale_rates_(

@@ -9,12 +9,11 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from ..layers import DynamicConv2d
+from ..layers.checks import check_choice
 from ..layers.expert_conv import ExpertConv2d
 from .unwrapped import unwrapped
 
 __all__ = ['TemperatureHook']
-
-_BY = ('epoch', 'iter', 'share')
 
 
 @HOOKS.register_module()
@@ -73,10 +72,7 @@ class TemperatureHook(Hook):
                 raise ValueError(
                     f'{name} must be a number >= 0, got {value!r}'
                 )
-        if by not in _BY:
-            raise ValueError(
-                f"by must be 'epoch', 'iter' or 'share', got {by!r}"
-            )
+        check_choice('by', by, ('epoch', 'iter', 'share'))
         if by == 'share':
             if not _is_number(length) or not 0 < length <= 1:
                 raise ValueError(

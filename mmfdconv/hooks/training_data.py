@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from ..datasets.geotiff import import_rasterio, open_image
 from ..datasets.pixel_size import pixel_size
+from ..layers.checks import check_positive, check_positive_int
 
 __all__ = ['TrainingDataHook']
 
@@ -40,10 +41,9 @@ class TrainingDataHook(Hook):
     def __init__(
         self, pixel_size: Optional[float] = None, images: int = 32
     ) -> None:
-        if pixel_size is not None and not pixel_size > 0:
-            raise ValueError(f'pixel_size must be above 0, got {pixel_size}')
-        if images < 1:
-            raise ValueError(f'images must be at least 1, got {images}')
+        if pixel_size is not None:
+            check_positive('pixel_size', pixel_size)
+        check_positive_int('images', images)
         self.pixel_size = pixel_size
         self.images = images
         self._found: Dict[str, Any] = {}

@@ -17,9 +17,9 @@ from mmseg.models.utils import resize
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-__all__ = ['UNetHead']
+from ..layers.checks import check_choice
 
-_UPSAMPLE = ('bilinear', 'transposed')
+__all__ = ['UNetHead']
 
 
 class UNetHead(BaseDecodeHead):
@@ -92,10 +92,7 @@ class UNetHead(BaseDecodeHead):
         self._check(
             len(in_channels), len(channels), in_index, scales, skip_channels
         )
-        if upsample not in _UPSAMPLE:
-            raise ValueError(
-                f'upsample must be one of {_UPSAMPLE}, got {upsample!r}'
-            )
+        check_choice('upsample', upsample, ('bilinear', 'transposed'))
         if isinstance(num_convs, int):
             num_convs = [num_convs] * len(channels)
         if len(num_convs) != len(channels) or any(n < 0 for n in num_convs):

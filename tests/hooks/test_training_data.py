@@ -123,9 +123,9 @@ def test_files_that_do_not_say_where_they_lie(tmp_path):
 
 
 def test_what_does_not_fit_is_told():
-    with pytest.raises(ValueError, match='pixel_size must be above 0, got -1'):
+    with pytest.raises(ValueError, match='pixel_size must be a number > 0'):
         TrainingDataHook(pixel_size=-1)
-    with pytest.raises(ValueError, match='images must be at least 1, got 0'):
+    with pytest.raises(ValueError, match='images must be an integer >= 1'):
         TrainingDataHook(images=0)
     with pytest.raises(ValueError, match='SimpleNamespace has no pipeline'):
         found_in(SimpleNamespace())

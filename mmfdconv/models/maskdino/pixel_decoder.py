@@ -17,6 +17,8 @@ from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...layers.checks import check_choice
+
 __all__ = ['MaskDINOPixelDecoder', 'flatten_levels']
 
 
@@ -115,11 +117,7 @@ class MaskDINOPixelDecoder(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
-        if feature_order not in ('low2high', 'high2low'):
-            raise ValueError(
-                "feature_order must be 'low2high' or 'high2low', got "
-                f'{feature_order!r}'
-            )
+        check_choice('feature_order', feature_order, ('low2high', 'high2low'))
         if num_extra_levels not in (0, 1, 2):
             raise ValueError(
                 f'num_extra_levels must be 0, 1 or 2, got {num_extra_levels}'
