@@ -23,8 +23,6 @@ try:
 except ImportError:  # torch < 2.6
     CompiledFxGraph = None
 
-__all__ = ['Calls', 'calls_to_text', 'count_calls']
-
 
 #: Where the program of a graph calls a function that was generated for it.
 _FUNCTION = re.compile(r'^ +(?:cpp|triton)_\w+(?:\.run)?\(', re.MULTILINE)

@@ -7,14 +7,6 @@ from typing import Any, Iterable, Optional, Sequence, Union
 
 import prettytable
 
-__all__ = [
-    'PathLike',
-    'check_output',
-    'check_suffix',
-    'pretty_table',
-    'write_csv',
-]
-
 PathLike = Union[str, os.PathLike]
 
 # Older versions, all that Python 3.8 has, keep it in the package itself.

@@ -19,19 +19,6 @@ from torch.utils import benchmark
 
 from .outputs import check_suffix, pretty_table, write_csv
 
-__all__ = [
-    'CLOCKS',
-    'Measurement',
-    'Result',
-    'environment',
-    'measure',
-    'ratio',
-    'saved_bytes',
-    'take_turns',
-    'to_text',
-    'write_results',
-]
-
 STOCK = 'stock'
 SUFFIXES = ('.csv', '.json')
 _WARMUP = 2  # turns that do not count

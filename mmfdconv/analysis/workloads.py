@@ -12,16 +12,6 @@ from ..convert.nodes import dynamic_backbones
 from ..registry import LAYERS
 from .speed import STOCK
 
-__all__ = [
-    'OPTIONS',
-    'LayerShape',
-    'config_backbones',
-    'layers',
-    'parse_side',
-    'resnets',
-]
-
-
 #: FDConv as its authors use it; the others' defaults are their authors'.
 OPTIONS: Mapping[str, Mapping[str, Any]] = {'FDConv': dict(kernel_num=64)}
 

@@ -19,8 +19,6 @@ from .pretraining import NOT_GIVEN, NotGiven, without_pretraining
 from .rules import LayerRule
 from .swap import convert_dynamic_
 
-__all__ = ['DynamicBackbone', 'build_dynamic', 'conversion_reports']
-
 
 @MODELS.register_module()
 def DynamicBackbone(

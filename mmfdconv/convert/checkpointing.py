@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ['checkpoint_without_reentrance_']
-
 
 class _Checkpointed:
     """The forward pass of a module, of which nothing inside is kept.

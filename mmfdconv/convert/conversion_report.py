@@ -5,8 +5,6 @@ from typing import List, NamedTuple, Tuple
 
 from torch import nn
 
-__all__ = ['ConversionReport', 'ReportRow', 'count', 'describe']
-
 
 class ReportRow(NamedTuple):
     """One convolution or linear layer before and after."""

@@ -9,8 +9,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..layers import DynamicConv2d
 
-__all__ = ['fuse_conv_bn', 'refuse_misfolding_']
-
 
 def fuse_conv_bn(module: nn.Module) -> nn.Module:
     """Fold every batch norm into the convolution right before it, in place.

@@ -7,8 +7,6 @@ from torch import nn
 
 from .reasons import STOCK, StaticReasons
 
-__all__ = ['suggest_rule']
-
 #: Patterns in a suggestion: a line or two to read and to change.
 _MOST = 4
 #: A layer with so few input channels sees the image.

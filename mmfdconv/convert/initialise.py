@@ -16,8 +16,6 @@ from torch.nn.utils import skip_init
 
 from ..layers import DynamicConv2d, OnTokens
 
-__all__ = ['stock_layers_in_place']
-
 
 @contextmanager
 def stock_layers_in_place(model: nn.Module) -> Iterator[None]:

@@ -20,8 +20,6 @@ from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-__all__ = ['adapt_kernel', 'adapt_state_dict', 'load_from_bands']
-
 _NAME = re.compile(r'bands(?P<bgr>-bgr)?:(?P<bands>[^:]*):(?P<checkpoint>.+)')
 
 

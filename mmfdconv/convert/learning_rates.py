@@ -13,14 +13,6 @@ from torch.optim import Optimizer
 from ..layers import DynamicConv2d
 from ..layers.checks import check_positive
 
-__all__ = [
-    'ROUTER_RATE',
-    'DynamicOptimConstructor',
-    'names_by_layer',
-    'set_rates_',
-    'unset_rates_',
-]
-
 #: The option that multiplies the rates of routers.
 ROUTER_RATE = 'router_lr_mult'
 #: Constructors of mmdet and mmseg that read a rate off a parameter's name.

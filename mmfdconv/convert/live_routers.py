@@ -18,8 +18,6 @@ from .initialise import stock_layers_in_place
 from .learning_rates import names_by_layer
 from .pretraining import is_pretrained
 
-__all__ = ['keep_routers_alive_', 'live_where_frozen_']
-
 #: How the names of parameters begin that layers of some method share.
 _SHARED = tuple(
     f'{layer.shared_module}.'

@@ -2,8 +2,6 @@
 
 from typing import Any, Iterator, Mapping, Tuple
 
-__all__ = ['dynamic_backbones', 'nodes', 'type_name']
-
 
 def nodes(tree: Any, place: str) -> Iterator[Tuple[str, Any]]:
     """Yield every dict of a tree and its place, before those inside of it.

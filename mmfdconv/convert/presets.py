@@ -12,8 +12,6 @@ from torch import nn
 from .hint import suggest_rule
 from .rules import LayerRule
 
-__all__ = ['PRESETS', 'preset_for', 'resolve_rule']
-
 
 def _only(*patterns: str) -> LayerRule:
     return LayerRule(patterns=dict.fromkeys(patterns, True), otherwise=False)

@@ -6,14 +6,6 @@ from typing import Any, Dict, Mapping
 
 from mmengine.registry import MODELS
 
-__all__ = [
-    'NOT_GIVEN',
-    'NotGiven',
-    'is_pretrained',
-    'strip_checkpoints',
-    'without_pretraining',
-]
-
 
 class NotGiven(Enum):
     """The type of a default that is not None, which says something itself."""

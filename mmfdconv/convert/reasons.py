@@ -5,8 +5,6 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from torch import nn
 
-__all__ = ['STOCK', 'StaticReasons', 'other_convolutions', 'pads_by_size']
-
 #: What a dynamic layer can stand in for.
 STOCK = (nn.Conv2d, nn.Linear)
 

@@ -11,8 +11,6 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
 from torch import nn
 
-__all__ = ['Decision', 'LayerRule']
-
 #: True: convert; False: leave; a dict: convert with these options on top of
 #: the ``conv_cfg``.
 Verdict = Union[bool, Dict[str, Any]]

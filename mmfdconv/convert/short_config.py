@@ -22,8 +22,6 @@ from .rules import LayerRule
 from .word import make_stock_, with_dynamic_convolutions
 from .words import config_path, configs_folder
 
-__all__ = ['short_config']
-
 _STYLE = dict(
     based_on_style='pep8',
     column_limit=79,

@@ -17,8 +17,6 @@ from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size
 from .rules import LayerRule
 
-__all__ = ['convert_dynamic_']
-
 #: Where a module keeps the hooks of its forward and backward pass.
 _HOOKS = (
     '_forward_pre_hooks',

@@ -18,8 +18,6 @@ from .pretraining import strip_checkpoints
 from .rules import LayerRule
 from .words import METHODS, nearest, read_method
 
-__all__ = ['check_rule', 'make_stock_', 'with_dynamic_convolutions']
-
 _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
 #: What the wrapper says in place of the inner backbone, None included.

@@ -10,8 +10,6 @@ from typing import Iterable
 
 from mmengine.config import Config, ConfigDict
 
-__all__ = ['METHODS', 'config_path', 'nearest', 'read_method']
-
 #: What ``--conv`` takes: the stock layers and the files of the methods.
 METHODS = (
     'stock',

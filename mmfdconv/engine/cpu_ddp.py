@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ['CpuDistributedDataParallel', 'CpuSyncBatchNorm']
-
 
 class CpuSyncBatchNorm(_BatchNorm):
     """``nn.SyncBatchNorm`` for tensors on a CPU.

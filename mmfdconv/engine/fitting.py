@@ -17,8 +17,6 @@ from ..convert.reasons import STOCK
 from ..layers import DynamicConv2d
 from ..registry import LAYERS
 
-__all__ = ['FittingHook', 'check_layers']
-
 _ROUTERS = {name for cls in LAYERS.values() for name in cls.router_names}
 
 

@@ -4,8 +4,6 @@ from functools import lru_cache
 
 import torch
 
-__all__ = ['keep_freed_memory']
-
 
 @lru_cache(maxsize=None)
 def keep_freed_memory() -> None:

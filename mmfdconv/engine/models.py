@@ -12,8 +12,6 @@ from torch import nn
 
 from ..layers import DynamicConv2d
 
-__all__ = ['build_model', 'image_channels', 'load_weights', 'one_line']
-
 
 def one_line(error: Any) -> str:
     """Give a message of many lines as a short one."""

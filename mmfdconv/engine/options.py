@@ -10,17 +10,6 @@ from mmengine.config import Config, DictAction
 from ..convert import METHODS
 from . import launch
 
-__all__ = [
-    'add_config_options',
-    'add_conv_options',
-    'add_launcher_options',
-    'add_shape_option',
-    'add_timing_options',
-    'load_config',
-    'method_suffix',
-    'parse_rule',
-]
-
 
 def add_config_options(
     parser: argparse.ArgumentParser, example: str, several: bool = False

@@ -10,8 +10,6 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from torch import nn
 
-__all__ = ['Validation']
-
 #: What toolboxes' papers report, where a config's evaluator gives several.
 _USUAL = (
     'mIoU',

@@ -9,8 +9,6 @@ from mmengine.runner import Runner
 from ..layers import DynamicConv2d
 from .unwrapped import unwrapped
 
-__all__ = ['CompileLayersHook']
-
 
 @HOOKS.register_module()
 class CompileLayersHook(Hook):

@@ -21,8 +21,6 @@ from ..layers.checks import check_positive_int
 from ..layers.recording import FrequencyBands
 from .unwrapped import unwrapped
 
-__all__ = ['DynamicConvLogHook']
-
 _SHOWN = 4  # layers whose maps are drawn
 
 

@@ -13,8 +13,6 @@ from ..layers.checks import check_choice
 from ..layers.expert_conv import ExpertConv2d
 from .unwrapped import unwrapped
 
-__all__ = ['TemperatureHook']
-
 
 @HOOKS.register_module()
 class TemperatureHook(Hook):

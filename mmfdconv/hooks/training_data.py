@@ -11,8 +11,6 @@ from ..datasets.geotiff import import_rasterio, open_image
 from ..datasets.pixel_size import pixel_size
 from ..layers.checks import check_positive, check_positive_int
 
-__all__ = ['TrainingDataHook']
-
 _VALUES = 4096  # of an image
 
 

@@ -3,8 +3,6 @@
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-__all__ = ['unwrapped']
-
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model of a runner, as it was built.

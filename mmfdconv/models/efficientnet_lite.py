@@ -17,13 +17,6 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-__all__ = [
-    'SCHEME',
-    'convert_efficientnet_lite',
-    'convert_file',
-    'for_image_classifier',
-]
-
 SCHEME = 'efficientnet-lite://'
 
 _BACKBONE = 'backbone.'  # of a classifier, as everywhere in OpenMMLab

@@ -19,8 +19,6 @@ from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.utils import resize
 from torch import Tensor, nn
 
-__all__ = ['DeepLabResNet', 'UNetResNet']
-
 
 class UNetResNet(ResNet):
     """ResNet with a second convolution up front, whose map is an output too.

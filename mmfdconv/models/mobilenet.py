@@ -7,8 +7,6 @@ from mmpretrain.models.backbones import MobileNetV2
 
 from ..layers.checks import check_positive_int
 
-__all__ = ['MultibandMobileNetV2']
-
 
 class MultibandMobileNetV2(MobileNetV2):
     """mmpretrain's MobileNetV2 with a first layer that is told its bands.

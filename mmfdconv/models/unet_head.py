@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from ..layers.checks import check_choice
 
-__all__ = ['UNetHead']
-
 
 class UNetHead(BaseDecodeHead):
     """Go from the coarsest map to the finest, one skip connection a level.

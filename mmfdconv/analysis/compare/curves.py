@@ -9,8 +9,6 @@ from ..figures.canvas import COLOURS, new_figure, plain_axes, save_figure
 from ..outputs import PathLike
 from .runs import RunLog
 
-__all__ = ['plot_runs']
-
 Curve = Tuple[List[float], List[float]]
 
 # Yellow is hard to see on white.

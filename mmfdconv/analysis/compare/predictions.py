@@ -14,8 +14,6 @@ from ..figures.canvas import new_figure, save_figure
 from ..figures.data import build_data, displayable, spread_evenly
 from .training import Run
 
-__all__ = ['draw_predictions']
-
 _CELL = 2.2  # inches
 
 

@@ -31,13 +31,6 @@ from . import curves, runs
 from .table import decimals, mean_and_spread
 from .training import Run
 
-__all__ = [
-    'Difference',
-    'paired_difference',
-    'step_ratio',
-    'write',
-]
-
 STOCK = 'stock'
 _CONFIDENCE = 0.95
 

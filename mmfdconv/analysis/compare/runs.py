@@ -12,8 +12,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..outputs import PathLike
 
-__all__ = ['RunLog', 'common_metrics', 'group_runs', 'read_run']
-
 Point = Dict[str, Any]
 
 # What the entries of DynamicConvLogHook begin with.

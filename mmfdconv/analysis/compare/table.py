@@ -8,16 +8,6 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ..outputs import PathLike, check_suffix, pretty_table, write_csv
 from .runs import RunLog
 
-__all__ = [
-    'Summary',
-    'decimals',
-    'lower_is_better',
-    'mean_and_spread',
-    'summarise',
-    'summaries_to_markdown',
-    'write_summaries',
-]
-
 SUFFIXES = ('.md', '.csv')
 _LOWER = ('loss', 'error', 'mae', 'mse')
 

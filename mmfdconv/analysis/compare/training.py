@@ -19,8 +19,6 @@ from mmengine.config import Config
 from ..figures.subject import Subject
 from .runs import RunLog, read_run
 
-__all__ = ['Run', 'RunFailed', 'plan_runs', 'train_all']
-
 _POLL = 2.0  # seconds between two looks at a run
 # The last one may be of no use, see `Run.resumes_from`.
 _CHECKPOINTS = 2

@@ -19,8 +19,6 @@ from ...layers import DynamicConv2d
 from .formulas import FORMULAS, PRODUCT_OPS
 from .parts import part_of_operation, parts_of_methods
 
-__all__ = ['FlopCount', 'count_flops']
-
 #: Operations that move or create data and compute nothing.
 _MOVES = frozenset(
     'arange cat clone col2im constant_pad_nd contiguous copy empty_like eye '

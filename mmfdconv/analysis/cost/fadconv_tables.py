@@ -19,14 +19,6 @@ from .counter import count_flops
 from .formulas import POOLING_OPS
 from .paper_tables import Row, Table, count_config
 
-__all__ = [
-    'fadconv_multiply_adds',
-    'fadconv_table',
-    'fadconv_tables',
-    'rivals_table',
-    'stock_table',
-]
-
 #: The experiment that has each of the paper's encoders.
 _EXPERIMENTS = {
     'ResNet-18': 'gid/unet_r18_1xb24-50e_gid-512x512.py',

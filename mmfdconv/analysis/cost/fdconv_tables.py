@@ -14,8 +14,6 @@ from .counter import FlopCount, count_flops
 from .formulas import POOLING_OPS
 from .paper_tables import Row, Table, count_config
 
-__all__ = ['base_table', 'detector_table', 'fdconv_tables']
-
 #: Height and width for which the detectors' FLOPs are given.
 _IMAGE = (800, 1280)
 #: A difference from the paper above this has its reason beside it.

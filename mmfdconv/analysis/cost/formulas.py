@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.utils import flop_counter
 from torch.utils._pytree import tree_map
 
-__all__ = ['FFT_OPS', 'FORMULAS', 'POOLING_OPS', 'PRODUCT_OPS', 'fft']
-
 
 def fft(points: int, transforms: int = 1, real: bool = True) -> int:
     """Multiply-adds of FFTs.

@@ -13,15 +13,6 @@ from .counter import FlopCount, count_flops
 from .parts import PARTS, parts_of_parameters
 from .run import default_shape, run_once, stock_config
 
-__all__ = [
-    'Cost',
-    'CostRow',
-    'compare',
-    'cost_of_config',
-    'to_text',
-    'write',
-]
-
 SUFFIXES = ('.json', '.csv')
 #: What is computed by no module below the model.
 _ITSELF = '(model)'

@@ -10,8 +10,6 @@ from ...engine.launch import load_config
 from ..outputs import pretty_table
 from .model_cost import Cost, cost_of_config
 
-__all__ = ['FORMATS', 'Row', 'Table', 'count_config']
-
 
 class Row(NamedTuple):
     """One line of a table, in millions; a dash in print for None."""

@@ -9,13 +9,6 @@ from ...layers.band_modulation import FrequencyBandModulation
 from ...layers.descriptors import Descriptor, FrequencyAttention
 from .formulas import FFT_OPS, POOLING_OPS
 
-__all__ = [
-    'PARTS',
-    'part_of_operation',
-    'parts_of_methods',
-    'parts_of_parameters',
-]
-
 #: In the order of a layer's computation. What stands outside of any dynamic
 #: layer has the part ``''``.
 PARTS = (

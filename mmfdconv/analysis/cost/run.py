@@ -11,8 +11,6 @@ from ...convert import make_stock_
 from ...engine.models import image_channels
 from ...registry import LAYERS
 
-__all__ = ['default_shape', 'parse_shape', 'run_once', 'stock_config']
-
 _LEAST_SIDE = 32
 
 

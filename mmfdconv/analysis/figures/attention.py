@@ -20,17 +20,6 @@ from .canvas import (
 )
 from .subject import Subject, pick_layer
 
-__all__ = [
-    'Attention',
-    'attention',
-    'attention_misfit',
-    'draw_attention',
-    'frequency_attention',
-    'inverse_dct',
-    'kept_share',
-    'pooled_dct',
-]
-
 
 class Attention(NamedTuple):
     """The DCT of pooled features and what FAT does with it."""

@@ -12,17 +12,6 @@ from ..outputs import PathLike
 from .canvas import new_figure, save_figure, show_map, show_picture
 from .subject import Subject, pick_layer
 
-__all__ = [
-    'SplitInput',
-    'band_energies',
-    'band_names',
-    'bands',
-    'bands_misfit',
-    'draw_bands',
-    'draw_maps',
-    'split_bands',
-]
-
 
 class SplitInput(NamedTuple):
     """The bands of a feature map and what FBM multiplies them by."""

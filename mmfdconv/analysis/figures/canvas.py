@@ -12,18 +12,6 @@ import numpy as np
 
 from ..outputs import PathLike, check_suffix
 
-__all__ = [
-    'COLOURS',
-    'check_picture',
-    'new_figure',
-    'pixels',
-    'plain_axes',
-    'save_figure',
-    'series_colours',
-    'show_map',
-    'show_picture',
-]
-
 COLOURS: Tuple[str, ...] = (
     '#0072b2',
     '#e69f00',

@@ -13,15 +13,6 @@ from torch import Tensor
 
 from ...engine.models import one_line
 
-__all__ = [
-    'build_data',
-    'classes_in',
-    'pad_picture',
-    'read_image',
-    'spread_evenly',
-    'test_pipeline',
-]
-
 IGNORED = 255  # of a segmentation's labels
 
 #: Transforms that a picture without annotations has no use for.

@@ -24,19 +24,6 @@ from .canvas import COLOURS, new_figure, plain_axes, save_figure, show_map
 from .data import build_data, classes_in, spread_evenly
 from .subject import Subject, dynamic_layers, extract, pick_layer
 
-__all__ = [
-    'GateStudy',
-    'LayerGates',
-    'class_means',
-    'draw_gates',
-    'frequent_classes',
-    'gate_movements',
-    'gates',
-    'gates_misfit',
-    'moving_layer',
-    'study_gates',
-]
-
 
 def gates_misfit(layer: nn.Module) -> Optional[str]:
     """Say why a layer has no gates of kernels; None where it has."""

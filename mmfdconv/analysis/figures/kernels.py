@@ -19,18 +19,6 @@ from .canvas import (
 )
 from .subject import Subject, pick_layer
 
-__all__ = [
-    'draw_responses',
-    'filter_response',
-    'frequency_radius',
-    'image_spectrum',
-    'kernel_noun',
-    'kernels_misfit',
-    'parallel_kernels',
-    'radial_profile',
-    'responses',
-]
-
 _FLOOR = -60  # dB
 
 

@@ -17,16 +17,6 @@ from .kernels import (
 )
 from .subject import Subject, dynamic_layers, pick_layer
 
-__all__ = [
-    'Plane',
-    'Similarity',
-    'compare_kernels',
-    'cosine_matrix',
-    'draw_similarity',
-    'principal_plane',
-    'similarity',
-]
-
 #: Above so many kernels, numbers would not fit into the matrix.
 _NUMBERED = 8
 

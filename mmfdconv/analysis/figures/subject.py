@@ -26,8 +26,6 @@ from ...layers.base import DynamicConv2d
 from ...layers.linear import OnTokens
 from .data import pad_picture, read_image
 
-__all__ = ['Subject', 'dynamic_layers', 'extract', 'pick_layer', 'watch']
-
 #: Says why a layer does not fit a figure; None where it does.
 Misfit = Callable[[nn.Module], Optional[str]]
 

@@ -4,8 +4,6 @@ import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import Tensor
 
-__all__ = ['boxes_around_masks', 'generalized_box_iou']
-
 
 def boxes_around_masks(masks: Tensor, whole_pixels: bool) -> Tensor:
     """Tight boxes, relative to the masks' size.

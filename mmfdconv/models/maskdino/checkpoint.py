@@ -11,8 +11,6 @@ from typing import Dict, Mapping
 import torch
 from torch import Tensor
 
-__all__ = ['HEADS', 'convert_maskdino', 'convert_part']
-
 #: Where the head stands in a model of each toolbox.
 HEADS = dict(mmdet='panoptic_head', mmseg='decode_head')
 

@@ -22,8 +22,6 @@ from .denoising import DenoisingQueries
 from .matching import HybridMatcher
 from .structures import DecoderOutput, Prediction, Target
 
-__all__ = ['MaskDINOCriterion']
-
 Pairs = List[Tuple[Tensor, Tensor]]
 TERMS = ('cls', 'mask', 'dice', 'bbox', 'giou')
 

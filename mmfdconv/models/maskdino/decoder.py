@@ -24,8 +24,6 @@ from .denoising import DenoisingQueries
 from .pixel_decoder import flatten_levels
 from .structures import DecoderOutput, Prediction
 
-__all__ = ['MaskDINODecoder']
-
 
 class MaskDINODecoder(BaseModule):
     """Transformer decoder with one box, one class and one mask head for all.

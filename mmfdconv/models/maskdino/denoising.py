@@ -11,8 +11,6 @@ from torch import Tensor
 
 from .structures import Target
 
-__all__ = ['DenoisingQueries', 'make_denoising']
-
 
 class DenoisingQueries(NamedTuple):
     """N noised targets and their places among the denoising queries.

@@ -18,8 +18,6 @@ from torch import Tensor
 from .inference import instances, panoptic_segments
 from .structures import Prediction
 
-__all__ = ['MaskDINO', 'MaskDINOFusionHead']
-
 
 class MaskDINO(MaskFormer):
     """Backbone, ``MaskDINOHead`` and ``MaskDINOFusionHead``.

@@ -19,8 +19,6 @@ from .denoising import make_denoising
 from .pixel_decoder import MaskDINOPixelDecoder
 from .structures import DecoderOutput, Prediction, Target
 
-__all__ = ['MaskDINOHead']
-
 #: The published weights of losses and of matching costs.
 WEIGHTS = dict(cls=4.0, mask=5.0, dice=5.0, bbox=5.0, giou=2.0)
 

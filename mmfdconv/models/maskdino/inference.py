@@ -10,8 +10,6 @@ from typing import Callable, List, Optional, Tuple
 import torch
 from torch import Tensor
 
-__all__ = ['instances', 'panoptic_segments', 'semantic_map']
-
 Resize = Callable[[Tensor], Tensor]
 
 

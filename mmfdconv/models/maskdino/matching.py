@@ -20,8 +20,6 @@ from torch import Tensor
 from .boxes import generalized_box_iou
 from .structures import Prediction, Target
 
-__all__ = ['HybridMatcher']
-
 
 class HybridMatcher:
     """Hungarian matching on classes, boxes and masks together.

@@ -19,8 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from ...layers.checks import check_choice
 
-__all__ = ['MaskDINOPixelDecoder', 'flatten_levels']
-
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
     """Lay the maps of all levels one behind the other.

@@ -14,8 +14,6 @@ from .head import MaskDINOHead, target_of_masks
 from .inference import semantic_map
 from .structures import Target
 
-__all__ = ['MaskDINOSegHead']
-
 #: What published semantic models have otherwise than detectors.
 _PIXEL_DECODER = dict(num_extra_levels=0, feature_order='high2low')
 _DECODER = dict(num_queries=100, two_stage=False, initialize_box_type='no')

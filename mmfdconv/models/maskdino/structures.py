@@ -4,8 +4,6 @@ from typing import List, NamedTuple, Optional
 
 from torch import Tensor
 
-__all__ = ['DecoderOutput', 'Prediction', 'Target']
-
 
 class Prediction(NamedTuple):
     """What the heads say about Q queries of B images.
