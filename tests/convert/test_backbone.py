@@ -15,6 +15,8 @@ from mmfdconv.convert import convert_dynamic_
 from mmfdconv.convert.initialise import stock_layers_in_place
 from mmfdconv.layers import FDConv, FDLinear
 
+from ..layers.helpers import relative_error
+
 pytest.importorskip('mmdet')
 import mmdet.models  # noqa: F401
 
@@ -40,10 +42,6 @@ def dynamic(backbone, conv_cfg=CONV_CFG, **kwargs):
             **kwargs,
         )
     )
-
-
-def relative(a, b):
-    return ((a - b).norm() / b.norm()).item()
 
 
 def routers_of(model):
@@ -114,7 +112,7 @@ def test_it_starts_as_the_stock_backbone_after_init_weights(cfg):
     stock.eval(), model.eval()
     x = torch.randn(2, 3, 40, 56)
     for ours, theirs in zip(model(x), stock(x)):
-        assert relative(ours, theirs) < 1e-4
+        assert relative_error(ours, theirs) < 1e-4
 
 
 @pytest.mark.parametrize('norm_eval', [True, False])
@@ -323,4 +321,4 @@ def test_pretrained_of_a_segmentor_reaches_the_backbone(tmp_path):
     stock.eval(), model.eval()
     x = torch.randn(2, 3, 40, 56)
     for ours, theirs in zip(model(x), stock(x)):
-        assert relative(ours, theirs) < 1e-4
+        assert relative_error(ours, theirs) < 1e-4

@@ -10,15 +10,12 @@ from torch import nn
 from mmfdconv.convert import LayerRule, convert_dynamic_, fuse_conv_bn
 from mmfdconv.layers import DynamicConv2d
 
+from ..layers.helpers import relative_error
 from ..training.helpers import METHODS, build_backbone, images
 
 pytestmark = pytest.mark.core
 
 CFG = dict(type='FDConv', kernel_num=4)
-
-
-def relative(a, b):
-    return ((a - b).norm() / b.norm()).item()
 
 
 def with_statistics_(model):
@@ -51,7 +48,7 @@ def test_a_norm_is_never_folded_into_the_wrong_layer():
     assert fuse_conv_bn(net) is net
     assert isinstance(net[1], nn.Identity)
     assert isinstance(net[4], nn.BatchNorm2d)
-    assert relative(net(x), expected) < 1e-5
+    assert relative_error(net(x), expected) < 1e-5
 
 
 @torch.no_grad()
@@ -69,7 +66,7 @@ def test_mmcv_is_refused_where_it_would_fold_wrongly():
     for model in (net, copied):
         with pytest.raises(ValueError, match='take mmfdconv.convert.fuse_co'):
             fuse(copy.deepcopy(model))
-        assert relative(fuse_conv_bn(model)(x), expected) < 1e-5
+        assert relative_error(fuse_conv_bn(model)(x), expected) < 1e-5
     # It is a convolution as before: it moves, loads and becomes dynamic.
     assert type(net[2]).__name__ == 'Conv2d'
     net.double().load_state_dict(net.state_dict())
@@ -87,7 +84,7 @@ def test_mmcv_folds_where_a_norm_follows_each_layer():
     assert convert_dynamic_(with_statistics_(net), CFG, rule).notes == ()
     x = torch.randn(2, 3, 9, 9)
     expected = net(x)
-    assert relative(fuse(net)(x), expected) < 1e-5
+    assert relative_error(fuse(net)(x), expected) < 1e-5
 
 
 @torch.no_grad()
@@ -103,8 +100,8 @@ def test_a_converted_backbone_is_folded_as_mmcv_does():
     assert isinstance(ours.layer2[0].bn1, nn.BatchNorm2d)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for out, their, stock in zip(ours(x), theirs(x), expected):
-        assert relative(out, stock) < 1e-4
-        assert relative(out, their) < 1e-5
+        assert relative_error(out, stock) < 1e-4
+        assert relative_error(out, their) < 1e-5
 
 
 @pytest.mark.parametrize('part', ['backbone', 'backbone.layer3.0'])
@@ -124,7 +121,7 @@ def test_efficient_conv_bn_eval_leaves_dynamic_layers_out(method, part):
             layer.register_forward_hook(lambda *_, n=name: called.add(n))
     outs = model.backbone(x)
     for out, stock in zip(outs, expected):
-        assert relative(out, stock) < 1e-4
+        assert relative_error(out, stock) < 1e-4
     assert len(called) >= 16
     # As where norms stay in evaluation while the rest is trained.
     sum(out.square().mean() for out in outs).backward()

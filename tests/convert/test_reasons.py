@@ -11,14 +11,12 @@ from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.layers import FDConv
 from mmfdconv.registry import LAYERS
 
+from ..layers.helpers import relative_error
+
 pytestmark = pytest.mark.core
 
 CFG = dict(type='FDConv', kernel_num=4)
 EVERYTHING = LayerRule(linears=True)
-
-
-def relative(a, b):
-    return ((a - b).norm() / b.norm()).item()
 
 
 def reasons(report):
@@ -200,7 +198,7 @@ def test_deployment_after_conversion(make):
     assert any(isinstance(m, FDConv) for m in model.modules())
     # Not with the undeployed one: deployed, mmpretrain's RepVGG leaves its
     # squeeze-and-excitation out.
-    assert relative(model(x)[-1], stock(x)[-1]) < 1e-4
+    assert relative_error(model(x)[-1], stock(x)[-1]) < 1e-4
 
 
 def test_what_is_wholly_merged_says_so():
@@ -245,10 +243,10 @@ def test_padding_by_the_size_of_the_input(where, name, kernel_size, dilation):
     assert [row.name for row in report.converted] == ['0', '1', '2', '3']
     for size in ((9, 12), (10, 7), (25, 26)):
         x = torch.randn(2, 8, *size)
-        assert relative(net(x), stock(x)) < 1e-5
+        assert relative_error(net(x), stock(x)) < 1e-5
     assert list(stock.state_dict())[:2] == ['0.weight', '0.bias']
     net.load_state_dict(stock.state_dict())
-    assert relative(net(x), stock(x)) < 1e-5
+    assert relative_error(net(x), stock(x)) < 1e-5
 
 
 class Net(nn.Module):

@@ -10,6 +10,8 @@ from mmfdconv.convert import LayerRule, convert_dynamic_
 from mmfdconv.layers import DYConv, FDConv, FDLinear, KWLinear
 from mmfdconv.layers.declaring import Shared
 
+from ..layers.helpers import relative_error
+
 pytestmark = pytest.mark.core
 
 CFG = dict(type='FDConv', kernel_num=4)
@@ -26,10 +28,6 @@ def small_net():
     )
 
 
-def relative(a, b):
-    return ((a - b).norm() / b.norm()).item()
-
-
 def test_converted_model_computes_the_same():
     net = small_net().eval()
     stock = copy.deepcopy(net)
@@ -38,7 +36,7 @@ def test_converted_model_computes_the_same():
     assert type(net[4][0]) is FDConv
     assert len(report.converted) == 3
     x = torch.randn(2, 3, 11, 14)
-    assert relative(net(x), stock(x)) < 1e-5
+    assert relative_error(net(x), stock(x)) < 1e-5
 
 
 def test_state_is_kept():
@@ -199,11 +197,11 @@ def test_linear_layers_by_pattern():
     assert [type(m) for m in (net.up, net.down)] == [FDLinear, FDLinear]
     assert [r.name for r in report.converted] == ['up', 'down']
     assert report.converted[0].before == '16->32 linear'
-    assert relative(net(x), expected) < 1e-5
+    assert relative_error(net(x), expected) < 1e-5
     for parameter in net.parameters():
         parameter.data.normal_()
     net.load_state_dict(state)  # the stock checkpoint
-    assert relative(net(x), expected) < 1e-5
+    assert relative_error(net(x), expected) < 1e-5
 
 
 def test_linear_layers_by_condition():
@@ -233,7 +231,7 @@ def test_kernel_warehouse_shares_cells_between_linear_layers():
     convert_dynamic_(net, cfg, LayerRule(linears=True))
     assert isinstance(net.up, KWLinear)
     assert net.up.cells is net.down.cells
-    assert relative(net(x), expected) < 1e-5
+    assert relative_error(net(x), expected) < 1e-5
 
 
 class DYConvWithCommonPart(DYConv):
