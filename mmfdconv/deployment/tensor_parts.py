@@ -77,46 +77,53 @@ def _kind(model: nn.Module) -> Optional[type]:
     if hasattr(model, 'bbox_head'):
         return _OneStage
     if hasattr(model, 'head') and hasattr(model, 'extract_feat'):
-        return _Classifier
+        return _Part
     return None
 
 
-class _Features(nn.Module):
-    """Backbone and neck, where there is one."""
+class _Part(nn.Module):
+    """Backbone, neck where there is one, and a head."""
+
+    head = 'head'  # its name in the model
+    output = 'logits'
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.backbone = model.backbone
         self.neck = model.neck if getattr(model, 'with_neck', False) else None
+        self.last = getattr(model, self.head)
 
-    def forward(self, image: Tensor) -> Any:
+    def features(self, image: Tensor) -> Any:
         features = self.backbone(image)
         return features if self.neck is None else self.neck(features)
 
+    def forward(self, image: Tensor) -> Any:
+        return {self.output: self.last(self.features(image))}
 
-class _Classifier(_Features):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self.head = model.head
+
+class _Segmentor(_Part):
+    head = 'decode_head'
 
     def forward(self, image: Tensor) -> Any:
-        return dict(logits=self.head(super().forward(image)))
-
-
-class _Segmentor(_Features):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self.head = model.decode_head
-
-    def forward(self, image: Tensor) -> Any:
-        logits = self.head(super().forward(image))
         logits = nn.functional.interpolate(
-            logits,
+            self.last(self.features(image)),
             image.shape[2:],
             mode='bilinear',
-            align_corners=self.head.align_corners,
+            align_corners=self.last.align_corners,
         )
         return dict(logits=logits)
+
+
+class _OneStage(_Part):
+    head, output = 'bbox_head', 'head'
+
+
+class _TwoStage(_Part):
+    head = 'rpn_head'
+
+    def forward(self, image: Tensor) -> Any:
+        features = self.features(image)
+        return dict(feature=features, rpn=self.last(features))
 
 
 class _Classes(nn.Module):
@@ -132,25 +139,6 @@ class _Classes(nn.Module):
         if self.threshold is None:
             return dict(classes=logits.argmax(dim=1))
         return dict(classes=(logits.sigmoid() > self.threshold)[:, 0].long())
-
-
-class _OneStage(_Features):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self.head = model.bbox_head
-
-    def forward(self, image: Tensor) -> Any:
-        return dict(head=self.head(super().forward(image)))
-
-
-class _TwoStage(_Features):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self.rpn = model.rpn_head
-
-    def forward(self, image: Tensor) -> Any:
-        features = super().forward(image)
-        return dict(feature=features, rpn=self.rpn(features))
 
 
 def _flat(values: Any, name: str = '') -> Iterator[Tuple[str, Tensor]]:
