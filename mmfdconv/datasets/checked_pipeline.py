@@ -12,8 +12,6 @@ from mmengine.dataset import Compose
 from mmseg.datasets import transforms as stock
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ['CheckedPipeline', 'LabelCheck']
-
 _IGNORED = 255  # what mmseg's losses and metrics leave out
 _EIGHT_BIT = (
     stock.AdjustGamma,

@@ -18,15 +18,6 @@ import numpy as np
 from . import raster_bands
 from .raster_bands import ALPHA, Band
 
-__all__ = [
-    'DistortBands',
-    'LoadGeoTIFF',
-    'NormalizeBands',
-    'import_rasterio',
-    'open_image',
-    'read_bands',
-]
-
 
 class LoadGeoTIFF:
     """Load chosen bands of a GeoTIFF.

@@ -17,8 +17,6 @@ from .landcover import GID_BANDS, GID_CLASSES, GID_PALETTE
 from .tile_writer import LabelledScene, write_tiles
 from .tiling import UnknownValueError, colours_to_ids, values_to_ids
 
-__all__ = ['convert_gid']
-
 PathLike = Union[str, os.PathLike]
 _TIFF = ('.tif', '.tiff')
 _LABELS = (*_TIFF, '.png')

@@ -18,8 +18,6 @@ from .landcover import HI_CNA_BANDS
 from .tile_writer import LabelledScene, write_tiles
 from .tiling import values_to_ids
 
-__all__ = ['convert_hi_cna']
-
 PathLike = Union[str, os.PathLike]
 _SPLITS = ('train', 'val', 'test')
 _IMAGES = ('.tif', '.tiff')

@@ -1,14 +1,5 @@
 """Classes, colours and bands of the land-cover data sets."""
 
-__all__ = [
-    'GID_BANDS',
-    'GID_CLASSES',
-    'GID_PALETTE',
-    'HI_CNA_BANDS',
-    'HI_CNA_CLASSES',
-    'HI_CNA_PALETTE',
-]
-
 #: GID's five classes behind what is unlabelled; the position is the id.
 GID_CLASSES = (
     'background',

@@ -8,8 +8,6 @@ from .geotiff import open_image, read_bands
 from .raster_bands import Band, shown_bands
 from .raster_bands import band_names as names_in
 
-__all__ = ['colour_picture', 'stretch']
-
 _STRETCH = (2, 98)  # percentiles that become black and white
 
 

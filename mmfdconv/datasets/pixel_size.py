@@ -4,8 +4,6 @@ from typing import Any, Optional
 
 import numpy as np
 
-__all__ = ['pixel_size']
-
 _RADIUS = 6371e3  # metres, of the Earth as a sphere: right to half a percent
 
 

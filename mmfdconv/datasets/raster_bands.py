@@ -6,15 +6,6 @@ same band under the same name.
 
 from typing import Any, List, Optional, Sequence, Union
 
-__all__ = [
-    'ALPHA',
-    'Band',
-    'band_names',
-    'find_band',
-    'list_bands',
-    'shown_bands',
-]
-
 #: A band by its name, or by its number from 1, as rasterio and GDAL count.
 Band = Union[int, str]
 

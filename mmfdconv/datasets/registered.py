@@ -10,8 +10,6 @@ from mmengine.registry import DATASETS, HOOKS, TRANSFORMS
 from ..registry import builder
 from .geotiff import DistortBands, LoadGeoTIFF, NormalizeBands
 
-__all__ = ['CamVidDataset', 'GIDDataset', 'HiCNADataset']
-
 _SEGMENTATION = f'{__package__}.segmentation'
 CamVidDataset = builder(_SEGMENTATION, 'CamVidDataset')
 GIDDataset = builder(_SEGMENTATION, 'GIDDataset')

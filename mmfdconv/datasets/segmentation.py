@@ -17,8 +17,6 @@ from .landcover import (
     HI_CNA_PALETTE,
 )
 
-__all__ = ['CamVidDataset', 'GIDDataset', 'HiCNADataset']
-
 CAMVID_CLASSES = (
     'sky',
     'building',

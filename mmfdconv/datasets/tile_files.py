@@ -14,15 +14,6 @@ import numpy as np
 
 from .geotiff import open_image
 
-__all__ = [
-    'ImageHeader',
-    'encode_png',
-    'encode_tif',
-    'palette_of',
-    'read_header',
-    'write_whole',
-]
-
 
 class ImageHeader(NamedTuple):
     """What the header of an image says."""

@@ -44,8 +44,6 @@ from .tile_files import (
 )
 from .tiling import UnknownValueError, assign_splits, tile_grid
 
-__all__ = ['LabelledScene', 'write_tiles']
-
 _RECORD = 'tiles.json'
 _VERSION = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT)

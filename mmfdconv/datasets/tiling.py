@@ -9,14 +9,6 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-__all__ = [
-    'UnknownValueError',
-    'assign_splits',
-    'colours_to_ids',
-    'tile_grid',
-    'values_to_ids',
-]
-
 
 def tile_grid(height: int, width: int, size: int) -> Tuple[int, int]:
     """Count the whole tiles of a scene, side by side from its upper left.

@@ -12,8 +12,6 @@ from mmseg.structures import SegDataSample
 from .pictures import colour_picture
 from .raster_bands import Band
 
-__all__ = ['BandsVisualizationHook']
-
 
 class BandsVisualizationHook(SegVisualizationHook):
     """Draw predictions on what ``LoadGeoTIFF`` reads, in colours to see.

@@ -13,8 +13,6 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
-__all__ = ['CroplandMetric', 'cropland_scores']
-
 
 @METRICS.register_module()
 class CroplandMetric(BaseMetric):

@@ -20,8 +20,6 @@ from ..functional import (
 from .checks import check_choice, check_numbers, check_positive_int
 from .routers import RouterConv, init_head_
 
-__all__ = ['FrequencyBandModulation']
-
 
 class FrequencyBandModulation(nn.Module):
     r"""FBM: weigh the frequency bands of the input, each by a spatial map.

@@ -17,8 +17,6 @@ from .convolving import Convolving
 from .declaring import Declaring
 from .tracing import LeafOfTraces
 
-__all__ = ['DynamicConv2d', 'IntOrPair']
-
 IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
 

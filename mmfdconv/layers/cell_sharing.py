@@ -35,17 +35,6 @@ from .declaring import Shared
 from .routers import router_width
 from .warehouse import Warehouse
 
-__all__ = [
-    'SHARED_MODULE',
-    'SHARING_RANGE',
-    'WAREHOUSE_OPTIONS',
-    'attention_cost',
-    'full_name',
-    'part',
-    'share_cells',
-    'shared_name',
-]
-
 _RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
 _MOBILENET = re.compile(
     r'layer(\d+)\.(\d+)\.(?:(expand|depthwise|linear)_conv|conv\.([0-2]))\.conv'

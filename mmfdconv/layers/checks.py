@@ -3,15 +3,6 @@
 from numbers import Integral, Real
 from typing import Any, Sequence
 
-__all__ = [
-    'check_choice',
-    'check_int_or_pair',
-    'check_number',
-    'check_numbers',
-    'check_positive',
-    'check_positive_int',
-]
-
 
 def _is_number(value: Any, kind: type = Real) -> bool:
     # NumPy's numbers count, they come out of width formulas; True does not.

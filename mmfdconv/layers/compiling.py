@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..functional import is_traced
 
-__all__ = ['Compiling']
-
 _Graphs = Tuple[str, Tuple[Tuple[str, Any], ...]]
 
 

@@ -17,8 +17,6 @@ from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
 from .routers import RouterConv, init_head_
 
-__all__ = ['CondConv']
-
 
 class CondConv(ExpertConv2d):
     r"""Mix ``K`` kernels with sigmoid weights, which need not sum to 1.

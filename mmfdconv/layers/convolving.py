@@ -13,8 +13,6 @@ from ..functional import (
     per_sample_conv2d,
 )
 
-__all__ = ['Convolving']
-
 
 class Convolving:
     """Mixed into a layer that has the attributes of ``nn.Conv2d``."""

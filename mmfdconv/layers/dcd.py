@@ -21,8 +21,6 @@ from .checks import check_positive_int
 from .descriptors import PooledGrid
 from .routers import RouterBatchNorm, RouterConv, init_head_, normalise
 
-__all__ = ['DCDConv']
-
 _REDUCTION = 16
 _MIN_SQUEEZE = 4
 _BASIC_BLOCK_DEPTHS = (10, 18, 34)  # of ResNets

@@ -5,8 +5,6 @@ from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from torch import nn
 
-__all__ = ['Declaring', 'Shared']
-
 
 class Shared(NamedTuple):
     """What the layers of a model share, see :meth:`Declaring.share`."""

@@ -21,15 +21,6 @@ from ..functional import (
 from .checks import check_choice, check_positive_int
 from .routers import RouterConv
 
-__all__ = [
-    'Descriptor',
-    'DescriptorCfg',
-    'FrequencyAttention',
-    'GlobalAveragePool',
-    'PooledGrid',
-    'build_descriptor',
-]
-
 DescriptorCfg = Union[str, Mapping[str, Any]]
 
 _FAT_OPTIONS = ('pool_size', 'low_freq', 'high_freq', 'fusion')

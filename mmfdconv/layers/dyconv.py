@@ -21,8 +21,6 @@ from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
 from .routers import SqueezeRouter
 
-__all__ = ['DYConv']
-
 
 class DYConv(ExpertConv2d):
     r"""Mix ``K`` kernels and biases with softmax attention.

@@ -14,8 +14,6 @@ from .base import DynamicConv2d
 from .checks import check_positive, check_positive_int
 from .memory_format import flat_in_five_dimensions
 
-__all__ = ['ExpertConv2d']
-
 #: Spread of experts around the stock kernel, relative to its own spread. Were
 #: they equal, the router would have no gradient, and the experts no reason to
 #: part.

@@ -23,8 +23,6 @@ from .descriptors import FrequencyAttention
 from .expert_conv import ExpertConv2d
 from .routers import FCRouter
 
-__all__ = ['FADConv']
-
 _MIN_HIDDEN = 32
 
 

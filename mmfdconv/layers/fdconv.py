@@ -51,8 +51,6 @@ from .fdconv_parts import (
 )
 from .fourier_weight import FourierWeightConv2d
 
-__all__ = ['FDConv']
-
 
 class FDConv(FourierWeightConv2d):
     r"""Convolution whose kernel is assembled in the frequency domain.

@@ -14,13 +14,6 @@ from .checks import (
     check_positive_int,
 )
 
-__all__ = [
-    'check_options',
-    'has_fbm',
-    'note_without_effect',
-    'published_gate',
-]
-
 _FBM_OPTIONS = (
     'k_list',
     'lowfreq_att',

@@ -20,12 +20,6 @@ from .routers import (
     split_heads,
 )
 
-__all__ = [
-    'GlobalGates',
-    'KernelSpatialModulationGlobal',
-    'KernelSpatialModulationLocal',
-]
-
 
 class GlobalGates(NamedTuple):
     """What the global branch predicts; None where a head does not exist."""

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from .descriptors import Descriptor
 
-__all__ = ['fixed_gates', 'record_descriptors']
-
 
 @contextmanager
 def record_descriptors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:

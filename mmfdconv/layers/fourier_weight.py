@@ -22,8 +22,6 @@ from ..functional import (
 )
 from .base import DynamicConv2d
 
-__all__ = ['FourierWeightConv2d']
-
 
 class FourierWeightConv2d(DynamicConv2d):
     """A dynamic convolution whose kernel is kept as ``R`` spectra.

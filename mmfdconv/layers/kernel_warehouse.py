@@ -31,8 +31,6 @@ from .routers import RouterBatchNorm, RouterConv, normalise, router_width
 from .warehouse import Place, Warehouse
 from .warehouse_names import WAREHOUSE_NAMES
 
-__all__ = ['KWConv']
-
 _MIN_BASIS = 16
 
 

@@ -20,18 +20,6 @@ from .kernel_warehouse import KWConv
 from .odconv import ODConv
 from .parameternet import ParameterNetConv
 
-__all__ = [
-    'CondLinear',
-    'DCDLinear',
-    'DYLinear',
-    'FADLinear',
-    'FDLinear',
-    'KWLinear',
-    'ODLinear',
-    'OnTokens',
-    'linear_class',
-]
-
 
 class OnTokens:
     """Mixed into a dynamic convolution: be an ``nn.Linear`` from outside.

@@ -4,8 +4,6 @@ from typing import Callable
 
 from torch import Tensor
 
-__all__ = ['flat_in_five_dimensions']
-
 
 def flat_in_five_dimensions(fn: Callable) -> Callable:
     """Make what ``nn.Module._apply`` is given fit for a stack of kernels.

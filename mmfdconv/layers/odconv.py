@@ -21,8 +21,6 @@ from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
 from .routers import OmniRouter, apply_heads, split_heads
 
-__all__ = ['ODConv']
-
 
 class Attentions(NamedTuple):
     """What an :class:`OmniAttention` predicts; None without a head."""

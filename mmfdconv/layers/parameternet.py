@@ -22,8 +22,6 @@ from .descriptors import DescriptorCfg, build_descriptor
 from .expert_conv import ExpertConv2d
 from .routers import FCRouter
 
-__all__ = ['ParameterNetConv']
-
 
 class ParameterNetConv(ExpertConv2d):
     r"""Mix ``K`` kernels with the softmax of an MLP of the pooled input.

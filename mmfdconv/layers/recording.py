@@ -22,14 +22,6 @@ from .kernel_warehouse import KWConv
 from .odconv import ODConv
 from .parameternet import ParameterNetConv
 
-__all__ = [
-    'FrequencyBands',
-    'gate_entropy',
-    'has_gates',
-    'record_bands',
-    'record_gates',
-]
-
 #: A part of a layer, and how its output becomes the gates of the kernels.
 _Source = Tuple[nn.Module, Callable[[Any], Tensor]]
 

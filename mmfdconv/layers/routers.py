@@ -13,21 +13,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = [
-    'FCRouter',
-    'OmniRouter',
-    'RouterBatchNorm',
-    'RouterConv',
-    'SqueezeRouter',
-    'StarReLU',
-    'apply_heads',
-    'init_head_',
-    'normalise',
-    'router_width',
-    'split_heads',
-]
-
-
 _MIN_HIDDEN = 16
 
 

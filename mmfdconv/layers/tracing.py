@@ -4,8 +4,6 @@ from typing import Any
 
 from torch.fx import Proxy
 
-__all__ = ['LeafOfTraces']
-
 
 class LeafOfTraces:
     """Mixed into a module: a trace holds it as one call, and looks not inside.

@@ -14,8 +14,6 @@ from ..functional import CellShape, assign_cells, cell_shape, num_mixtures
 from .checks import check_positive
 from .memory_format import flat_in_five_dimensions
 
-__all__ = ['Place', 'Warehouse']
-
 
 class Place(NamedTuple):
     """Where a layer stands in its warehouse."""

@@ -6,8 +6,6 @@ depthwise ones another.
 
 from typing import Dict
 
-__all__ = ['WAREHOUSE_NAMES']
-
 _STAGES = 9  # more than any of these backbones have
 _FFN_CONV = r'layers\.(\d)\.1\.(\d+)\.ffn\.layers\.'
 
