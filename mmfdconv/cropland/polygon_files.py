@@ -58,8 +58,7 @@ class PolygonOptions(NamedTuple):
         """Refuse what cannot be done.
 
         Raises:
-            ValueError: A value is out of its range, or a package is missing
-                or too old.
+            ValueError: A value is out of its range, or a package is missing.
         """
         for option, value, unit in (
             ('--mmu', self.min_unit, 'hectares'),
@@ -69,11 +68,6 @@ class PolygonOptions(NamedTuple):
                 raise ValueError(
                     f'{option}: must not be below 0 {unit}, but is {value}'
                 )
-        if self.simplify and not hasattr(shapely, 'coverage_simplify'):
-            raise ValueError(
-                '--simplify: needs shapely 2.1 or later, and this is '
-                f'{shapely.__version__}'
-            )
         if self.format not in FORMATS:
             raise ValueError(
                 f'--polygon-format: must be one of {FORMATS}, not '

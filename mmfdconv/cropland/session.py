@@ -133,7 +133,7 @@ def compare_with_bar(
     before: Union[str, Path],
     after: Union[str, Path],
     prefix: Union[str, Path],
-    **options: Any,
+    **kwargs: Any,
 ) -> change.Change:
     """Compare two maps; the bar counts rows, compared and made polygons."""
     with progress_bar('row') as bar:
@@ -143,7 +143,7 @@ def compare_with_bar(
             bar.update(rows)
 
         return change.compare(
-            before, after, prefix, progress=progress, **options
+            before, after, prefix, progress=progress, **kwargs
         )
 
 

@@ -28,15 +28,14 @@ from rasterio import features
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import Polygon
-from shapely.geometry.polygon import orient
 
 from .area import PixelAreas, transform_points
 from .polygon_files import PolygonOptions, open_polygons
 from .raster import NODATA, spans
 
 __all__ = [
+    'LargeAreas',
     'PolygonCount',
-    'Sieve',
     'polygonise',
     'simplify_polygons',
     'write_polygons',
@@ -56,7 +55,7 @@ class PolygonCount(NamedTuple):
     left_out: int
 
 
-class Sieve:
+class LargeAreas:
     """Rows of a map without areas of few pixels.
 
     Areas that go on above or below the rows read at once are left, however
@@ -247,22 +246,23 @@ def write_polygons(
     simplify = options.simplify
     # Fewer pixels than these are too small wherever they lie.
     pixels = int(options.smallest / areas.largest)
-    sieve = Sieve(read, grid.height, tuple(names), pixels)
-    polygons = polygonise(sieve.read, grid.height, tuple(names), piece)
+    large_areas = LargeAreas(read, grid.height, tuple(names), pixels)
+    polygons = polygonise(large_areas.read, grid.height, tuple(names), piece)
     written = left_out = 0
+    size = None if simplify else BATCH
     with open_polygons(path, grid.crs, layer) as write:
-        while True:
-            batch = [*islice(polygons, None if simplify else BATCH)]
-            if not batch:
-                break
+        for batch in iter(lambda: [*islice(polygons, size)], []):
             hectares = areas.polygons([polygon for polygon, _ in batch])
             large = np.flatnonzero(hectares >= options.smallest)
             shapes = [batch[i][0] for i in large]
             values = [batch[i][1] for i in large]
             if simplify and shapes:
                 shapes = simplify_polygons(shapes, simplify, areas.sides)
+            on_the_map = shapely.transform(
+                shapes, lambda points: transform_points(grid.transform, points)
+            )
             write(
-                [_on_the_map(shape, grid.transform) for shape in shapes],
+                shapely.orient_polygons(on_the_map),
                 {
                     'class': [names[value] for value in values],
                     'value': values,
@@ -271,12 +271,4 @@ def write_polygons(
             )
             written += len(large)
             left_out += len(batch) - len(large)
-    return PolygonCount(written, left_out + sieve.left_out)
-
-
-def _on_the_map(polygon: Polygon, transform: Affine) -> Polygon:
-    return orient(
-        shapely.transform(
-            polygon, lambda points: transform_points(transform, points)
-        )
-    )
+    return PolygonCount(written, left_out + large_areas.left_out)
