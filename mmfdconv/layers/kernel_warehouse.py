@@ -140,6 +140,10 @@ class WarehouseAttention(nn.Module):
         logit = torch.cat([before, local, after, empty], dim=2)
         return logit + self.basis_bias.to(logit.dtype).view(m, -1)
 
+    def extra_repr(self) -> str:
+        """What tells layers of equal shapes apart that compute differently."""
+        return '' if self.fc3 is None else f'start={self.start}'
+
 
 class KWConv(DynamicConv2d):
     r"""A convolution whose kernel is mixed from the cells of a warehouse.

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from mmfdconv.layers import CondConv, CondLinear, FDConv
+from mmfdconv.layers import CondConv, CondLinear, FDConv, KWConv, Warehouse
 
 from .helpers import activate_, relative_error
 
@@ -66,6 +66,36 @@ def test_many_shapes_and_copies(cls):
             twin.compile(backend=count)
             torch.testing.assert_close(twin(x), expected)
     assert len(graphs) == len(widths)
+
+
+@needs_operators
+@pytest.mark.parametrize('ratio, number', [(1, 1), (0.5, 10)])
+def test_equal_layers_of_a_warehouse(ratio, number):
+    """Ten: PyTorch gives up at nine graphs of one function."""
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    warehouse = Warehouse([[(4, 4, 1, 1)] * 10])
+    for index in range(10):
+        layer = KWConv(
+            4,
+            4,
+            1,
+            warehouse=warehouse,
+            layer_index=index,
+            nonlocal_basis_ratio=ratio,
+            temperature=0.5,
+        )
+        layer = activate_(layer).eval()
+        x = torch.randn(2, 4, 3, 5)
+        expected = layer(x)
+        layer.compile(backend=count)
+        torch.testing.assert_close(layer(x), expected)
+    assert len(graphs) == number
 
 
 def layer_dim(cls):
