@@ -6,6 +6,8 @@ computes the same, its layers get a forward pass here that works through any
 process group.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -85,6 +87,19 @@ class CpuSyncBatchNorm(_BatchNorm):
         return self.momentum
 
 
+@lru_cache(maxsize=None)
+def _leave_to_eager_mode() -> None:
+    """Let compiled models call the layer, not compile it.
+
+    ``torch.compile`` (of torch 2.11) leaves out what the sums over processes
+    contribute to gradients. Not a decorator: it takes seconds to import.
+    """
+    if hasattr(torch, 'compiler'):
+        CpuSyncBatchNorm.forward = torch.compiler.disable(
+            CpuSyncBatchNorm.forward
+        )
+
+
 @MODEL_WRAPPERS.register_module()
 class CpuDistributedDataParallel(MMDistributedDataParallel):
     """MMEngine's DDP around a model on a CPU; the arguments are the same."""
@@ -93,4 +108,5 @@ class CpuDistributedDataParallel(MMDistributedDataParallel):
         for layer in module.modules():
             if isinstance(layer, nn.SyncBatchNorm):
                 layer.__class__ = CpuSyncBatchNorm
+                _leave_to_eager_mode()
         super().__init__(module, *args, **kwargs)

@@ -135,3 +135,28 @@ def test_one_process_is_plain_batch_norm():
         torch.testing.assert_close(other(images()), one(images()))
     for key, value in one.state_dict().items():
         torch.testing.assert_close(other.state_dict()[key], value)
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.library, 'custom_op'),
+    reason=f'torch {torch.__version__} is older than 2.4: not compiled',
+)
+def test_compiled_gradients_have_the_sums_of_processes():
+    fake = pytest.importorskip('torch.testing._internal.distributed.fake_pg')
+    dist.init_process_group(
+        'fake', store=fake.FakeStore(), rank=0, world_size=2
+    )
+    try:
+        model = MODEL_WRAPPERS.build(
+            dict(
+                type='CpuDistributedDataParallel',
+                module=nn.Sequential(nn.SyncBatchNorm(4)),
+                broadcast_buffers=False,
+            )
+        )
+        norm, data = model.module[0], far_from_zero(0, 1)
+        eager = normalise(norm, *data)['grad']
+        compiled = torch.compile(norm, backend='aot_eager')
+        torch.testing.assert_close(normalise(compiled, *data)['grad'], eager)
+    finally:
+        dist.destroy_process_group()
