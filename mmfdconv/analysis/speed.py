@@ -85,7 +85,7 @@ class Candidate:
     """A module that takes its turns on one input.
 
     Args:
-        module: In training mode; gradients are taken of all its parameters.
+        module: Gradients are taken of all its parameters.
         x: Input; a gradient is taken of it as well.
         dtype: float16 and bfloat16 run under autocast.
     """
@@ -170,6 +170,7 @@ def measure(
     dtype: torch.dtype = torch.float32,
     rounds: int = 10,
     clock: str = 'wall',
+    inference: bool = False,
 ) -> List[Result]:
     """Let all candidates take turns on one input.
 
@@ -180,6 +181,8 @@ def measure(
         dtype: Precision; below float32 through autocast.
         rounds: Turns that count, at least 2; two come before them.
         clock: One of :data:`CLOCKS`.
+        inference: Whether the forward pass is timed in evaluation mode and
+            without gradients; a step is timed in training mode in any case.
 
     Raises:
         ValueError: There is no stock module, too few rounds, or no such
@@ -201,15 +204,22 @@ def measure(
     for name, module in modules.items():
         module.train()  # of the toolboxes' ResNet it returns nothing
         candidates[name] = Candidate(module, x, dtype)
+    steps = {(name, 'step'): c.step for name, c in candidates.items()}
+    forwards = {(name, 'forward'): c.forward for name, c in candidates.items()}
     for _ in range(_WARMUP):
-        for candidate in candidates.values():
-            candidate.step()
-    runs = {}
-    for name, candidate in candidates.items():
-        runs[name, 'forward'] = candidate.forward
-        runs[name, 'step'] = candidate.step
+        for step in steps.values():
+            step()
+    runs = steps if inference else {**forwards, **steps}
     times = take_turns(runs, rounds, CLOCKS[clock])
     memory = {name: c.memory() for name, c in candidates.items()}
+    if inference:
+        for module in modules.values():
+            module.eval()
+        with torch.no_grad():
+            for _ in range(_WARMUP):
+                for forward in forwards.values():
+                    forward()
+            times.update(take_turns(forwards, rounds, CLOCKS[clock]))
     return [
         Result(
             case,

@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--compile', action='store_true', help='use torch.compile'
     )
     parser.add_argument(
+        '--inference',
+        action='store_true',
+        help='time the forward pass as in inference, in evaluation mode and '
+        'without gradients',
+    )
+    parser.add_argument(
         '--other',
         nargs='+',
         default=[],
@@ -185,6 +191,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 DTYPES[args.dtype],
                 args.rounds,
                 args.clock,
+                args.inference,
             )
             print(speed.to_text(found), flush=True)
             results += found
@@ -197,6 +204,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         compile=args.compile,
         rounds=args.rounds,
         clock=args.clock,
+        inference=args.inference,
     )
     print('\n'.join(f'{key}: {value}' for key, value in env.items()))
     if args.out:

@@ -57,6 +57,21 @@ def test_ratios_to_the_stock_module(monkeypatch):
     assert slow.forward == (1, 1, 1, 4) and slow.step == (3, 3, 3, 4)
 
 
+@pytest.mark.parametrize('inference', [False, True])
+def test_a_forward_pass_as_in_inference(inference):
+    modes = []
+
+    class Mode(nn.Identity):
+        def forward(self, x):
+            modes.append((self.training, torch.is_grad_enabled()))
+            return x * 1.0
+
+    x, modules = torch.ones(1), dict(stock=Mode())
+    speed.measure('x', modules, x, rounds=2, inference=inference)
+    assert ((False, False) in modes) is inference
+    assert set(modes) <= {(True, True), (False, False)}
+
+
 def test_what_the_process_computes_is_not_what_it_waits_for():
     class Sleep(nn.Identity):
         def forward(self, x):
