@@ -1,11 +1,11 @@
 """The equations of the layers as pure functions of tensors."""
 
 from .bands import convolve_to_few, modulate_bands
-from .batched_conv import ConvOptions, pad_input, pad_zeros, per_sample_conv2d
+from .batched_conv import ConvOptions, pad_input, per_sample_conv2d
 from .constant_tables import constant_table
 from .dct import dct_basis, dct_descriptor
 from .experts import mix_experts
-from .exported_maps import pool_exported
+from .exported import pool_exported
 from .fd_kernels import (
     KernelGates,
     KernelLayout,
@@ -18,6 +18,7 @@ from .frequency import (
     kernel_to_spectrum,
     spectrum_to_kernel,
     weight_to_image,
+    wide,
 )
 from .frequency_order import (
     FrequencyOrder,
@@ -48,7 +49,6 @@ from .modes import (
     no_autocast,
 )
 from .operators import register_operators
-from .precision import wide
 from .recomputing import recompute
 
 register_operators()
@@ -88,7 +88,6 @@ __all__ = [
     'no_autocast',
     'num_mixtures',
     'pad_input',
-    'pad_zeros',
     'passes_by_products',
     'per_sample_conv2d',
     'pool_exported',

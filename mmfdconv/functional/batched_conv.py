@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .exported_maps import convolve_exported
+from .exported import convolve_exported
 from .modes import (
     compiled_for_cpu,
     is_exported,
@@ -19,7 +19,7 @@ from .modes import (
     prefers_cpu_path,
 )
 
-__all__ = ['ConvOptions', 'pad_input', 'pad_zeros', 'per_sample_conv2d']
+__all__ = ['ConvOptions', 'pad_input', 'per_sample_conv2d']
 
 _Pair = Tuple[int, int]
 
@@ -46,12 +46,12 @@ def pad_input(
     kernel_size: _Pair,
     dilation: _Pair,
     stride: _Pair = (1, 1),
-) -> Tuple[Tensor, Union[str, _Pair]]:
-    """Carry out a padding that ``F.conv2d`` does not know.
+) -> Tuple[Tensor, _Pair]:
+    """Carry out a padding that is more than numbers of zeros on both sides.
 
-    That is, one with other than zeros, as ``nn.Conv2d`` does, and ``'same'``
-    with a stride, as TensorFlow does: so much that the output is of the size
-    of the input over the stride, rounded up.
+    That is, with other values, as ``nn.Conv2d`` does, or with an odd pixel;
+    and ``'same'`` with a stride, as TensorFlow does: so much that the output
+    is of the size of the input over the stride, rounded up.
 
     Args:
         x: Feature map ``(B, C, H, W)``.
@@ -63,27 +63,29 @@ def pad_input(
         stride: ``(sh, sw)``.
 
     Returns:
-        The padded map and the padding that is left for the convolution.
+        The map, padded if it must be, and the padding ``(ph, pw)`` that is
+        left for the convolution.
     """
-    strided = padding == 'same' and any(s != 1 for s in stride)
-    if padding_mode == 'zeros' and not strided:
-        return x, padding
+    mode = 'constant' if padding_mode == 'zeros' else padding_mode
     if padding == 'valid':
         return x, (0, 0)
     if padding == 'same':
-        sides = []
-        # F.pad counts from the last dimension; an odd total puts the extra
-        # pixel on the far side, as PyTorch's own 'same' does.
-        for axis in (1, 0):
-            extent = dilation[axis] * (kernel_size[axis] - 1) + 1
-            step = stride[axis]
-            total = max(extent - step + -x.shape[axis - 2] % step, 0)
-            sides += [total // 2, total - total // 2]
-    else:
-        ph, pw = padding
-        sides = [pw, pw, ph, ph]
-    mode = 'constant' if padding_mode == 'zeros' else padding_mode
-    return F.pad(x, sides, mode=mode), (0, 0)
+        totals = [d * (k - 1) for k, d in zip(kernel_size, dilation)]
+        strided = tuple(stride) != (1, 1)
+        if strided:
+            totals = [
+                max(total + 1 - s + -n % s, 0)
+                for total, s, n in zip(totals, stride, x.shape[2:])
+            ]
+        if strided or any(total % 2 for total in totals):
+            # The extra pixel is on the far side, as in PyTorch's own.
+            (top, left), (th, tw) = (t // 2 for t in totals), totals
+            return F.pad(x, (left, tw - left, top, th - top), mode), (0, 0)
+        padding = totals[0] // 2, totals[1] // 2
+    if padding_mode == 'zeros':
+        return x, padding
+    ph, pw = padding
+    return F.pad(x, (pw, pw, ph, ph), mode), (0, 0)
 
 
 def per_sample_conv2d(
@@ -91,7 +93,7 @@ def per_sample_conv2d(
     weight: Tensor,
     bias: Optional[Tensor] = None,
     stride: _Pair = (1, 1),
-    padding: Union[str, _Pair] = (0, 0),
+    padding: _Pair = (0, 0),
     dilation: _Pair = (1, 1),
     groups: int = 1,
     want_value: bool = True,
@@ -103,7 +105,7 @@ def per_sample_conv2d(
         weight: One kernel per sample, ``(B, O, C/G, kh, kw)``.
         bias: ``(O,)``, shared by the samples, or ``(B, O)``.
         stride: ``(sh, sw)``.
-        padding: Zero padding ``(ph, pw)``, ``'same'`` or ``'valid'``.
+        padding: Zero padding ``(ph, pw)``.
         dilation: ``(dh, dw)``.
         groups: ``G``, as in ``nn.Conv2d``.
         want_value: Whether the value is to be computed. A CPU that makes
@@ -114,9 +116,6 @@ def per_sample_conv2d(
         Feature maps ``(B, O, H', W')``.
     """
     B = x.shape[0]
-    O, _, kh, kw = weight.shape[1:]  # noqa: E741
-    if isinstance(padding, str):
-        x, padding = pad_zeros(x, padding, (kh, kw), dilation)
     options = ConvOptions(stride, padding, dilation, groups)
     if is_exported():
         y = convolve_exported(x, weight, options)
@@ -132,25 +131,8 @@ def per_sample_conv2d(
     else:
         y = _convolve(x, weight, options)
     if bias is not None:
-        y = y + bias.to(y.dtype).view(-1, O, 1, 1)
+        y = y + bias.to(y.dtype).view(-1, weight.shape[1], 1, 1)
     return y
-
-
-def pad_zeros(
-    x: Tensor, padding: str, kernel_size: _Pair, dilation: _Pair
-) -> Tuple[Tensor, _Pair]:
-    """Turn a padding given by name into numbers.
-
-    What numbers cannot say, an odd pixel on the far side, is carried out.
-
-    Returns:
-        The map, padded if it must be, and the padding ``(ph, pw)`` that is
-        left for the convolution.
-    """
-    if padding == 'valid':
-        return x, (0, 0)
-    th, tw = (d * (k - 1) for k, d in zip(kernel_size, dilation))
-    return F.pad(x, (0, tw % 2, 0, th % 2)), (th // 2, tw // 2)
 
 
 def _is_product(weight: Tensor, options: ConvOptions) -> bool:

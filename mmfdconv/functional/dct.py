@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .constant_tables import constant_table
-from .exported_maps import pool_exported
+from .exported import pool_exported, pooling_matrix
 from .modes import is_exported, is_traced
 
 __all__ = ['dct_basis', 'dct_descriptor']
@@ -93,8 +93,4 @@ def _pooling(
     length: int, size: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """Adaptive average pooling along one axis, ``(length, size)``."""
-    means = torch.zeros(length, size, dtype=torch.double, device='cpu')
-    for i in range(size):
-        window = slice(i * length // size, -(-(i + 1) * length // size))
-        means[window, i] = 1 / (window.stop - window.start)
-    return means.to(device, dtype)
+    return pooling_matrix(length, size, torch.double).to(device, dtype)

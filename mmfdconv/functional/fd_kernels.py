@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .by_hand import by_hand
-from .exported_kernels import gated_image
+from .by_hand import by_hand, permute
+from .exported import gated_image
 from .frequency import adjoint_of_inverse_rfft2, inverse_rfft2
 from .frequency_order import (
     FrequencyOrder,
@@ -28,7 +28,6 @@ from .modes import (
     prefers_cpu_path,
     untraced,
 )
-from .permute import permute
 
 __all__ = [
     'KernelGates',

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .constant_tables import constant_table
-from .exported_kernels import forward_rfft2
+from .exported import forward_rfft2
 from .modes import is_exported, prefers_cpu_path
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     'kernel_to_spectrum',
     'spectrum_to_kernel',
     'weight_to_image',
+    'wide',
 ]
 
 
@@ -134,3 +135,12 @@ def adjoint_of_inverse_rfft2(grad: Tensor, size: Tuple[int, int]) -> Tensor:
     # by themselves.
     spectrum[..., 1 : (size[1] + 1) // 2].mul_(2)
     return spectrum
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Float32 at least: the type of FFTs, gates and their products.
+
+    ``torch.promote_types`` says the same, but the compiler of torch 2.1
+    cannot look through it.
+    """
+    return torch.float64 if dtype == torch.float64 else torch.float32

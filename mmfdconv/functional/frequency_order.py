@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .permute import permute
+from .by_hand import permute
 
 __all__ = [
     'FrequencyOrder',

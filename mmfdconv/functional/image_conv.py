@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .batched_conv import ConvOptions, per_sample_conv2d
+from .by_hand import permute
 from .constant_tables import constant_table
 from .frequency import image_to_weight
 from .modes import is_traced, prefers_cpu_path
-from .permute import permute
 
 __all__ = ['convolve_images']
 

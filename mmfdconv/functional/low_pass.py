@@ -6,6 +6,7 @@ one set of coefficients and a few matrix products give all of them.
 """
 
 import math
+from contextlib import nullcontext
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .constant_tables import constant_table
-from .exported_maps import mask_products, projection
+from .exported import mask_products, projection
 from .frequency import inverse_rfft2
 from .modes import (
     is_compiling,
@@ -116,17 +117,18 @@ def low_passes(
     Yields:
         For every divisor a map like ``x``.
     """
-    if is_exported():
-        yield from _exported(x, k_list, rule)
-    elif x.numel() == 0:  # FFT libraries refuse an empty batch
-        yield from [x] * len(k_list)
-    elif passes_by_products(x, rule):
+    size = x.shape[-2:]
+    if is_exported() and (rule != 'exact' or varies(*size)):
+        for k in k_list:
+            products = _exported_products(x, k, rule)
+            yield sum(rows @ (x @ cols) for rows, cols in products)
+    elif is_exported() or passes_by_products(x, rule):
         if coefficients is None:
             coefficients = low_pass_coefficients(x, k_list)
-        size = x.shape[-2:]
         yield from low_passes_by_products(coefficients, size, k_list)
+    elif x.numel() == 0:  # FFT libraries refuse an empty batch
+        yield from [x] * len(k_list)
     else:
-        size = x.shape[-2:]
         # In pairs, which compilers fuse; of complex numbers they know nothing.
         pairs = torch.view_as_real(torch.fft.rfft2(x))
         masks = torch.stack(
@@ -139,31 +141,16 @@ def low_passes(
             yield from inverse_rfft2(passed, size)
 
 
-def _exported(
-    x: Tensor, k_list: Sequence[float], rule: str
-) -> Iterator[Tensor]:
-    """:func:`low_passes` by operations that graphs for ONNX have."""
+def _exported_products(
+    x: Tensor, divisor: float, rule: str
+) -> List[Tuple[Tensor, Tensor]]:
+    """What a graph without FFTs sums up, ``rows @ x @ cols`` of each pair."""
     H, W = x.shape[-2:]
     if varies(H, W):
-        for k in k_list:
-            rows, cols = (projection(n, k).to(x.dtype) for n in (H, W))
-            yield rows @ (x @ cols)
-    elif rule == 'exact':
-        with untraced():
-            key = tuple(k_list), x.device, x.dtype
-            rows, cols = (low_pass_bases(int(n), *key) for n in (H, W))
-            backwards = [(Qy, Qx.T.contiguous()) for Qy, Qx in zip(rows, cols)]
-            first = rows[0].T.contiguous()
-        coefficients = first @ (x @ cols[0])
-        for Qy, Qx in backwards:
-            own = coefficients[..., : Qy.shape[1], : Qx.shape[0]]
-            yield Qy @ (own @ Qx)
-    else:
-        for k in k_list:
-            with untraced():
-                mask = low_pass_mask((int(H), int(W)), k, rule)
-                terms = mask_products(mask, int(W), x.device, x.dtype)
-            yield sum(rows @ (x @ cols) for rows, cols in terms)
+        return [tuple(projection(n, divisor).to(x.dtype) for n in (H, W))]
+    with untraced():
+        mask = low_pass_mask((int(H), int(W)), divisor, rule)
+        return mask_products(mask, int(W), x.device, x.dtype)
 
 
 def frequency_bands(
@@ -229,29 +216,38 @@ def low_passes_by_products(
         For every divisor a map ``(..., H, W)``.
     """
     rows, cols = _axes(coefficients, size, k_list)
-    for Qy, Qx in zip(rows.bases, cols.padded):
+    for Qy, Qx in zip(rows.plain, cols.padded):
         own = coefficients[..., : Qy.shape[1], : Qx.shape[1]]
         yield Qy @ (own @ Qx.T)
 
 
+class Bases(NamedTuple):
+    """Orthonormal bases of what low-passes keep along an axis of ``n`` pixels.
+
+    ``(n, r_k)`` for every ``k``: the constant, then the cosine and the sine of
+    each harmonic. Each is the first columns of the one before.
+    """
+
+    plain: List[Tensor]
+    transposed: List[Tensor]  # (r_k, n), contiguous
+    #: With zeros to a multiple of what a CPU takes at once.
+    padded: List[Tensor]
+
+
+@constant_table
 def low_pass_bases(
     length: int,
     divisors: Tuple[float, ...],
     device: torch.device,
     dtype: torch.dtype,
-) -> List[Tensor]:
-    """Orthonormal bases of what the low-passes keep along one axis.
+) -> Bases:
+    """Bases of the low-passes along one axis.
 
     Args:
         length: ``n``, side of the feature map.
-        divisors: ``k`` of every low-pass, growing, so that each basis is the
-            first columns of the one before.
+        divisors: ``k`` of every low-pass, growing.
         device: Where to put them.
         dtype: Of the bases.
-
-    Returns:
-        ``(n, r_k)`` for every ``k``: the constant, then the cosine and the
-        sine of each harmonic.
     """
     # The masks know which harmonics lie below the bounds.
     kept = [
@@ -270,44 +266,19 @@ def low_pass_bases(
         waves[:, -1] *= 0.5**0.5
     constant = torch.full((length, 1), 0.5**0.5, device=device, dtype=dtype)
     basis = torch.cat([constant, waves], dim=1) * (2 / length) ** 0.5
-    return [basis[:, : 2 * n - 1].contiguous() for n in kept]
-
-
-class _Axis(NamedTuple):
-    """Bases of the low-passes along one axis, as products want them.
-
-    That is, contiguous, and many columns a multiple of what a CPU takes at
-    once: more of them are zeros.
-    """
-
-    bases: List[Tensor]
-    transposed: List[Tensor]
-    padded: List[Tensor]
-
-
-@constant_table
-def _axis(
-    length: int,
-    divisors: Tuple[float, ...],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> _Axis:
-    """From :func:`low_pass_bases`."""
-    bases = low_pass_bases(length, divisors, device, dtype)
-    transposed = [basis.T.contiguous() for basis in bases]
+    plain = [basis[:, : 2 * n - 1].contiguous() for n in kept]
     padded = [
-        F.pad(basis, (0, -basis.shape[1] % _LANES))
-        if basis.shape[1] > _LANES
-        else basis
-        for basis in bases
+        F.pad(Q, (0, -Q.shape[1] % _LANES)) if Q.shape[1] > _LANES else Q
+        for Q in plain
     ]
-    return _Axis(bases, transposed, padded)
+    return Bases(plain, [Q.T.contiguous() for Q in plain], padded)
 
 
 def _axes(
     like: Tensor, size: Tuple[int, int], k_list: Sequence[float]
-) -> Tuple[_Axis, _Axis]:
+) -> Tuple[Bases, Bases]:
     """The rows' and the columns', for a tensor's device and dtype."""
     key = (tuple(k_list), like.device, like.dtype)
-    H, W = size
-    return _axis(H, *key), _axis(W, *key)
+    with untraced() if is_exported() else nullcontext():
+        rows, cols = (low_pass_bases(int(n), *key) for n in size)
+    return rows, cols

@@ -1,6 +1,6 @@
 """How a layer convolves, once its kernels are known."""
 
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +9,6 @@ from ..functional import (
     ConvOptions,
     convolve_images,
     pad_input,
-    pad_zeros,
     per_sample_conv2d,
 )
 
@@ -60,8 +59,6 @@ class Convolving:
             ``(B, O, H', W')``.
         """
         x, padding = self._pad(x)
-        if isinstance(padding, str):
-            x, padding = pad_zeros(x, padding, self.kernel_size, self.dilation)
         options = ConvOptions(self.stride, padding, self.dilation, self.groups)
         images = images.to(x.dtype)
         return convolve_images(
@@ -83,7 +80,7 @@ class Convolving:
             self.groups,
         )
 
-    def _pad(self, x: Tensor) -> Tuple[Tensor, Any]:
+    def _pad(self, x: Tensor) -> Tuple[Tensor, Tuple[int, int]]:
         return pad_input(
             x,
             self.padding,
