@@ -66,9 +66,21 @@ def no_autocast(x: Tensor) -> ContextManager:
     """Context for what is cheap, and better at the precision it comes in."""
     if is_exported():  # a graph knows no autocast
         return nullcontext()
-    if is_compiling() or _has_autocast(x.device.type):
-        return torch.autocast(x.device.type, enabled=False)
+    device_type = x.device.type
+    # Where it is off, to look costs less than to enter the context.
+    if is_compiling() or (
+        _has_autocast(device_type) and _is_autocast_enabled(device_type)
+    ):
+        return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def _is_autocast_enabled(device_type: str) -> bool:
+    if _has_operators:
+        return torch.is_autocast_enabled(device_type)
+    if device_type == 'cpu':  # torch < 2.4 asks each device in its own way
+        return torch.is_autocast_cpu_enabled()
+    return device_type != 'cuda' or torch.is_autocast_enabled()
 
 
 @lru_cache(maxsize=None)
@@ -88,7 +100,7 @@ def is_traced() -> bool:
     """
     return (
         is_compiling()
-        or torch.jit.is_tracing()
+        or torch._C._is_tracing()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
     )

@@ -68,8 +68,9 @@ def recompute(
     def whole(*tensors: Optional[Tensor]) -> Tensor:
         return function(tensors[:n], tensors[n:], True)
 
+    with_gradients = torch.is_grad_enabled()
     if is_compiling() or not prefers_cpu_path(x):
-        if not torch.is_grad_enabled():
+        if not with_gradients:
             return whole(*per_sample, *shared)
         return checkpoint(
             whole,
@@ -78,7 +79,7 @@ def recompute(
             use_reentrant=False,
             preserve_rng_state=False,
         )
-    run = partial(_Recomputed.apply, function, n)
+    run = partial(_Recomputed.apply, function, n) if with_gradients else whole
     step = max(_AT_ONCE // max(size, 1), 1)
     if step >= len(x):
         return run(*per_sample, *shared)
