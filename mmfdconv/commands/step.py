@@ -1,13 +1,14 @@
 """Time a training step of several detectors of mmdet.
 
-The others are compared with the first config. All models get the same
+The others are compared with the first config; with `--conv`, so is every
+config with the method's layers. All models get the same
 generated images and objects. A step is `loss` and its backward pass, without
 data and optimizer. Memory is what autograd keeps for the backward pass or, on
 CUDA, the peak of what is allocated.
 """
 
 import argparse
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -50,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'configs', nargs='+', help='config files, or names mmdet::...'
     )
-    parser.add_argument('--conv', help='method whose layers all backbones get')
+    parser.add_argument(
+        '--conv',
+        metavar='METHOD',
+        help='method whose layers the backbones get; the first config is '
+        'timed without them, too',
+    )
     parser.add_argument(
         '--shape',
         default='256x256',
@@ -74,9 +80,16 @@ def run(args: argparse.Namespace, prog: str) -> None:
         init_default_scope('mmdet')
         modules: Dict[str, nn.Module] = {}
         images = torch.Tensor()
-        for index, name in enumerate(args.configs):
-            images, module = _load(name, args, height, width)
-            modules[name if index else speed.STOCK] = module
+        first, *others = args.configs
+        cases = {speed.STOCK: (first, None)}
+        if args.conv:
+            for name in args.configs:
+                cases[f'{name} --conv {args.conv}'] = name, args.conv
+        else:
+            cases.update({name: (name, None) for name in others})
+        for label, (name, conv) in cases.items():
+            images, module = _load(name, conv, args, height, width)
+            modules[label] = module
         found = speed.measure(
             f'{args.batch}x{args.shape}',
             modules,
@@ -95,7 +108,11 @@ def run(args: argparse.Namespace, prog: str) -> None:
 
 
 def _load(
-    name: str, args: argparse.Namespace, height: int, width: int
+    name: str,
+    conv: Optional[str],
+    args: argparse.Namespace,
+    height: int,
+    width: int,
 ) -> Tuple[Tensor, nn.Module]:
     """Images, and the loss of a config's model for them."""
     from mmdet.registry import MODELS
@@ -107,8 +124,8 @@ def _load(
             f'configs must be of mmdet, got {name}, of '
             f'{cfg.get("default_scope")}'
         )
-    if args.conv:
-        cfg = with_dynamic_convolutions(cfg, args.conv)
+    if conv:
+        cfg = with_dynamic_convolutions(cfg, conv)
     cfg.model.data_preprocessor.batch_augments = None  # pads to one size
     model = MODELS.build(cfg.model).to(args.device)
     model.init_cfg = model.backbone.init_cfg = None  # times ask for no weights
