@@ -5,6 +5,8 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from torch import nn
 
+from ..layers import DynamicConv2d
+
 #: What a dynamic layer can stand in for.
 STOCK = (nn.Conv2d, nn.Linear)
 
@@ -49,6 +51,7 @@ _OTHER_KINDS = {
     'Deform': 'its offsets are predicted from the input already',
     '1d': 'the methods are for two dimensions',
     '3d': 'the methods are for two dimensions',
+    '': 'it is no nn.Conv2d',
 }
 
 
@@ -64,11 +67,10 @@ def other_convolutions(modules: Mapping[str, nn.Module]) -> List[str]:
     found: Dict[str, List[str]] = {}
     for name, module in modules.items():
         kind = type(module).__name__
-        if 'Conv' not in kind or not any(
-            part in kind for part in _OTHER_KINDS
-        ):
+        if 'Conv' not in kind or isinstance(module, (*STOCK, DynamicConv2d)):
             continue
-        if isinstance(getattr(module, 'weight', None), nn.Parameter):
+        weight = getattr(module, 'weight', None)
+        if isinstance(weight, nn.Parameter) and weight.dim() > 2:
             found.setdefault(kind, []).append(name)
     notes = []
     for kind, names in found.items():

@@ -83,7 +83,9 @@ def with_dynamic_convolutions(
     if not holders:
         raise ValueError(
             'config: the model has no backbone=dict(type=...), so no layer '
-            'can become dynamic'
+            'can become dynamic; in the config, put another part of it into '
+            "dict(type='DynamicBackbone', backbone=PART, "
+            'conv_cfg=dict(type=...))'
         )
     entry = read_method(method)
     options = dict(options or {})

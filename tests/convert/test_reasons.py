@@ -286,12 +286,21 @@ def test_from_the_meta_device(method):
     assert other(x).equal(model(x))
 
 
+class TridentConv(nn.Module):
+    """As mmdet's, which holds a kernel and calls F.conv2d."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(8, 8, 3, 3))
+
+
 def test_convolutions_of_other_kinds_are_listed():
     net = nn.Sequential(
         nn.Conv2d(8, 8, 3),
         nn.ConvTranspose2d(8, 8, 2),
         nn.ModuleList(nn.Conv1d(8, 8, 1) for _ in range(4)),
         nn.Conv3d(8, 8, 1),
+        TridentConv(),
     )
     assert convert_dynamic_(net, CFG, EVERYTHING).notes == (
         'ConvTranspose2d stays (1): transposed convolutions have no dynamic '
@@ -299,4 +308,5 @@ def test_convolutions_of_other_kinds_are_listed():
         'Conv1d stays (2.0, 2.1, 2.2 and 1 more): the methods are for two '
         'dimensions',
         'Conv3d stays (3): the methods are for two dimensions',
+        'TridentConv stays (4): it is no nn.Conv2d',
     )
