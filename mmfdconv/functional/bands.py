@@ -22,8 +22,6 @@ from .low_pass import (
 )
 from .modes import compiled_for_cpu, is_traced, prefers_cpu_path
 
-__all__ = ['convolve_to_few', 'modulate_bands']
-
 
 def modulate_bands(
     x: Tensor,

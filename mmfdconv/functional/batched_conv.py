@@ -19,8 +19,6 @@ from .modes import (
     prefers_cpu_path,
 )
 
-__all__ = ['ConvOptions', 'pad_input', 'per_sample_conv2d']
-
 _Pair = Tuple[int, int]
 
 #: On a CPU samples become groups of one convolution where their features, and

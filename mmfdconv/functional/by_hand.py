@@ -12,8 +12,6 @@ from torch import Tensor
 
 from .modes import is_compiling, is_exported, is_traced
 
-__all__ = ['by_hand', 'permute', 'plain_backward']
-
 _Tensors = Sequence[Optional[Tensor]]
 
 

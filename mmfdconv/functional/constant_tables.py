@@ -9,8 +9,6 @@ from torch.utils._pytree import tree_flatten
 
 from .modes import is_traced
 
-__all__ = ['constant_table']
-
 #: Recipes with many scales have some hundred sides; a table has a few columns
 #: for each.
 _MAX_TABLES = 256

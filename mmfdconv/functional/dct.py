@@ -15,8 +15,6 @@ from .constant_tables import constant_table
 from .exported import pool_exported, pooling_matrix
 from .modes import is_exported, is_traced
 
-__all__ = ['dct_basis', 'dct_descriptor']
-
 #: Pooling and transform are one matrix product where the matrix has at most
 #: so many elements, 128 x 128 pixels by 16 coefficients. On a CPU that takes
 #: between a fortieth of the time of pooling and transform, and all of it.

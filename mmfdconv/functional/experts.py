@@ -6,8 +6,6 @@ from torch import Tensor
 
 from .recomputing import recompute
 
-__all__ = ['mix_experts']
-
 
 def mix_experts(
     routing: Tensor, experts: Tensor, spatial: Optional[Tensor] = None

@@ -16,16 +16,6 @@ from torch import Tensor
 
 from .modes import untraced, varies
 
-__all__ = [
-    'convolve_exported',
-    'forward_rfft2',
-    'gated_image',
-    'mask_products',
-    'pool_exported',
-    'pooling_matrix',
-    'projection',
-]
-
 _Pair = Tuple[int, int]
 
 #: Shorter transforms are one product, longer ones two.

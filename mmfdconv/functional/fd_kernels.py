@@ -29,14 +29,6 @@ from .modes import (
     untraced,
 )
 
-__all__ = [
-    'KernelGates',
-    'KernelLayout',
-    'disjoint_weight',
-    'fd_kernel',
-    'modulate_kernel',
-]
-
 
 class KernelLayout(NamedTuple):
     """How kernels lie in images ``(rows, cols) = (O*kh, C/G*kw)``."""

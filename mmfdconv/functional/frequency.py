@@ -13,16 +13,6 @@ from .constant_tables import constant_table
 from .exported import forward_rfft2
 from .modes import is_exported, prefers_cpu_path
 
-__all__ = [
-    'adjoint_of_inverse_rfft2',
-    'image_to_weight',
-    'inverse_rfft2',
-    'kernel_to_spectrum',
-    'spectrum_to_kernel',
-    'weight_to_image',
-    'wide',
-]
-
 
 def weight_to_image(weight: Tensor) -> Tensor:
     """Lay a kernel out as an image, ``(O, I, kh, kw) -> (O*kh, I*kw)``."""

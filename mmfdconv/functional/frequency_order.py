@@ -13,15 +13,6 @@ from torch import Tensor
 
 from .by_hand import permute
 
-__all__ = [
-    'FrequencyOrder',
-    'frequency_order',
-    'half_plane_of_lowest',
-    'radius_order',
-    'spread_over_groups',
-    'sum_over_groups',
-]
-
 
 def radius_order(rows: int, cols: int) -> Tuple[Tensor, Tensor]:
     """Sort the half-plane frequencies of a real image by their radius.

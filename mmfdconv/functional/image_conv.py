@@ -16,8 +16,6 @@ from .constant_tables import constant_table
 from .frequency import image_to_weight
 from .modes import is_traced, prefers_cpu_path
 
-__all__ = ['convolve_images']
-
 
 def convolve_images(
     x: Tensor,

@@ -10,15 +10,6 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from torch import Tensor
 
-__all__ = [
-    'CellShape',
-    'assign_cells',
-    'cell_shape',
-    'cells_to_kernels',
-    'kernel_to_cells',
-    'num_mixtures',
-]
-
 KernelShape = Tuple[int, int, int, int]
 
 

@@ -25,17 +25,6 @@ from .modes import (
     varies,
 )
 
-__all__ = [
-    'MASK_RULES',
-    'frequency_bands',
-    'low_pass_bases',
-    'low_pass_coefficients',
-    'low_pass_mask',
-    'low_passes',
-    'low_passes_by_products',
-    'passes_by_products',
-]
-
 #: ``'exact'``: the paper's definition, at the size of the feature map.
 #: ``'nearest64'``: the published code's masks, made at 64x64 and resized.
 MASK_RULES = ('exact', 'nearest64')

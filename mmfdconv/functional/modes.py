@@ -25,19 +25,6 @@ try:
 except ImportError:  # torch 1 has no modes that outlive an operation
     _disable_current_modes = nullcontext
 
-__all__ = [
-    'accelerator_path',
-    'any_size',
-    'compiled_for_cpu',
-    'is_compiling',
-    'is_exported',
-    'is_traced',
-    'no_autocast',
-    'prefers_cpu_path',
-    'untraced',
-    'varies',
-]
-
 _any_size = False
 _has_operators = hasattr(torch.library, 'custom_op')  # from torch 2.4 on
 

@@ -23,8 +23,6 @@ from .fd_kernels import (
 from .frequency_order import frequency_order
 from .low_pass import low_pass_coefficients, low_passes_by_products
 
-__all__ = ['register_operators']
-
 
 def register_operators() -> None:
     """Register ``torch.ops.mmfdconv``, where torch can (2.4 and later)."""

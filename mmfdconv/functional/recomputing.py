@@ -23,8 +23,6 @@ from .modes import (
     prefers_cpu_path,
 )
 
-__all__ = ['recompute']
-
 #: How many elements a CPU had better have in hand at once. Some buffers of
 #: that size stay in its caches, and the allocator gives them out again; larger
 #: ones come as new pages from the system, which costs more than to fill them.
