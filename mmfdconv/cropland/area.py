@@ -17,8 +17,10 @@ from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 import pyproj
 import shapely
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
+from .files import crs_label
 from .tables import write_table
 
 __all__ = [
@@ -255,6 +257,10 @@ def reproject_points(
 
     Those that are not in it are NaN. Longitude comes before latitude, and
     east before north, whatever the coordinate system says.
+
+    Raises:
+        ValueError: Nothing leads from one system to the other, as from a
+            local one to any.
     """
     transform = _transformer(source, target).transform
     found = np.stack(transform(*np.transpose(points)), 1)
@@ -263,7 +269,13 @@ def reproject_points(
 
 @functools.lru_cache(maxsize=8)  # to make one takes 10 ms
 def _transformer(source: CRS, target: CRS) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+    try:
+        return pyproj.Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise ValueError(
+            f'{crs_label(source)} cannot be transformed to '
+            f'{crs_label(target)}; check the coordinate systems of both files'
+        ) from error
 
 
 def format_hectares(hectares: Mapping[str, float]) -> str:

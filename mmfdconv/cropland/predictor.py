@@ -16,11 +16,12 @@ from ..engine import launch
 from ..engine.models import load_weights
 from .heads import decode_head, probabilities_of
 from .pipeline import BYTE, WindowPipeline, transform_name
+from .raster import NODATA
 from .scene import Rows
 
 __all__ = ['Predictor', 'load_predictor']
 
-MAX_CLASSES = 255  # 255 itself stands for nodata in a map
+MAX_CLASSES = NODATA - 1  # as many as a map is read back with
 Colour = Tuple[int, int, int]
 
 

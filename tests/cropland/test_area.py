@@ -222,6 +222,12 @@ def test_points_outside_a_projection_fail_alone():
     )
 
 
+def test_systems_that_nothing_connects_are_named():
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    with pytest.raises(ValueError, match='site cannot be .* to EPSG:4326'):
+        reproject_points(local, CRS.from_epsg(4326), np.zeros((1, 2)))
+
+
 def test_counting():
     values = np.array([[0, 2, 255], [2, 2, 1]], np.uint8)
     pixels = np.array([[1.0, 2, 4], [8, 16, 32]])

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from mmfdconv.commands import main
 from mmfdconv.cropland.change import KINDS, compare, format_change
 from mmfdconv.cropland.polygon_files import PolygonOptions
+from mmfdconv.cropland.predictor import MAX_CLASSES
 from mmfdconv.cropland.raster import MapReader, RowWriter
 
 from .helpers import CLASSES, PALETTE, PIXEL, UTM
@@ -793,3 +794,13 @@ def test_the_command_line(tmp_path, capsys):
     assert f'  estimate.py {made} LABELS.csv' in lines
     with pytest.raises(SystemExit, match='b.tif: no class is called cropland'):
         main('change', argv, 'change.py')
+
+
+def test_a_map_of_all_classes_that_a_model_may_have_is_read(tmp_path):
+    names = [f'class {i}' for i in range(MAX_CLASSES)]
+    path = write_map(tmp_path / 'a.tif', np.zeros((2, 2)), names)
+    with MapReader(path) as grid:
+        assert grid.names == names
+    path = write_map(tmp_path / 'b.tif', np.zeros((2, 2)), [*names, 'more'])
+    with pytest.raises(ValueError, match='255 classes are too many'):
+        MapReader(path)
