@@ -12,13 +12,12 @@ from rasterio.windows import Window
 from .area import PixelAreas, count_hectares, transform_points
 from .atomic import Outputs
 from .files import read_window
-from .raster import NODATA, MapReader, spans
+from .raster import NODATA, PIXELS, MapReader, spans
 from .reference import Points, Polygons, read_reference
 from .tables import write_table
 
 __all__ = ['count_points', 'measure_polygons', 'write_zones']
 
-_ROWS = 512  # of a polygon's box, looked at at once
 _SHOWN = 10  # of the many that an error may name
 _OVERLAP = 1e-6  # of the smaller polygon, which rounding explains
 
@@ -195,7 +194,8 @@ def _hectares_inside(
     columns = slice(max(0, west), max(0, east + 1))
     width = len(range(grid.width)[columns])
     first, last = max(0, north), min(grid.height, south + 1)
-    for top, bottom in spans(last - first, _ROWS) if width else ():
+    step = max(1, PIXELS // grid.width)
+    for top, bottom in spans(last - first, step) if width else ():
         rows = first + top, first + bottom
         inside = features.geometry_mask(
             [pixels],
@@ -204,7 +204,7 @@ def _hectares_inside(
             invert=True,
         )
         total += count_hectares(
-            grid.read_numbers(*rows)[:, columns][inside],
+            grid.number(grid.read(*rows)[:, columns][inside]),
             areas.pixels(*rows)[:, columns][inside],
             len(total),
         )
