@@ -128,7 +128,9 @@ def convert_dynamic_(
     if report.converted:
         live_where_frozen_(model)
     if not report.converted and not already:
-        hint = suggest_rule(model) if by_preset else ''
+        # No other rule helps layers that share with none.
+        by_rule = by_preset and not shared.left_out
+        hint = suggest_rule(model) if by_rule else ''
         raise ValueError(
             f'rule: no layer of {type(model).__name__} was converted.\n'
             f'{report}' + (f'\ntry {hint}' if hint else '')

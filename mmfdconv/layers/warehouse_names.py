@@ -8,6 +8,13 @@ from typing import Dict
 
 _STAGES = 9  # more than any of these backbones have
 _FFN_CONV = r'layers\.(\d)\.1\.(\d+)\.ffn\.layers\.'
+_CSP_BLOCK = r'stage(\d)\.\d+\.blocks\.(\d+)\.conv([12])\.'
+_CSP_NET = {
+    r'stages\.(\d)\.blocks\.(\d+)\.conv(\d)(\.conv)?': (
+        r'stage\1_layer\2_conv\3'
+    ),
+}
+_UNIT = r'layers\.(\d)\.(\d+)\.'
 
 
 def _by_blocks(block: str, depthwise: str, pointwise: str) -> Dict[str, str]:
@@ -35,8 +42,8 @@ def _by_blocks(block: str, depthwise: str, pointwise: str) -> Dict[str, str]:
 
 
 #: Regular expression -> name, by the class of the backbone. In a U-Net a
-#: level, on both sides of the U, is a stage. MobileNetV3's names do not say
-#: where a stage ends: its layers share by their widths alone.
+#: level, on both sides of the U, is a stage. MobileNetV3's and VGG's names do
+#: not say where a stage ends: their layers share by their widths alone.
 WAREHOUSE_NAMES = {
     'UNet': {
         r'encoder\.(\d+)\.\d+\.convs\.(\d+)\.conv': r'stage\1_layerenc_conv\2',
@@ -65,6 +72,35 @@ WAREHOUSE_NAMES = {
         r'layer(\d+)\.(expand|linear)_conv\.conv': r'stage0_layer\1_pwconv',
         r'layer(\d+)\.conv': r'stage0_layer\1_pwconv',
     },
+    'VGG': {r'features\.(\d+)(\.conv)?': r'stage0_layer\1_conv'},
+    'DenseNet': {
+        r'stages\.(\d)\.block\.(\d+)\.conv([12])': (r'stage\1_layer\2_conv\3'),
+    },
+    'ShuffleNetV1': {
+        _UNIT + r'g_conv_1x1_\w+\.conv': r'stage\1_layer\2_pwconv',
+        _UNIT + r'depthwise\w+\.conv': r'stage\1_layer\2_dwconv',
+    },
+    'ShuffleNetV2': {
+        _UNIT + r'branch(1\.0|2\.1)\.conv': r'stage\1_layer\2_dwconv',
+        _UNIT + r'branch\d\.\d\.conv': r'stage\1_layer\2_pwconv',
+        r'layers\.(\d)\.conv': r'stage\1_layerlast_pwconv',
+    },
+    'Darknet': {
+        r'conv_res_block(\d)\.res(\d+)\.conv([12])\.conv': (
+            r'stage\1_layer\2_conv\3'
+        ),
+    },
+    'CSPDarknet': {
+        _CSP_BLOCK + r'conv': r'stage\1_layer\2_conv\3',
+        _CSP_BLOCK + r'pointwise_conv\.conv': r'stage\1_layer\2_pwconv\3',
+        _CSP_BLOCK + r'depthwise_conv\.conv': r'stage\1_layer\2_dwconv',
+    },
+    'RepVGG': {
+        r'stage_(\d)\.(\d+)\.branch_reparam': r'stage\1_layer\2_conv',
+    },
+    'MobileOne': {
+        r'stage(\d)\.(\d+)\.branch_reparam': r'stage\1_layer\2_conv',
+    },
     'EfficientNet': _by_blocks(
         r'layers\.{}\.{}\.',
         depthwise=r'depthwise_conv\.conv',
@@ -78,6 +114,10 @@ WAREHOUSE_NAMES = {
 }
 WAREHOUSE_NAMES['SwinTransformerV2'] = WAREHOUSE_NAMES['SwinTransformer']
 WAREHOUSE_NAMES['EfficientNetV2'] = WAREHOUSE_NAMES['EfficientNet']
+WAREHOUSE_NAMES['SSDVGG'] = WAREHOUSE_NAMES['VGG']
+WAREHOUSE_NAMES['CSPNeXt'] = WAREHOUSE_NAMES['CSPDarknet']
+for _name in ('CSPDarkNet', 'CSPResNet', 'CSPResNeXt'):
+    WAREHOUSE_NAMES[_name] = _CSP_NET
 WAREHOUSE_NAMES['BEiT'] = WAREHOUSE_NAMES['VisionTransformer']
 for _name in ('PyramidVisionTransformer', 'PyramidVisionTransformerV2'):
     WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['MixVisionTransformer']

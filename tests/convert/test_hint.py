@@ -95,6 +95,21 @@ def test_a_preset_that_hits_nothing_gives_a_hint_too():
     assert len(report.converted) > 20
 
 
+def test_no_rule_is_suggested_where_warehouses_lack_names():
+    class Darknet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            block = nn.Module()
+            block.res0 = nn.Module()
+            block.res0.conv1 = nn.Sequential()
+            block.res0.conv1.add_module('conv', nn.Conv2d(8, 8, 1))
+            self.conv_res_block1 = block
+
+    with pytest.raises(ValueError, match='belongs to no warehouse') as caught:
+        convert_dynamic_(Darknet(), dict(type='KWConv'))
+    assert 'try ' not in str(caught.value)
+
+
 def test_numbers_alone_differ_within_a_pattern():
     net = nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 8, 3)),

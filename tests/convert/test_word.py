@@ -136,6 +136,20 @@ FAMILIES = {
     'MixVisionTransformer': ('mmseg', dict(num_layers=[1, 1, 1, 1])),
     'MobileNetV3': ('mmpretrain', dict(arch='small')),
     'UNet': ('mmseg', dict(base_channels=8)),
+    'VGG': ('mmpretrain', dict(depth=11, num_classes=-1)),
+    'SSDVGG': ('mmdet', dict(depth=11, input_size=300)),
+    'DenseNet': (
+        'mmpretrain',
+        dict(arch=dict(growth_rate=8, depths=[2, 2], init_channels=16)),
+    ),
+    'ShuffleNetV1': ('mmpretrain', dict(widen_factor=0.5)),
+    'ShuffleNetV2': ('mmpretrain', dict(widen_factor=0.5)),
+    'Darknet': ('mmdet', dict()),
+    'CSPDarknet': ('mmdet', dict(deepen_factor=0.33, widen_factor=0.25)),
+    'CSPNeXt': ('mmdet', dict(deepen_factor=0.167, widen_factor=0.375)),
+    'CSPResNet': ('mmpretrain', dict(depth=50)),
+    'RepVGG': ('mmpretrain', dict(arch='A0', deploy=True)),
+    'MobileOne': ('mmpretrain', dict(arch='s0', deploy=True)),
 }
 
 
