@@ -302,7 +302,7 @@ def test_a_config_without_backbone(model):
 
 def test_nearest():
     words = ('fdconv', 'odconv', 'dcd')
-    assert nearest('FDconv', words, 1) == 'did you mean fdconv?'
+    assert nearest('FDconv', words) == 'did you mean fdconv or odconv?'
     assert nearest('zz', words) == 'there are fdconv, odconv, dcd'
 
 
