@@ -84,46 +84,47 @@ def _kind(model: nn.Module) -> Optional[type]:
 class _Part(nn.Module):
     """Backbone, neck where there is one, and a head."""
 
-    head = 'head'  # its name in the model
+    head_name = 'head'  # in the model, and so in errors and in the graph
     output = 'logits'
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.backbone = model.backbone
         self.neck = model.neck if getattr(model, 'with_neck', False) else None
-        self.last = getattr(model, self.head)
+        setattr(self, self.head_name, getattr(model, self.head_name))
 
     def features(self, image: Tensor) -> Any:
         features = self.backbone(image)
         return features if self.neck is None else self.neck(features)
 
     def forward(self, image: Tensor) -> Any:
-        return {self.output: self.last(self.features(image))}
+        head = getattr(self, self.head_name)
+        return {self.output: head(self.features(image))}
 
 
 class _Segmentor(_Part):
-    head = 'decode_head'
+    head_name = 'decode_head'
 
     def forward(self, image: Tensor) -> Any:
         logits = nn.functional.interpolate(
-            self.last(self.features(image)),
+            self.decode_head(self.features(image)),
             image.shape[2:],
             mode='bilinear',
-            align_corners=self.last.align_corners,
+            align_corners=self.decode_head.align_corners,
         )
         return dict(logits=logits)
 
 
 class _OneStage(_Part):
-    head, output = 'bbox_head', 'head'
+    head_name, output = 'bbox_head', 'head'
 
 
 class _TwoStage(_Part):
-    head = 'rpn_head'
+    head_name = 'rpn_head'
 
     def forward(self, image: Tensor) -> Any:
         features = self.features(image)
-        return dict(feature=features, rpn=self.last(features))
+        return dict(feature=features, rpn=self.rpn_head(features))
 
 
 class _Classes(nn.Module):

@@ -124,5 +124,7 @@ def test_model(case):
     assert sum(isinstance(m, DynamicConv2d) for m in model.modules()) > 3
     image = torch.randn(1, 3, 64, 64)
     part = tensor_part(model, image)
+    # What the graph and errors name is found in the model.
+    assert part.part.state_dict().keys() <= model.state_dict().keys()
     proto = export_onnx(part, image, part.output_names, torchscript=True)
     assert max(differences(part, proto, image)) < 1e-5
