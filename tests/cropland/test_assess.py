@@ -204,6 +204,13 @@ def box(left, top, right, bottom):
     return [[tuple(p) for p in transform_points(UTM, corners).tolist()]]
 
 
+def test_tables_in_another_encoding_are_named(change, tmp_path):
+    labels = tmp_path / 'labels.csv'
+    labels.write_bytes('x,y,label\n1,2,Grünland\n'.encode('cp1252'))
+    with pytest.raises(ValueError, match=r'labels\.csv is not in UTF-8'):
+        assess(change, labels, tmp_path / 'a')
+
+
 def test_polygons(change, tmp_path):
     fields = [
         (box(0, 0, 10, 5), KEPT),
