@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -32,7 +33,7 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
     items = [data[index] for index in spread_evenly(data, images)]
     painter = _Painter(cfg, data)
     columns: Dict[str, List[np.ndarray]] = {
-        'image': [displayable(item['inputs']) for item in items],
+        'image': [original(item, item['data_samples']) for item in items],
         'truth': [painter.draw(item, item['data_samples']) for item in items],
     }
     for run in runs:
@@ -49,6 +50,29 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
             axes[row][column].imshow(picture)
             axes[row][column].set_axis_off()
     save_figure(figure, out)
+
+
+def original(item: Any, sample: Any) -> np.ndarray:
+    """Return the image of an item as large as what a sample says of it.
+
+    A pipeline may resize and pad the image. Predictions are of the original
+    size, as labels are that a pipeline loads after it has resized.
+
+    Args:
+        item: Of the data set.
+        sample: With a truth or a prediction.
+
+    Returns:
+        ``(H, W, 3)``, uint8.
+    """
+    picture = displayable(item['inputs'])
+    if sample is item['data_samples'] and 'gt_sem_seg' in sample:
+        if sample.gt_sem_seg.shape == picture.shape[:2]:
+            return picture  # both were resized, or none
+    height, width = sample.ori_shape
+    across, down = sample.get('scale_factor', (1, 1))
+    inside = picture[: round(height * down), : round(width * across)]
+    return mmcv.imresize(inside, (width, height))
 
 
 class _Painter:
@@ -69,7 +93,7 @@ class _Painter:
         true = sample is item['data_samples']
         self.visualizer.add_datasample(
             'prediction',
-            displayable(item['inputs']),
+            original(item, sample),
             sample,
             draw_gt=true,
             draw_pred=not true,

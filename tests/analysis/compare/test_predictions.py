@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import BaseDataElement
 
-from mmfdconv.analysis.compare.predictions import draw_predictions
+from mmfdconv.analysis.compare.predictions import draw_predictions, original
 from mmfdconv.analysis.compare.training import Run
 from mmfdconv.engine.models import build_model
 
@@ -31,16 +32,23 @@ val_dataloader = test_dataloader = dict(
         type='BaseSegDataset', data_root={root!r},
         data_prefix=dict(img_path='img', seg_map_path='ann'),
         metainfo=dict(classes=('a', 'b'), palette=[[0, 0, 255], [255, 0, 0]]),
-        pipeline=[
-            dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
-            dict(type='PackSegInputs')]))
+        pipeline=[dict(type=t, **more) for t, more in {pipeline}]))
 visualizer = dict(type='SegLocalVisualizer', alpha=1.0)
 """
 
+LOAD, RESIZE = ('LoadAnnotations', {}), ('Resize', dict(scale=(48, 48)))
+PIPELINES = {
+    'as they are': [LOAD],
+    'images resized': [RESIZE, LOAD],  # as in the toolboxes' configs
+    'both resized': [LOAD, RESIZE],
+}
 
-@pytest.fixture
-def runs(tmp_path):
+
+@pytest.fixture(params=PIPELINES.values(), ids=list(PIPELINES))
+def runs(request, tmp_path):
     """Two models: one sees class 0 everywhere, the other class 1."""
+    ends = [('LoadImageFromFile', {})], [('PackSegInputs', {})]
+    pipeline = ends[0] + request.param + ends[1]
     for folder in ('img', 'ann'):
         (tmp_path / folder).mkdir()
     truth = np.zeros((64, 64), np.uint8)
@@ -52,7 +60,8 @@ def runs(tmp_path):
     made = []
     for label in (0, 1):
         run = Run(f'sees {label}', 0, tmp_path / f'run_{label}', 'epoch', 1)
-        run.config.write_text(CONFIG.format(root=str(tmp_path)))
+        text = CONFIG.format(root=str(tmp_path), pipeline=pipeline)
+        run.config.write_text(text)
         cfg = Config.fromfile(run.config)
         init_default_scope(cfg.default_scope)
         model = build_model(cfg)
@@ -83,3 +92,17 @@ def test_columns_show_what_each_model_sees(runs, tmp_path):
         (red, (255, 0, 0)),
     ):
         assert np.abs(pixel - expected).max() < 30, (pixel, expected)
+
+
+def test_what_was_resized_and_padded_is_shown_in_its_own_size():
+    inputs = torch.full((3, 32, 48), 114, dtype=torch.uint8)
+    inputs[:, :20, :30] = 7
+    truth = BaseDataElement(
+        metainfo=dict(ori_shape=(40, 60), scale_factor=(0.5, 0.5))
+    )
+    item = dict(inputs=inputs, data_samples=truth)
+    prediction = truth.new()
+    for sample in (truth, prediction):
+        picture = original(item, sample)
+        assert picture.shape == (40, 60, 3)
+        assert (picture == 7).all()  # nothing of the padding
