@@ -15,7 +15,7 @@ from ..figures.canvas import new_figure, save_figure
 from ..figures.data import build_data, displayable, spread_evenly
 from .training import Run
 
-_CELL = 2.2  # inches
+_CELL = 2.2  # inches, of a column's width
 
 
 @torch.no_grad()
@@ -42,7 +42,8 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
             painter.draw(item, model.test_step(pseudo_collate([item]))[0])
             for item in items
         ]
-    figure = new_figure(_CELL * len(columns), _CELL * len(items))
+    tallest = max(len(p) / p.shape[1] for p in columns['image'])
+    figure = new_figure(_CELL * len(columns), _CELL * len(items) * tallest)
     axes = figure.subplots(len(items), len(columns), squeeze=False)
     for column, (title, pictures) in enumerate(columns.items()):
         axes[0][column].set_title(title)
