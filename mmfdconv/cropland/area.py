@@ -20,8 +20,8 @@ import shapely
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
+from ..analysis.outputs import write_csv
 from .files import crs_label
-from .tables import write_table
 
 __all__ = [
     'PixelAreas',
@@ -298,7 +298,7 @@ def write_hectares(
         (name, f'{value:.4f}', f'{_share(value, total):.6f}')
         for name, value in hectares.items()
     )
-    write_table(path, ('class', 'hectares', 'share'), rows)
+    write_csv(path, ('class', 'hectares', 'share'), rows)
 
 
 def _share(value: float, total: float) -> float:

@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from ..analysis.outputs import pretty_table
+from ..analysis.outputs import pretty_table, write_csv
 from .area import PixelAreas
 from .atomic import Outputs
 from .estimate import (
@@ -19,7 +19,6 @@ from .raster import MapReader, environment
 from .reference import Polygons, read_reference
 from .report import write_report
 from .strata import Strata, measure
-from .tables import write_table
 from .tally import count_points, measure_polygons
 
 __all__ = ['Assessment', 'assess', 'format_assessment']
@@ -203,4 +202,4 @@ def _write_table(path: str, done: Assessment) -> None:
         cells = ['' if np.isnan(v) else f'{v:.6g}' for v in values + overall]
         rows.append([name, *cells])
     head = ['class', *columns, 'overall', 'overall_margin']
-    write_table(path, head, rows)
+    write_csv(path, head, rows)

@@ -16,6 +16,7 @@ from typing import (
 
 import numpy as np
 
+from ..analysis.outputs import write_csv
 from .area import PixelAreas, count_hectares
 from .atomic import Outputs
 from .confidence import Confidence, check_min_confidence
@@ -26,7 +27,6 @@ from .overlay import Overlay
 from .polygon_files import PolygonOptions
 from .quicklook import write_quicklook
 from .raster import NODATA, MapReader, RowWriter, environment, spans
-from .tables import write_table
 from .vector import PolygonCount, write_polygons
 
 __all__ = ['Change', 'compare', 'format_change', 'name_changes']
@@ -313,7 +313,7 @@ def _write_rest(paths, change, areas, options, heard) -> PolygonCount:
         for i, j in np.argwhere(change.hectares).tolist()
     )
     head = 'before', 'after', 'cropland', 'hectares'
-    write_table(paths['table'], head, rows)
+    write_csv(paths['table'], head, rows)
     return count
 
 

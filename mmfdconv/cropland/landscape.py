@@ -28,10 +28,11 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from ..analysis.outputs import write_csv
 from ..datasets.landcover import GID_CLASSES, GID_PALETTE
 from .atomic import Outputs
 from .raster import MapReader, RowWriter
-from .tables import read_table, write_table
+from .tables import read_table
 
 __all__ = ['label_points', 'make_landscape', 'read_textures']
 
@@ -347,4 +348,4 @@ def label_points(points: str, truth: str, path: Path) -> None:
             row['label'] = grid.classes[int(value)]
     with Outputs(inputs=[points, truth]) as outputs:
         values = (row.values() for row in rows)
-        write_table(outputs.add(path), rows[0], values)
+        write_csv(outputs.add(path), rows[0], values)

@@ -21,11 +21,12 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info, init_dist
 
+from ..analysis.outputs import write_csv
 from ..engine import launch
 from .atomic import Outputs
 from .files import open_raster
 from .options import FAILURES
-from .tables import read_table, write_table
+from .tables import read_table
 
 __all__ = [
     'HOW',
@@ -182,7 +183,7 @@ def merge_tables(
     ]
     with Outputs() as outputs:
         values = (row.values() for row in rows)
-        write_table(outputs.add(path), rows[0], values)
+        write_csv(outputs.add(path), rows[0], values)
     total: Dict[str, float] = {}
     for row in rows:
         total[row[by]] = total.get(row[by], 0.0) + float(row['hectares'])

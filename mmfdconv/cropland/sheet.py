@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from ..analysis.outputs import write_csv
 from ..datasets.pictures import stretch
 from ..datasets.raster_bands import shown_bands
 from .area import reproject_points, transform_points
@@ -18,7 +19,6 @@ from .files import find_crs, open_raster, read_window
 from .reference import WGS84
 from .report import render
 from .scene_bands import read_bands
-from .tables import write_table
 
 __all__ = [
     'COLUMNS',
@@ -81,7 +81,7 @@ def write_points(
     table: str, package: str, rows: Sequence[Record], crs: CRS
 ) -> None:
     """Write the points as CSV and as GeoPackage, with a column to label."""
-    write_table(table, COLUMNS, (row.values() for row in rows))
+    write_csv(table, COLUMNS, (row.values() for row in rows))
     with fiona.open(
         package,
         'w',

@@ -1,21 +1,11 @@
-"""Tables as CSV: written alike, and read as spreadsheets save them."""
+"""Tables in CSV, as spreadsheets save them."""
 
 import csv
 import io
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Union
+from typing import Dict, List, Union
 
-__all__ = ['read_table', 'write_table']
-
-
-def write_table(
-    path: Union[str, Path], head: Iterable[str], rows: Iterable[Iterable[Any]]
-) -> None:
-    """Write a table, in UTF-8."""
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
+__all__ = ['read_table']
 
 
 def read_table(path: Union[str, Path]) -> List[Dict[str, str]]:

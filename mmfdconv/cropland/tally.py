@@ -9,12 +9,12 @@ from affine import Affine
 from rasterio import features
 from rasterio.windows import Window
 
+from ..analysis.outputs import write_csv
 from .area import PixelAreas, count_hectares, transform_points
 from .atomic import Outputs
 from .files import read_window
 from .raster import NODATA, PIXELS, MapReader, spans
 from .reference import Points, Polygons, read_reference
-from .tables import write_table
 
 __all__ = ['count_points', 'measure_polygons', 'write_zones']
 
@@ -251,7 +251,7 @@ def write_zones(
         for kind, value in zip(grid.names, hectares.tolist())
     )
     with Outputs(inputs=[zones, map_path]) as outputs:
-        write_table(outputs.add(path), ('zone', 'class', 'hectares'), rows)
+        write_csv(outputs.add(path), ('zone', 'class', 'hectares'), rows)
     return len(total)
 
 
