@@ -2,9 +2,11 @@
 
 A preset is found by the name of a backbone's class, or of one of its bases, as
 registered in mmdet, mmseg and mmpretrain; one for a family and a method,
-``'ResNet:CondConv'``, goes before the family's own.
+``'ResNet:CondConv'``, goes before the family's own. What is built around a
+backbone, as BiSeNetV1 and ICNet are, takes that one's.
 """
 
+import re
 from typing import Any, Dict, Mapping, Optional, Union
 
 from torch import nn
@@ -122,6 +124,10 @@ PRESETS: Dict[str, LayerRule] = {
     # 1x1, depthwise 3x3, 1x1. PVT's and PVTv2's are the same module.
     'MixVisionTransformer': _FFN_CONVS,
     'PyramidVisionTransformer': _FFN_CONVS,
+    # SegNeXt's encoder has the same as modules with names.
+    'MSCAN': _only(r'block\d+\.\d+\.mlp\.(fc[12]|dwconv)'),
+    # Twins: both linear layers; SVT is one, too.
+    'PCPVT': _only(r'layers\.\d+\.\d+\.ffn\.layers\.(0\.0|1)'),
     # Both sides of the U but the first convolution, which sees the image.
     'UNet': LayerRule(
         patterns={
@@ -174,7 +180,8 @@ def resolve_rule(
 
     Args:
         rule: A rule, its arguments as a dict, the name of a preset, or None
-            for the preset of the model's family and the method.
+            for the preset of the model's family and the method, or else of
+            the one part of it that is named ``backbone`` and has a preset.
         model: The model to convert.
         method: ``type`` of the ``conv_cfg``.
 
@@ -190,7 +197,9 @@ def resolve_rule(
             raise ValueError(f'rule={dict(rule)!r}: {error}') from error
     known = ', '.join(repr(name) for name in PRESETS)
     if rule is None:
-        rule = preset_for(model, method)
+        rule = preset_for(model, method) or _of_inner_backbone(model, method)
+        if isinstance(rule, LayerRule):
+            return rule
         if rule is None:
             hint = suggest_rule(model) or 'but no layer of it can be dynamic'
             raise ValueError(
@@ -203,3 +212,27 @@ def resolve_rule(
             f'{known}, got {rule!r}'
         )
     return PRESETS[rule]
+
+
+def _of_inner_backbone(
+    model: nn.Module, method: Optional[str]
+) -> Optional[LayerRule]:
+    """Rule for a model around a backbone; None if there is not just one."""
+    presets = {
+        name: preset_for(module, method)
+        for name, module in model.named_modules()
+        if name.rpartition('.')[2] == 'backbone'
+    }
+    found = [(name, preset) for name, preset in presets.items() if preset]
+    if len(found) != 1:
+        return None
+    name, preset = found[0]
+    rule = PRESETS[preset]
+    patterns = {**rule.patterns, **({'.*': True} if rule.otherwise else {})}
+    return LayerRule(
+        patterns={
+            rf'{re.escape(name)}\.({pattern})': verdict
+            for pattern, verdict in patterns.items()
+        },
+        otherwise=False,
+    )

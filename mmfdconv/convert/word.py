@@ -176,7 +176,8 @@ def _suited(
     layer, names = LAYERS[kind], 'warehouse_names'
     if names in cfg and names in layer.own_options():
         return {names: cfg[names]}
-    return layer.suited_options(type_name(backbone), backbone)
+    inner = backbone.get('backbone_cfg') or backbone  # of BiSeNetV1, ICNet
+    return layer.suited_options(type_name(inner), inner)
 
 
 def _changed(

@@ -306,7 +306,7 @@ def _is_whole(layers: Sequence[_Layer]) -> bool:
     cell = cell_shape([layer.kernel for layer in layers])
     smallest = tuple(min(layer.kernel[i] for layer in layers) for i in (0, 1))
     alike = cell[:2] == smallest and len({x.grouped for x in layers}) == 1
-    name = layers[0].name
+    name = _in_backbone(layers[0].name)
     return alike or name in _MOBILENET_ENDS or bool(_MOBILENET.fullmatch(name))
 
 
@@ -316,18 +316,25 @@ def _warehouse_name(
     r"""Full name of a layer, by the config's templates or as a ResNet's.
 
     Args:
-        name: Qualified name in the model.
+        name: Qualified name in the model; in the part of it that is named
+            ``backbone``, its name there counts, too.
         layer: What is there.
         templates: Regular expression -> full name, in which ``\1`` stands
             for its first group; None for ResNets.
     """
+    inner = _in_backbone(name)
     if templates is None:
-        return full_name(name, getattr(layer, 'kernel_size', (1, 1)))
+        return full_name(inner, getattr(layer, 'kernel_size', (1, 1)))
     for pattern, template in templates.items():
-        match = re.fullmatch(pattern, name)
+        match = re.fullmatch(pattern, name) or re.fullmatch(pattern, inner)
         if match is not None:
             return match.expand(template)
     return None
+
+
+def _in_backbone(name: str) -> str:
+    """Name of a layer in the backbone that a model is built around."""
+    return name.rpartition('backbone.')[2]
 
 
 def _kernel_shape(layer: nn.Module) -> Tuple[int, int, int, int]:

@@ -67,6 +67,13 @@ WAREHOUSE_NAMES = {
         _FFN_CONV + r'[04]': r'stage\1_layer\2_pwconv',
         _FFN_CONV + r'1': r'stage\1_layer\2_dwconv',
     },
+    'MSCAN': {
+        r'block(\d)\.(\d+)\.mlp\.fc[12]': r'stage\1_layer\2_pwconv',
+        r'block(\d)\.(\d+)\.mlp\.dwconv': r'stage\1_layer\2_dwconv',
+    },
+    'PCPVT': {
+        r'layers\.(\d)\.(\d+)\.ffn\..*': r'stage\1_layer\2_conv',
+    },
     'MobileNetV3': {
         r'layer(\d+)\.depthwise_conv\.conv': r'stage0_layer\1_dwconv',
         r'layer(\d+)\.(expand|linear)_conv\.conv': r'stage0_layer\1_pwconv',
@@ -113,6 +120,7 @@ WAREHOUSE_NAMES = {
     ),
 }
 WAREHOUSE_NAMES['SwinTransformerV2'] = WAREHOUSE_NAMES['SwinTransformer']
+WAREHOUSE_NAMES['SVT'] = WAREHOUSE_NAMES['PCPVT']
 WAREHOUSE_NAMES['EfficientNetV2'] = WAREHOUSE_NAMES['EfficientNet']
 WAREHOUSE_NAMES['SSDVGG'] = WAREHOUSE_NAMES['VGG']
 WAREHOUSE_NAMES['CSPNeXt'] = WAREHOUSE_NAMES['CSPDarknet']

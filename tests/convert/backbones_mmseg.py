@@ -31,7 +31,6 @@ MMSEG = {
             context_channels=(32, 64, 128),
             out_channels=64,
         ),
-        rule=CONVS,
     ),
     'BiSeNetV2': Case(
         dict(
@@ -92,7 +91,6 @@ MMSEG = {
             out_channels=(16, 32, 32),
         ),
         size=128,
-        rule=CONVS,
     ),
     'InterpConv': Case(
         absent='an upsampling module of UNet, not a backbone',
@@ -100,7 +98,6 @@ MMSEG = {
     'MAE': Case(dict(_TINY)),
     'MSCAN': Case(
         dict(embed_dims=[16, 16, 32, 32], depths=[1, 1, 1, 1], norm_cfg=_BN),
-        rule=CONVS,
     ),
     'MixVisionTransformer': Case(
         dict(embed_dims=16, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
@@ -108,9 +105,7 @@ MMSEG = {
     ),
     'MobileNetV2': Case(dict(widen_factor=0.5)),
     'MobileNetV3': Case(dict(arch='small')),
-    'PCPVT': Case(
-        dict(embed_dims=[16, 16, 32, 32], depths=[1, 1, 1, 1]), rule=LAYERS
-    ),
+    'PCPVT': Case(dict(embed_dims=[16, 16, 32, 32], depths=[1, 1, 1, 1])),
     'PIDNet': Case(
         dict(channels=8, ppm_channels=16, num_branch_blocks=1),
         size=128,
@@ -145,7 +140,6 @@ MMSEG = {
             depths=[2, 2, 2],
             windiow_sizes=[4, 4, 4],
         ),
-        rule=LAYERS,
     ),
     'SwinTransformer': Case(
         dict(

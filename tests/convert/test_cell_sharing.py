@@ -269,6 +269,16 @@ def test_the_papers_names_keep_a_stage_together(resnet):
     assert report.added_params / 1e6 == pytest.approx(2.73, abs=0.01)
 
 
+def test_a_backbone_inside_has_its_own_names(resnet):
+    cfg = dict(type='mmdet.ResNet', depth=18, base_channels=4)
+    model = nn.Module()
+    model.path = nn.Module()
+    model.path.backbone = MODELS.build(cfg)
+    report = convert_dynamic_(model, dict(type='KWConv'))
+    assert len(model.warehouse_manager.weights) == 4
+    assert len(report.converted) == 19
+
+
 def test_many_layers_of_one_warehouse_are_told():
     net = Stage(*(nn.Conv2d(8, 8, 7) for _ in range(2)))
     assert not any('times the param' in n for n in net.convert().notes)

@@ -117,6 +117,32 @@ CASES = {
     'BEiT': (
         'mmseg', dict(type='BEiT', img_size=32, **TRANSFORMER), 'BEiT', FFN
     ),
+    'SegNeXt': (
+        'mmseg',
+        dict(type='MSCAN', embed_dims=[8, 16], depths=[1, 1], num_stages=2,
+             mlp_ratios=[2, 2], drop_path_rate=0.0, norm_cfg=dict(type='BN')),
+        'MSCAN',
+        {f'block{s}.0.mlp.{c}' for s in (1, 2)
+         for c in ('fc1', 'dwconv', 'fc2')},
+    ),
+    'Twins': (
+        'mmseg',
+        dict(type='SVT', embed_dims=[8, 16], num_heads=[1, 2], depths=[1, 2],
+             patch_sizes=[4, 2], strides=[4, 2], mlp_ratios=[2, 2],
+             sr_ratios=[4, 2], windiow_sizes=[4, 4], out_indices=(0, 1)),
+        'PCPVT',
+        {f'layers.{s}.{b}.ffn.layers.{i}' for s, b in ((0, 0), (1, 0), (1, 1))
+         for i in ('0.0', '1')},
+    ),
+    'around a ResNet': (
+        'mmseg',
+        dict(type='BiSeNetV1', spatial_channels=(8, 8, 8, 16),
+             context_channels=(16, 32, 64), out_channels=32,
+             backbone_cfg=dict(type='ResNet', depth=18, base_channels=8)),
+        None,
+        {f'context_path.backbone.layer{s}.{b}.conv{c}' for s in range(1, 5)
+         for b in (0, 1) for c in (1, 2)},
+    ),
     'MiT': (
         'mmseg',
         dict(type='MixVisionTransformer', embed_dims=8, num_stages=1,

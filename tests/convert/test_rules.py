@@ -112,6 +112,21 @@ def test_preset_goes_by_class_and_bases():
     assert resolve_rule(None, ResNetV1d()) is PRESETS['ResNet']
 
 
+def test_what_is_around_a_backbone_takes_its_preset():
+    detector = nn.Module()
+    detector.backbone = ResNetV1d()
+    rule = resolve_rule(None, detector, 'CondConv')
+    conv = nn.Conv2d(1, 1, 1)
+    assert rule.decide('backbone.layer4.0.conv1', conv).convert
+    for name in ('backbone.layer3.0.conv1', 'layer4.0.conv1', 'neck.conv1'):
+        assert not rule.decide(name, conv).convert
+    # A teacher and its student must not share KernelWarehouse's cells.
+    pair = nn.ModuleDict(dict(teacher=detector, student=nn.Module()))
+    pair.student.backbone = ResNet()
+    with pytest.raises(ValueError, match='no preset for ModuleDict'):
+        resolve_rule(None, pair)
+
+
 @pytest.mark.parametrize('rule', [None, 'resnet', 3, dict(kernels=[3])])
 def test_unusable_rule_is_told(rule):
     with pytest.raises(ValueError, match='rule'):

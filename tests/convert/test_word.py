@@ -105,6 +105,7 @@ def test_imports_are_kept(old, imports, allow):
         (dict(type='mmpretrain.ResNet', depth=34), 2),
         (dict(type='ResNet', depth=50), 1),
         (dict(type='UNet'), 2),
+        (dict(type='ICNet', backbone_cfg=dict(type='ResNet', depth=18)), 2),
         (dict(type='TIMMBackbone', model_name='resnet34d'), 2),
         (dict(type='TIMMBackbone', model_name='resnet50'), 1),
         (dict(type='SwinTransformer', depths=[2, 2, 6, 2]), 1),
