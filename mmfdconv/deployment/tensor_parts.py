@@ -47,7 +47,8 @@ def tensor_part(
         classes: Of a segmentor, the class of each pixel, ``(B, H, W)``.
 
     Raises:
-        ValueError: The model is none of these.
+        ValueError: The model is none of these, or its head needs more than
+            the image's features.
     """
     kind = _kind(model)
     if kind is None:
@@ -63,18 +64,26 @@ def tensor_part(
         )
     part = kind(model)
     if classes:
-        part = _Classes(part, model.decode_head)
-    return TensorPart(part, image)
+        part = _Classes(part, _heads(model)[-1])
+    try:
+        return TensorPart(part, image)
+    except (AttributeError, NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f'{type(model).__name__} cannot be exported: its {kind.head_name} '
+            f'does not run on features alone: {type(error).__name__}: {error}'
+        ) from error
 
 
 def _kind(model: nn.Module) -> Optional[type]:
+    if not hasattr(model, 'backbone'):
+        return None
     if hasattr(model, 'encode_decode'):
         return _Segmentor
     if hasattr(model, 'forward_transformer'):  # queries need the image's data
         return None
     if hasattr(model, 'rpn_head'):
         return _TwoStage
-    if hasattr(model, 'bbox_head'):
+    if getattr(model, 'bbox_head', None) is not None:
         return _OneStage
     if hasattr(model, 'head') and hasattr(model, 'extract_feat'):
         return _Part
@@ -106,13 +115,24 @@ class _Segmentor(_Part):
     head_name = 'decode_head'
 
     def forward(self, image: Tensor) -> Any:
+        features = self.features(image)
+        first, *others = heads = _heads(self)
+        logits = first(features)
+        for head in others:
+            logits = head(features, logits)
         logits = nn.functional.interpolate(
-            self.decode_head(self.features(image)),
+            logits,
             image.shape[2:],
             mode='bilinear',
-            align_corners=self.decode_head.align_corners,
+            align_corners=heads[-1].align_corners,
         )
         return dict(logits=logits)
+
+
+def _heads(segmentor: nn.Module) -> List[nn.Module]:
+    """Its head, or those of a cascade, of which each refines the last."""
+    head = segmentor.decode_head
+    return list(head) if isinstance(head, nn.ModuleList) else [head]
 
 
 class _OneStage(_Part):

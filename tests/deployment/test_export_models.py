@@ -19,6 +19,7 @@ pytestmark = pytest.mark.core
 BN = dict(type='BN')
 RESNET = dict(depth=18, base_channels=8)
 CHANNELS = [8, 16, 32, 64]
+HEAD = dict(channels=8, num_classes=3, norm_cfg=BN)
 
 
 def classifier(backbone, channels, neck=None):
@@ -31,7 +32,7 @@ def classifier(backbone, channels, neck=None):
 
 
 def segmentor(backbone, **head):
-    head = dict(channels=8, num_classes=3, norm_cfg=BN, **head)
+    head = dict(HEAD, **head)
     return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
 
 
@@ -82,6 +83,19 @@ CASES = {
             pool_scales=(1, 2, 3),
         ),
     ),
+    'OCRNet': (
+        'mmseg',
+        'FADConv',
+        dict(
+            type='CascadeEncoderDecoder',
+            num_stages=2,
+            backbone=dict(type='ResNetV1c', **RESNET),
+            decode_head=[
+                dict(HEAD, type='FCNHead', in_channels=64, num_convs=1),
+                dict(HEAD, type='OCRHead', in_channels=64, ocr_channels=4),
+            ],
+        ),
+    ),
     'ConvNeXt': (
         'mmpretrain',
         'FADConv',
@@ -128,3 +142,23 @@ def test_model(case):
     assert part.part.state_dict().keys() <= model.state_dict().keys()
     proto = export_onnx(part, image, part.output_names, torchscript=True)
     assert max(differences(part, proto, image)) < 1e-5
+
+
+def test_a_head_that_needs_more_than_features_is_refused():
+    pytest.importorskip('mmdet')
+    import mmdet.models  # noqa: F401
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        backbone = MODELS.build(dict(type='ResNet', **RESNET))
+        proposals = MODELS.build(
+            dict(type='EmbeddingRPNHead', proposal_feature_channel=8)
+        )
+    model = torch.nn.Module()
+    model.backbone, model.rpn_head = backbone, proposals
+    image = torch.randn(1, 3, 64, 64)
+    with pytest.raises(ValueError, match='rpn_head does not run on features'):
+        tensor_part(model, image)
+    del model.rpn_head
+    model.bbox_head = None  # as in SOLO, which has masks alone
+    with pytest.raises(ValueError, match='none of a classifier'):
+        tensor_part(model, image)
