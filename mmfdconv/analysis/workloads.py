@@ -1,14 +1,24 @@
 """What the benchmark times: layers by shape, ResNets, backbones of configs."""
 
 from copy import deepcopy
-from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple, Type, Union
+from typing import (
+    Any,
+    Collection,
+    Dict,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..convert import PRESETS, convert_dynamic_
-from ..convert.nodes import dynamic_backbones
+from ..convert import PRESETS, convert_dynamic_, nearest
+from ..convert.nodes import dynamic_backbones, type_name
 from ..registry import LAYERS
 from .speed import STOCK
 
@@ -42,6 +52,40 @@ class LayerShape(NamedTuple):
     def __str__(self) -> str:
         C, O, k, side = self  # noqa: E741
         return f'{C}->{O} {k}x{k} at {side}x{side}'
+
+
+def merge_options(
+    given: Mapping[str, Any], names: Collection[str]
+) -> Dict[str, Dict[str, Any]]:
+    """Put options of a command line on top of :data:`OPTIONS`.
+
+    Args:
+        given: By the layer's name, a dot, and the option's name.
+        names: Of the layers that are built.
+
+    Returns:
+        Options by the layer's name.
+
+    Raises:
+        ValueError: There is no such layer, or it has no such option.
+    """
+    for key in given:
+        name, _, option = key.partition('.')
+        if name not in names or not option:
+            raise ValueError(
+                f'--options: {key!r} must begin with one of '
+                f'{", ".join(names)} and a dot, as in FDConv.kernel_num=16'
+            )
+        known = LAYERS[name].own_options() if name in LAYERS else {}
+        option = option.partition('.')[0]
+        if known and option not in known:
+            raise ValueError(
+                f'--options: {name} has no option {option!r}; '
+                f'{nearest(option, known)}'
+            )
+    merged = Config({name: dict(own) for name, own in OPTIONS.items()})
+    merged.merge_from_dict(dict(given))
+    return merged.to_dict()
 
 
 def _types(methods: Sequence[str]) -> Dict[str, Type[nn.Module]]:
@@ -146,7 +190,7 @@ def config_backbones(cfg: Config) -> Dict[str, nn.Module]:
     """
     for _, node in dynamic_backbones(cfg.get('model')):
         dynamic = MODELS.build(node)
-        method = str(node['conv_cfg']['type'])
+        method = type_name(node['conv_cfg'])
         return {STOCK: MODELS.build(node['backbone']), method: dynamic}
     raise ValueError(
         'model: the config has no backbone=dict(type='

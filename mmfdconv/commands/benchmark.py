@@ -120,12 +120,18 @@ def cases(args: argparse.Namespace):
     """Yield the name, the modules and the input's shape of every case."""
     others = load_others(args.other)
     methods = args.methods or METHODS
-    options = {**workloads.OPTIONS, **args.options}
-    if args.conv and not str(args.config).endswith('.py'):
+    is_config = str(args.config).endswith('.py')
+    if args.conv and not is_config:
         raise ValueError(
             f'--conv: {args.conv!r} needs --model with a config, got '
             f'{args.config!r}; --methods chooses layers by their type'
         )
+    if args.options and is_config:
+        raise ValueError(
+            '--options is for layers by their type; those of a config take '
+            '--conv-options, with --conv'
+        )
+    options = workloads.merge_options(args.options, [*methods, *others])
     if args.config is None:
         for text in args.shapes or LAYERS:
             shape = workloads.LayerShape.parse(text)
@@ -133,7 +139,7 @@ def cases(args: argparse.Namespace):
             size = (args.batch or 4, shape.in_channels, *[shape.side] * 2)
             yield str(shape), modules, size
         return
-    if args.config.endswith('.py'):
+    if is_config:
         cfg = load_config(args)
         init_default_scope(cfg.default_scope)
         modules = workloads.config_backbones(cfg)

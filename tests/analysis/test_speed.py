@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmfdconv.analysis import speed, workloads
+from mmfdconv.commands import build_parser
 from mmfdconv.layers import FDConv
 
 pytestmark = pytest.mark.core
@@ -178,6 +179,27 @@ def test_layers_to_time():
             workloads.LayerShape.parse(text)
     with pytest.raises(ValueError, match='NoConv'):
         workloads.layers(shape, ['NoConv'], {}, {})
+
+
+def test_options_of_the_command_line_reach_the_layers():
+    parser, command = build_parser('benchmark', 'benchmark')
+    words = '--shapes 8-8-3-8 --methods FDConv ODConv --options'.split()
+
+    def cases(*options):
+        return [*command.cases(parser.parse_args([*words, *options]))]
+
+    ((_, built, _),) = cases('FDConv.kernel_num=16', 'FDConv.fbm_cfg.act=tanh')
+    fdconv = built['FDConv']
+    assert (fdconv.kernel_num, fdconv.FBM.act) == (16, 'tanh')
+    ((_, built, _),) = cases('ODConv.num_experts=2')
+    assert (built['FDConv'].kernel_num, built['ODConv'].num_experts) == (64, 2)
+    for option, said in (
+        ('kernel_num=16', "'kernel_num' must begin with one of FDConv, OD"),
+        ('DYConv.num_experts=2', 'must begin with one of FDConv, ODConv'),
+        ('FDConv.kernel_nun=16', 'no option .*did you mean kernel_num'),
+    ):
+        with pytest.raises(ValueError, match=said):
+            cases(option)
 
 
 def test_resnets_to_time():
