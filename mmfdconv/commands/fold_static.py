@@ -12,6 +12,7 @@ import copy
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+import mmengine.registry
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
 from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
+from ..convert.nodes import nodes, type_name
 from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.inputs import read_pictures
 from ..deployment.tensor_parts import tensor_part
@@ -30,8 +32,11 @@ from ..engine.options import (
     load_config,
 )
 from ..engine.scoring import Validation
-from ..layers import DynamicConv2d
+from ..models.efficientnet_lite import SCHEME
 from . import plain_errors
+
+#: How names of checkpoints begin that this package's loaders read.
+SCHEMES = (SCHEME, 'bands:', 'bands-bgr:')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +127,8 @@ def keep_dynamic(cfg: Config, left: List[str]) -> Config:
     """
     cfg = copy.deepcopy(cfg)
     names = [name.partition('backbone.')[2] for name in left]
-    if cfg.model.backbone.type != 'DynamicBackbone' or not all(names):
+    kind = type_name(cfg.model.backbone)
+    if kind != 'DynamicBackbone' or not all(names):
         raise ValueError(
             f'{left[0]} stays dynamic, which only a config with one '
             "backbone=dict(type='DynamicBackbone', ...) can say"
@@ -168,12 +174,33 @@ def to_text(
 
 
 def write(model: nn.Module, stock: Config, path: str) -> None:
-    """Write checkpoint and config; of stock layers they import nothing."""
-    dynamic = any(isinstance(m, DynamicConv2d) for m in model.modules())
-    if 'custom_imports' in stock and not dynamic:
+    """Write checkpoint and config, which imports this package if it must."""
+    if 'custom_imports' in stock and not needs_import(stock):
         imports = stock.custom_imports
-        imports.imports = [n for n in imports.imports if n != 'mmfdconv']
+        names = imports.imports
+        names = [names] if isinstance(names, str) else names
+        imports.imports = [name for name in names if name != 'mmfdconv']
         if not imports.imports:
             stock.pop('custom_imports')
     torch.save(dict(state_dict=model.state_dict()), path)
     stock.dump(Path(path).with_suffix('.py'))
+
+
+def needs_import(cfg: Config) -> bool:
+    """Whether a config names what this package registers.
+
+    Such as a data set, a decoder, or a checkpoint that its loaders read.
+    """
+    package = __package__.partition('.')[0]
+    own = {
+        name
+        for registry in vars(mmengine.registry).values()
+        if isinstance(registry, mmengine.registry.Registry)
+        for name, kind in registry.module_dict.items()
+        if str(kind.__module__).partition('.')[0] == package
+    }
+    return any(
+        type_name(node) in own
+        or any(str(value).startswith(SCHEMES) for value in node.values())
+        for _, node in nodes(cfg.to_dict(), 'config')
+    )

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from mmfdconv.commands import main
+from mmfdconv.commands import fold_static, main
 from mmfdconv.deployment.inputs import read_pictures
 from mmfdconv.engine.models import build_model
 
@@ -90,6 +90,23 @@ def test_some_layers_stay_dynamic(experiment, capsys):
     assert type(model.backbone.layer1[0].conv2).__name__ == 'FADConv'
     fold('--below', '0')
     assert capsys.readouterr().out.count('its error is not below 0') == 16
+
+
+@pytest.mark.parametrize(
+    ('part', 'needed'),
+    [
+        (dict(type='LinearHead'), False),
+        (dict(type='UNetHead'), True),
+        (dict(init_cfg=dict(checkpoint='bands:red:a.pth')), True),
+    ],
+)
+def test_the_folded_config_imports_what_it_names(part, needed, tmp_path):
+    cfg = Config(
+        dict(model=dict(head=part), custom_imports=dict(imports='mmfdconv'))
+    )
+    fold_static.write(torch.nn.Identity(), cfg, str(tmp_path / 'folded.pth'))
+    written = Config.fromfile(tmp_path / 'folded.py')
+    assert ('custom_imports' in written) == needed
 
 
 class FirstScore(BaseMetric):
