@@ -11,14 +11,16 @@ from typing import Optional
 
 from mmengine.config import Config, ConfigDict
 
+from ..convert.nodes import type_name
+
 _PICKLES = ('.pkl', '.pickle')
 
 
 def dump_predictions(cfg: Config, out: str) -> None:
     """Write the predictions beside evaluating them.
 
-    mmdet and mmpretrain write one pickle file; mmseg writes one PNG per
-    image into a folder.
+    mmdet and mmpretrain write one pickle file; mmseg's metrics write one PNG
+    per image into a folder.
     """
     metrics = cfg.test_evaluator
     if not isinstance(metrics, (list, tuple)):
@@ -31,6 +33,8 @@ def dump_predictions(cfg: Config, out: str) -> None:
                 f'--out: {out!r} must be a folder, into which mmseg writes '
                 'one PNG per image'
             )
+        if type_name(metrics[0]) == 'CroplandMetric':  # which writes none
+            metrics.insert(0, ConfigDict(type='IoUMetric', format_only=True))
         metrics[0].update(output_dir=out, keep_results=True)
     else:
         if Path(out).suffix not in _PICKLES:
@@ -72,7 +76,7 @@ def draw_predictions(
         # mmseg 1.2 draws one of 50 images unless told otherwise
         hook.update(draw=True, interval=1)
         for step in _test_dataset(cfg).get('pipeline', ()):
-            if step.type == 'LoadGeoTIFF':
+            if type_name(step) == 'LoadGeoTIFF':
                 hook.update(
                     type='BandsVisualizationHook',
                     bands=step.get('bands'),

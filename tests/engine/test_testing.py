@@ -54,6 +54,17 @@ def test_mmseg_writes_a_folder(tmp_path):
     ]
 
 
+def test_a_metric_that_writes_nothing_gets_company(tmp_path):
+    METRICS = pytest.importorskip('mmseg.registry').METRICS
+    pytest.importorskip('mmseg.evaluation')
+    cfg = _cfg('mmseg')
+    cfg.test_evaluator = dict(type='CroplandMetric')
+    testing.dump_predictions(cfg, str(tmp_path))
+    writer, cropland = map(METRICS.build, cfg.test_evaluator)
+    assert (writer.output_dir, writer.format_only) == (str(tmp_path), True)
+    assert type(cropland).__name__ == 'CroplandMetric'
+
+
 @pytest.mark.parametrize(
     ('scope', 'out', 'right'),
     [
