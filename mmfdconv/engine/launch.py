@@ -128,7 +128,7 @@ def set_work_dir(
 
 def enable_amp(cfg: Config) -> None:
     """Train in mixed precision where an accelerator allows it."""
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    kind = type_name({'type': 'OptimWrapper', **cfg.optim_wrapper})
     if kind in ('AmpOptimWrapper', 'AutoAmpOptimWrapper'):
         print_log(
             f'--amp: the config already trains with {kind}.', logger='current'

@@ -3,6 +3,7 @@ import pytest
 pytest.importorskip('mmengine')
 
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 
 from mmfdconv.engine import launch
 
@@ -93,6 +94,9 @@ def test_amp_replaces_the_plain_wrapper_alone():
         loss_scale='dynamic',
         optimizer=dict(type='SGD'),
     )
+    cfg = Config(dict(optim_wrapper=dict(type=OptimWrapper)))  # pure Python
+    launch.enable_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AutoAmpOptimWrapper'
     own = dict(type='AmpOptimWrapper', loss_scale=512.0)
     cfg = Config(dict(optim_wrapper=own))
     launch.enable_amp(cfg)

@@ -11,6 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
+from ...convert.nodes import type_name
 from ...engine.models import one_line
 
 IGNORED = 255  # of a segmentation's labels
@@ -38,8 +39,7 @@ def test_pipeline(cfg: Config, annotations: bool = False) -> List[Any]:
     return [
         step
         for step in pipeline
-        if annotations
-        or str(step['type']).rpartition('.')[2] not in _ANNOTATIONS
+        if annotations or type_name(step) not in _ANNOTATIONS
     ]
 
 

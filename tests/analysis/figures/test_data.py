@@ -8,6 +8,7 @@ import torch
 pytest.importorskip('mmseg')
 
 from mmengine.config import Config
+from mmseg.registry import TRANSFORMS
 
 from mmfdconv.analysis.figures import data
 
@@ -38,6 +39,14 @@ def test_a_config_without_data_is_told(cfg):
     cfg.pop('test_dataloader')
     with pytest.raises(ValueError, match='no test_dataloader'):
         data.read_image(cfg, 'image.png')
+
+
+def test_annotations_of_pure_python_configs_are_left_out(cfg):
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    for step in pipeline:
+        step.type = TRANSFORMS.get(step.type)
+    names = [step['type'].__name__ for step in data.test_pipeline(cfg)]
+    assert 'LoadImageFromFile' in names and 'LoadAnnotations' not in names
 
 
 def test_pictures_of_other_bands_are_stretched():
