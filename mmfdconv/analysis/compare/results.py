@@ -128,7 +128,8 @@ def rows(finished: Sequence[Run], metrics: Sequence[str]) -> List[Row]:
     """Take each run's last validation.
 
     A score that is NaN counts nowhere: the precision of a class that no pixel
-    is predicted to be.
+    is predicted to be. Nor does one that is missing: mmdet gives none to a
+    detector that detects nothing.
     """
     last: Dict[str, Dict[int, Any]] = {}
     for run in finished:
@@ -139,7 +140,7 @@ def rows(finished: Sequence[Run], metrics: Sequence[str]) -> List[Row]:
             method: {
                 seed: point[metric]
                 for seed, point in by_seed.items()
-                if not math.isnan(point[metric])
+                if not math.isnan(point.get(metric, math.nan))
             }
             for method, by_seed in last.items()
         }

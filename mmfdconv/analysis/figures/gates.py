@@ -152,10 +152,9 @@ def gate_movements(
         By layer; empty for a model without gates over kernels, such as one
         with DCD, or a stock one.
     """
-    try:
-        study = study_gates(model, data, number)
-    except ValueError:
+    if not any(map(has_gates, model.modules())):
         return {}
+    study = study_gates(model, data, number)
     return {name: gates.moves for name, gates in study.layers.items()}
 
 

@@ -118,6 +118,16 @@ def test_a_score_that_is_nan_counts_nowhere(gone, seeds, last, tmp_path):
     assert len(rows['fdconv']['scores'].split()) == int(seeds)
 
 
+def test_a_score_that_the_last_validation_lacks_counts_nowhere(tmp_path):
+    """As of a detector that detects nothing any more."""
+    run, *_ = finished_runs(tmp_path)
+    path = run.folder / '1' / 'vis_data' / 'scalars.json'
+    before, _, after = path.read_text().rpartition('top1')
+    path.write_text(f'{before}other{after}')
+    (row,) = results.rows([run], ['accuracy/top1'])
+    assert row.scores == {} and row.difference is None
+
+
 def test_a_metric_that_a_run_lacks(tmp_path):
     runs = finished_runs(tmp_path)
     with pytest.raises(ValueError, match='mIoU'):
