@@ -1,21 +1,22 @@
 """Layers that ``torch.compile`` compiles one by one, inside any model."""
 
-from functools import lru_cache
 from types import FunctionType
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from ..functional import is_traced
 
-_Graphs = Tuple[str, Tuple[Tuple[str, Any], ...]]
+_Forward = Callable[..., Tensor]
+_functions: Dict[Tuple[_Forward, str], _Forward] = {}
 
 
 class Compiling:
     """Mixed into a layer with a ``forward_batch``."""
 
-    _graphs: Optional[_Graphs] = None
+    #: What layers of one build have alike, and how they are compiled.
+    _graphs: Optional[Tuple[str, Mapping[str, Any]]] = None
 
     def compile(self, **options: Any) -> None:
         """Compile this layer, whatever the rest of the model is.
@@ -35,7 +36,8 @@ class Compiling:
                 'compile() of a dynamic layer needs torch 2.4 or later, got '
                 f'torch {torch.__version__}'
             )
-        self._graphs = repr(self), tuple(options.items())
+        # Options may be dicts, which no table takes for keys.
+        self._graphs = f'{self!r} {options!r}', options
 
     def run_batch(self, x: Tensor) -> Tensor:
         """``forward_batch``, compiled if it is to be."""
@@ -44,18 +46,20 @@ class Compiling:
         return _compiled(type(self).forward_batch, *self._graphs)(self, x)
 
 
-@lru_cache(maxsize=None)
 def _compiled(
-    function: Callable[..., Tensor], build: str, options: Tuple
-) -> Callable[..., Tensor]:
+    function: _Forward, build: str, options: Mapping[str, Any]
+) -> _Forward:
     """A compiled function that has its graphs for itself.
 
     PyTorch looks graphs up by a function's code, one after the other, and
     compiles no more than eight; a backbone has more shapes of kernels.
     """
-    own = FunctionType(
-        function.__code__.replace(),
-        function.__globals__,
-        closure=function.__closure__,
-    )
-    return torch.compile(own, **dict(options))
+    key = function, build
+    if key not in _functions:
+        own = FunctionType(
+            function.__code__.replace(),
+            function.__globals__,
+            closure=function.__closure__,
+        )
+        _functions[key] = torch.compile(own, **options)
+    return _functions[key]

@@ -42,6 +42,22 @@ def test_it_computes_the_same(path):
 
 
 @needs_operators
+def test_options_may_be_dicts():
+    """As torch.compile's own ``options`` for a backend are."""
+    asked = []
+
+    def backend(graph, inputs, options):
+        asked.append(options)
+        return graph.forward
+
+    for depth in (1, 2):
+        layer = CondConv(2, 2, 1, num_experts=2)
+        layer.compile(backend=backend, options=dict(depth=depth))
+        assert layer(torch.rand(1, 2, 4, 4)).shape == (1, 2, 4, 4)
+    assert asked == [dict(depth=1), dict(depth=2)]
+
+
+@needs_operators
 @pytest.mark.parametrize('cls', [CondConv, CondLinear])
 def test_many_shapes_and_copies(cls):
     """PyTorch gives up at nine graphs of one function."""
