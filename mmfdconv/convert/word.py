@@ -81,9 +81,15 @@ def with_dynamic_convolutions(
         return cfg
     holders = list(_holders(cfg.get('model')))
     if not holders:
+        parts = ', '.join(
+            name
+            for name, part in (cfg.get('model') or {}).items()
+            if isinstance(part, dict) and 'type' in part
+        )
         raise ValueError(
             'config: the model has no backbone=dict(type=...), so no layer '
-            'can become dynamic; in the config, put another part of it into '
+            'can become dynamic; in the config, put another part of it'
+            f'{parts and f" ({parts})"} into '
             "dict(type='DynamicBackbone', backbone=PART, "
             'conv_cfg=dict(type=...))'
         )

@@ -301,6 +301,13 @@ def test_a_config_without_backbone(model):
         with_dynamic_convolutions(Config(dict(model=model)), 'fdconv')
 
 
+def test_without_backbone_the_other_parts_are_named():
+    parts = dict(encoder=dict(type='B'), head=dict(type='C'), pre=None)
+    cfg = Config(dict(model=dict(type='A', **parts)))
+    with pytest.raises(ValueError, match=r'part of it \(encoder, head\)'):
+        with_dynamic_convolutions(cfg, 'fdconv')
+
+
 def test_nearest():
     words = ('fdconv', 'odconv', 'dcd')
     assert nearest('FDconv', words) == 'did you mean fdconv or odconv?'
