@@ -19,6 +19,7 @@ from torch import nn
 
 from ..convert import PRESETS, convert_dynamic_, nearest
 from ..convert.nodes import dynamic_backbones, type_name
+from ..convert.words import merge_values_
 from ..registry import LAYERS
 from .speed import STOCK
 
@@ -84,7 +85,7 @@ def merge_options(
                 f'{nearest(option, known)}'
             )
     merged = Config({name: dict(own) for name, own in OPTIONS.items()})
-    merged.merge_from_dict(dict(given))
+    merge_values_(merged, given, '--options')
     return merged.to_dict()
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ..analysis import speed
 from ..analysis.outputs import check_output
 from ..analysis.workloads import parse_side
-from ..convert import config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
+from ..engine.launch import load_config
 from ..engine.options import add_timing_options
 from . import plain_errors
 
@@ -118,14 +118,11 @@ def _load(
     from mmdet.registry import MODELS
     from mmdet.testing import demo_mm_inputs
 
-    cfg = Config.fromfile(config_path(name))
-    if cfg.get('default_scope') != 'mmdet':
+    cfg = load_config(name, conv=conv)
+    if cfg.default_scope != 'mmdet':
         raise ValueError(
-            f'configs must be of mmdet, got {name}, of '
-            f'{cfg.get("default_scope")}'
+            f'configs must be of mmdet, got {name}, of {cfg.default_scope}'
         )
-    if conv:
-        cfg = with_dynamic_convolutions(cfg, conv)
     cfg.model.data_preprocessor.batch_augments = None  # pads to one size
     model = MODELS.build(cfg.model).to(args.device)
     model.init_cfg = model.backbone.init_cfg = None  # times ask for no weights

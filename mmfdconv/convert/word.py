@@ -16,7 +16,7 @@ from .nodes import nodes, type_name
 from .presets import PRESETS
 from .pretraining import strip_checkpoints
 from .rules import LayerRule
-from .words import METHODS, nearest, read_method
+from .words import METHODS, merge_values_, nearest, read_method
 
 _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
@@ -199,7 +199,8 @@ def _changed(
                 f'{nearest(name, sorted({*known, ROUTER_RATE}))}'
             )
     changed = Config(dict(conv_cfg=conv_cfg))
-    changed.merge_from_dict({f'conv_cfg.{k}': v for k, v in options.items()})
+    values = {f'conv_cfg.{name}': value for name, value in options.items()}
+    merge_values_(changed, values, 'options')
     return changed.conv_cfg
 
 

@@ -6,7 +6,7 @@ What a method is stands in its file in ``configs/_base_/dynamic``.
 import difflib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterable
+from typing import Any, Iterable, Mapping
 
 from mmengine.config import Config, ConfigDict
 
@@ -87,6 +87,25 @@ def config_path(config: str) -> Path:
             + ('' if close else f'its configs are in {folder}')
         )
     return folder / name
+
+
+def merge_values_(cfg: Config, values: Mapping[str, Any], said: str) -> None:
+    """Change values of a config, in place.
+
+    Args:
+        cfg: The config.
+        values: By keys with dots.
+        said: What they are called where they were given.
+
+    Raises:
+        ValueError: A key leads nowhere.
+    """
+    try:
+        cfg.merge_from_dict(dict(values))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'{said}: {dict(values)} cannot be merged: {error.args[0]}'
+        ) from error
 
 
 def read_method(method: str) -> ConfigDict:

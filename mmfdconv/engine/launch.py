@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 from ..convert import METHODS, config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
+from ..convert.words import merge_values_
 from .fitting import FittingHook
 from .optim_wrapper import accelerator_available
 
@@ -56,12 +57,18 @@ def load_config(
     path = str(config_path(config))
     try:
         cfg = Config.fromfile(path)
-    except (OSError, ImportError, NameError, SyntaxError) as error:
+    except (
+        ImportError,
+        KeyError,
+        NameError,
+        OSError,
+        SyntaxError,
+        TypeError,
+    ) as error:
         raise ValueError(
             f'config: {config!r} cannot be read: {error}'
         ) from error
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    merge_values_(cfg, cfg_options or {}, '--cfg-options')
     _check_toolbox(cfg, config)
     if conv is None:
         for option, value in (('options', conv_options), ('rule', conv_rule)):

@@ -280,6 +280,7 @@ def test_what_the_wrapper_starts_from_stays():
         (('odconv', dict(num_expert=2)), ['num_expert', 'num_experts']),
         (('kw1x', dict(warehouse=2)), ["'warehouse'"]),
         (('kw1x', {'a.b': 2}), ["no option 'a'"]),
+        (('fdconv', {'kernel_num.a': 2}), ['options', 'kernel_num.a']),
         (('odconv', None, 'Resnet'), ["'Resnet'", 'did you mean ResNet']),
         (('odconv', None, dict(stage=[1])), ["'stage'", 'stages']),
         (('odconv', None, dict(stages=1)), ['stages', 'list', '1']),

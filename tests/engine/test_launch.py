@@ -53,6 +53,7 @@ def test_load_config_finds_the_stock_configs(write, scope):
         ("_base_ = './none.py'\n", 'cannot be read: .*none.py'),
         ('model = dict(\n', 'cannot be read: .* was never closed'),
         ('model = dict(type=Net)\n', "cannot be read: .*'Net' is not"),
+        ('model = {{_base_.none.a}}\n', "cannot be read: 'none'"),
     ],
 )
 def test_load_config_says_what_is_wrong(write, text, message):
@@ -60,6 +61,13 @@ def test_load_config_says_what_is_wrong(write, text, message):
     with pytest.raises(ValueError, match=message) as error:
         launch.load_config(path)
     assert path in str(error.value)
+
+
+@pytest.mark.parametrize('key', ['a.b.c', 'steps.5.type', 'steps.first'])
+def test_load_config_names_options_that_lead_nowhere(write, key):
+    path = write("default_scope = 'mmdet'\na = dict(b=1)\nsteps = [dict()]\n")
+    with pytest.raises(ValueError, match=f'--cfg-options: .*{key}'):
+        launch.load_config(path, {key: 2})
 
 
 def test_load_config_names_a_missing_file():
