@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple, Type
 
 __all__ = ['build_parser', 'main', 'plain_errors']
 
@@ -75,13 +75,17 @@ def build_parser(
 
 
 @contextmanager
-def plain_errors(prog: str) -> Iterator[None]:
+def plain_errors(
+    prog: str,
+    kinds: Tuple[Type[Exception], ...] = (ImportError, OSError, ValueError),
+) -> Iterator[None]:
     """End the program with one sentence where the input is wrong.
 
     Args:
         prog: Who says it.
+        kinds: Of exceptions that are such an error.
     """
     try:
         yield
-    except (ImportError, OSError, ValueError) as error:
+    except kinds as error:
         sys.exit(f'{prog}: error: {error}')

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine import launch, options, testing
+from ..engine.fitting import CheckpointMisfit
 from . import plain_errors
 
 
@@ -68,5 +69,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     with plain_errors(prog):
         cfg = load_config(args)
-    launch.build_runner(cfg).test()
+    with plain_errors(prog, (CheckpointMisfit,)):
+        launch.build_runner(cfg).test()
     launch.close_process_group()

@@ -6,6 +6,7 @@ import os
 from mmengine.config import Config
 
 from ..engine import launch, options
+from ..engine.fitting import CheckpointMisfit
 from ..engine.memory import keep_freed_memory
 from . import plain_errors
 
@@ -60,5 +61,6 @@ def run(args: argparse.Namespace, prog: str) -> None:
         cfg = load_config(args)
     launch.warn_of_idle_routers(cfg)
     keep_freed_memory()
-    launch.build_runner(cfg).train()
+    with plain_errors(prog, (CheckpointMisfit,)):
+        launch.build_runner(cfg).train()
     launch.close_process_group()

@@ -20,6 +20,10 @@ from ..registry import LAYERS
 _ROUTERS = {name for cls in LAYERS.values() for name in cls.router_names}
 
 
+class CheckpointMisfit(ValueError):
+    """A checkpoint has layers of another kind than the model's."""
+
+
 def check_layers(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Refuse a checkpoint with layers of another kind than the model's.
 
@@ -32,7 +36,7 @@ def check_layers(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
         state_dict: Of a checkpoint.
 
     Raises:
-        ValueError: A layer's parameters are another layer's.
+        CheckpointMisfit: A layer's parameters are another layer's.
     """
     layers = _layers(model)
     given: Dict[str, Dict[str, Tensor]] = {}
@@ -48,7 +52,7 @@ def check_layers(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     wrong = [name for name, reason in reasons.items() if reason]
     if wrong:
         name = wrong[0]
-        raise ValueError(
+        raise CheckpointMisfit(
             f'checkpoint: {len(wrong)} of its layers do not fit the model; '
             f'{name}, {type(layers[name]).__name__} in the model: '
             f'{reasons[name]}. Build the model as it was for training: with '

@@ -11,6 +11,7 @@ pytest.importorskip('mmpretrain.models', reason='mmpretrain is not installed')
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from mmfdconv import commands
 from mmfdconv.convert import with_dynamic_convolutions
 from mmfdconv.engine import launch
 from mmfdconv.engine.fitting import check_layers
@@ -96,3 +97,30 @@ def test_a_runner_refuses_it(tmp_path):
         runner.load_checkpoint(str(path))
     for name, value in runner.model.state_dict().items():
         assert value.equal(before[name]), name
+
+
+@pytest.mark.parametrize('command', ['test', 'train'])
+def test_a_command_says_so_in_one_sentence(command, tmp_path, monkeypatch):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=model('fdconv').state_dict()), path)
+    data = dict(
+        dataset=[0], sampler=dict(type='DefaultSampler'), num_workers=0
+    )
+    cfg = copy.deepcopy(STOCK)
+    cfg.update(
+        train_dataloader=data,
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        test_dataloader=data,
+        test_cfg=dict(),
+        test_evaluator=dict(type='Accuracy'),
+        load_from=str(path),
+        experiment_name=f'{command}_refuses',
+    )
+    file = tmp_path / 'config.py'
+    cfg.dump(file)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    arguments = [str(file), '--work-dir', str(tmp_path / 'out')]
+    arguments += [str(path)] if command == 'test' else []
+    with pytest.raises(SystemExit, match='^me: error: checkpoint: 8 of '):
+        commands.main(command, arguments, 'me')
