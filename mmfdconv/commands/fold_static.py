@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape, stock_config
 from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
+from ..convert import resolve_rule
 from ..convert.nodes import nodes, type_name
 from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.inputs import read_pictures
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         print(to_text(results, change, before, after))
         left = [result.name for result in results if not result.folded]
         if left:
-            stock = keep_dynamic(cfg, left)
+            stock = keep_dynamic(cfg, model, left)
         check(model, stock)
         write(model, stock, args.out)
     print(f'wrote {args.out} and {Path(args.out).with_suffix(".py")}')
@@ -119,22 +120,31 @@ def fold(
     return results, dict(zip(part.output_names, map(max, zip(*changes))))
 
 
-def keep_dynamic(cfg: Config, left: List[str]) -> Config:
+def keep_dynamic(cfg: Config, model: nn.Module, left: List[str]) -> Config:
     """The config in which these layers of the backbone alone are dynamic.
+
+    With the options of their own that its rule gives them.
 
     Raises:
         ValueError: Others than a ``DynamicBackbone``'s are left.
     """
     cfg = copy.deepcopy(cfg)
-    names = [name.partition('backbone.')[2] for name in left]
+    layers = {
+        name.partition('backbone.')[2]: model.get_submodule(name)
+        for name in left
+    }
     kind = type_name(cfg.model.backbone)
-    if kind != 'DynamicBackbone' or not all(names):
+    if kind != 'DynamicBackbone' or not all(layers):
         raise ValueError(
             f'{left[0]} stays dynamic, which only a config with one '
             "backbone=dict(type='DynamicBackbone', ...) can say"
         )
-    rule = dict(names=dict.fromkeys(names, True), otherwise=False)
-    cfg.model.backbone.rule = rule
+    rule = resolve_rule(cfg.model.backbone.get('rule') or {}, model)
+    verdicts = {
+        name: rule.decide(name, layer).options or True
+        for name, layer in layers.items()
+    }
+    cfg.model.backbone.rule = dict(names=verdicts, otherwise=False)
     return cfg
 
 

@@ -59,7 +59,8 @@ def fold(*options):
 def load(config, weights='folded.pth'):
     cfg = Config.fromfile(config)
     model = build_model(cfg)
-    model.load_state_dict(torch.load(weights)['state_dict'])
+    if weights is not None:
+        model.load_state_dict(torch.load(weights)['state_dict'])
     return model
 
 
@@ -90,6 +91,28 @@ def test_some_layers_stay_dynamic(experiment, capsys):
     assert type(model.backbone.layer1[0].conv2).__name__ == 'FADConv'
     fold('--below', '0')
     assert capsys.readouterr().out.count('its error is not below 0') == 16
+
+
+def test_layers_that_stay_dynamic_keep_options_of_their_own(experiment):
+    """Such as the size of FAT's map, of which no parameter tells."""
+    with open('config.py', 'a') as config:
+        config.write(
+            "model['backbone']['rule'] = dict(patterns={"
+            "r'layer4.*conv2': dict(pool_size=8), r'layer4.*conv1': True},"
+            'otherwise=False)\n'
+        )
+    torch.save(load('config.py', weights=None).state_dict(), 'model.pth')
+    fold('--layers', 'backbone.layer4.0.conv1')
+    sizes = {
+        name: layer.descriptor.pool_size
+        for name, layer in load('folded.py').backbone.named_modules()
+        if hasattr(layer, 'descriptor')
+    }
+    assert sizes == {
+        'layer4.0.conv2': 8,
+        'layer4.1.conv1': 4,
+        'layer4.1.conv2': 8,
+    }
 
 
 @pytest.mark.parametrize(
