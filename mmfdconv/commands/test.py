@@ -49,6 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the options to it."""
     cfg = options.load_config(args)
     cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
+    cfg.resume = False  # which a resumed training writes into its config
     suffix = options.method_suffix(args)
     launch.set_work_dir(cfg, args.config, args.work_dir, suffix)
     if args.work_dir is None:

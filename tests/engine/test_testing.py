@@ -4,6 +4,7 @@ pytest.importorskip('mmengine')
 
 from mmengine.config import Config
 
+from mmfdconv.commands import build_parser
 from mmfdconv.engine import testing
 
 LOAD = dict(type='LoadImageFromFile')
@@ -52,6 +53,16 @@ def test_mmseg_writes_a_folder(tmp_path):
     assert cfg.test_evaluator == [
         dict(type='Metric', output_dir=str(tmp_path), keep_results=True)
     ]
+
+
+def test_what_a_resumed_training_wrote_is_tested_and_not_resumed(tmp_path):
+    pytest.importorskip('mmdet')
+    config, checkpoint = tmp_path / 'a.py', tmp_path / 'a.pth'
+    config.write_text("default_scope = 'mmdet'\nresume = True\n")
+    checkpoint.touch()
+    parser, command = build_parser('test', 'test')
+    words = [str(config), str(checkpoint)]
+    assert command.load_config(parser.parse_args(words)).resume is False
 
 
 def test_a_metric_that_writes_nothing_gets_company(tmp_path):
