@@ -110,7 +110,7 @@ def with_dynamic_convolutions(
         )
         if rule is not None:
             holder['backbone']['rule'] = _as_config(rule)
-    _import_mmfdconv(cfg)
+    import_mmfdconv_(cfg)
     _schedule_temperature(cfg, entry)
     layer = LAYERS[entry.dynamic_conv_cfg.type]
     _spare_gate_norms(cfg, layer.gate_norms)
@@ -241,7 +241,7 @@ def _as_config(rule: Union[LayerRule, Mapping[str, Any], str]) -> Any:
 # ------------------------------------------------------- the rest of a config
 
 
-def _import_mmfdconv(cfg: Config) -> None:
+def import_mmfdconv_(cfg: Config) -> None:
     """Let whoever loads the config import mmfdconv, beside what it does."""
     old = dict(cfg.get('custom_imports') or {})
     names = old.get('imports') or []

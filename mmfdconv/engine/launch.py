@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 from ..convert import METHODS, config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
+from ..convert.word import import_mmfdconv_
 from ..convert.words import merge_values_
 from .fitting import FittingHook
 from .optim_wrapper import accelerator_available
@@ -147,6 +148,7 @@ def enable_amp(cfg: Config) -> None:
             "'OptimWrapper' for mixed precision to replace it"
         )
     cfg.optim_wrapper.type = 'AutoAmpOptimWrapper'
+    import_mmfdconv_(cfg)
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
@@ -227,6 +229,7 @@ def set_launcher(cfg: Config, launcher: str) -> None:
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
+        import_mmfdconv_(cfg)
     cfg.model_wrapper_cfg.setdefault('device_ids', None)
 
 

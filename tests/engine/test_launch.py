@@ -97,6 +97,7 @@ def test_work_dir_option_goes_before_config_before_name():
 def test_amp_replaces_the_plain_wrapper_alone():
     cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='SGD'))))
     launch.enable_amp(cfg)
+    assert cfg.custom_imports.imports == ['mmfdconv']  # for stock tools
     assert cfg.optim_wrapper == dict(
         type='AutoAmpOptimWrapper',
         loss_scale='dynamic',
