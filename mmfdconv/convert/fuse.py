@@ -82,6 +82,15 @@ class _KeepsItsWeight:
             )
         super().__setattr__(name, value)
 
+    def _load_from_state_dict(self, *args: Any) -> None:
+        # With assign=True a checkpoint's weight is set, too.
+        keeping = type(self)
+        self.__class__ = keeping.__mro__[2]
+        try:
+            self._load_from_state_dict(*args)
+        finally:
+            self.__class__ = keeping
+
     def __reduce_ex__(self, protocol: int) -> Tuple:
         # The class is made at run time and cannot be found by name.
         return _restore, (type(self).__mro__[2],), self.__dict__.copy()

@@ -70,6 +70,11 @@ def test_mmcv_is_refused_where_it_would_fold_wrongly():
     # It is a convolution as before: it moves, loads and becomes dynamic.
     assert type(net[2]).__name__ == 'Conv2d'
     net.double().load_state_dict(net.state_dict())
+    own = {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_state_dict(own, assign=True)
+    assert net[2].weight.data_ptr() == own['2.weight'].data_ptr()
+    with pytest.raises(ValueError, match='take mmfdconv.convert.fuse_co'):
+        fuse(copy.deepcopy(net))
     rule = LayerRule(names={'2': True}, otherwise=False)
     (row,) = convert_dynamic_(net, CFG, rule).converted
     assert row.name == '2'
