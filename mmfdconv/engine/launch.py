@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..convert import METHODS, config_path, with_dynamic_convolutions
 from ..convert.nodes import nodes, type_name
@@ -163,12 +163,18 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def resume(cfg: Config, checkpoint: str) -> None:
-    """Go on from ``checkpoint``, or with ``'auto'`` from the latest one."""
+    """Go on from ``checkpoint``, or with ``'auto'`` from the latest one.
+
+    Where the work dir has none yet, training starts as the config says, from
+    its ``load_from``, too.
+    """
     cfg.resume = True
-    if checkpoint == 'auto':
-        cfg.load_from = None
-    else:
+    if checkpoint != 'auto':
         cfg.load_from = check_checkpoint('--resume', checkpoint)
+    elif find_latest_checkpoint(cfg.work_dir) is None:  # which says so
+        cfg.resume = False
+    else:
+        cfg.load_from = None
 
 
 def warn_of_idle_routers(cfg: Config) -> None:

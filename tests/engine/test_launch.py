@@ -124,7 +124,10 @@ def test_auto_scale_lr_needs_the_base_batch_size():
 
 
 def test_resume_from_the_latest_or_from_a_file(tmp_path):
-    cfg = Config(dict(load_from='weights.pth'))
+    cfg = Config(dict(load_from='weights.pth', work_dir=str(tmp_path)))
+    launch.resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (False, 'weights.pth')
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
     launch.resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, None)
     path = tmp_path / 'a.pth'
