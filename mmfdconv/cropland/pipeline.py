@@ -85,10 +85,9 @@ class WindowPipeline:
             low, high = self._range
             values = (values.astype(np.float32) - low) * (BYTE / (high - low))
             values = values.clip(0, BYTE)
-        values = np.where(missing, self._fill.astype(values.dtype), values)
-        if values.dtype == np.uint8 and not self._to_float32:
-            return values
-        return values.astype(np.float32)
+        if self._to_float32 or values.dtype != np.uint8:
+            values = values.astype(np.float32)
+        return np.where(missing, self._fill.astype(values.dtype), values)
 
 
 def transform_name(step: Mapping[str, Any]) -> str:

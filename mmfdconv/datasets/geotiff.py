@@ -86,11 +86,10 @@ class LoadGeoTIFF:
             results['img_path'],
             self.bands,
             self.band_names,
-            nodata=self.nodata,
-            fill=self.fill,
+            self.to_float32,
+            self.nodata,
+            self.fill,
         )
-        if self.to_float32 or image.dtype != np.uint8:
-            image = image.astype(np.float32, copy=False)
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
@@ -211,19 +210,23 @@ def read_bands(
     path: str,
     bands: Optional[Sequence[Band]] = None,
     band_names: Optional[Sequence[str]] = None,
+    to_float32: bool = True,
     nodata: Union[float, str, None] = 'file',
     fill: Union[float, Sequence[float]] = 0,
 ) -> np.ndarray:
     """Read bands of an image; see :class:`LoadGeoTIFF`.
 
     Returns:
-        Array (H, W, bands), contiguous, of the file's type.
+        Array (H, W, bands), contiguous, of float32 or, if 8-bit, as it is.
     """
     with open_image(path) as file:
         numbers = _band_numbers(file, path, bands, band_names)
         image = file.read(numbers)  # (bands, H, W)
         missing = _missing(file, image, numbers, nodata)
     image = np.ascontiguousarray(image.transpose(1, 2, 0))
+    if to_float32 or image.dtype != np.uint8:
+        # Before the fill, which may be a mean or negative.
+        image = image.astype(np.float32, copy=False)
     if missing is not None and missing.any():
         fill = np.broadcast_to(np.asarray(fill, image.dtype), image.shape)
         missing = missing.transpose(1, 2, 0)

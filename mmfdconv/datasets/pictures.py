@@ -31,7 +31,6 @@ def colour_picture(
         names = list(band_names or names_in(file))
     shown = shown_bands(names, bands)
     image = read_bands(path, shown, names if any(names) else None)
-    image = image.astype(np.float32)
     image[~image.any(-1)] = np.nan  # no data, which is read as 0
     return stretch(image)
 

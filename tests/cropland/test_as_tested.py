@@ -39,8 +39,8 @@ HEADS = dict(
     maskformer=('maskformer', {}, 2),
 )
 GEOTIFF = [
-    dict(type='LoadGeoTIFF', band_names=BANDS, fill=[90, 95, 100, 105]),
-    dict(type='NormalizeBands', mean=[90, 95, 100, 105], std=[40] * 4),
+    dict(type='LoadGeoTIFF', band_names=BANDS, fill=[90.5, 95, 100, 105]),
+    dict(type='NormalizeBands', mean=[90.5, 95, 100, 105], std=[40] * 4),
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]

@@ -129,7 +129,7 @@ def test_nodata_takes_its_bands_fill_and_becomes_the_mean(tmp_path):
     image, _ = make(tmp_path)
     image[:, 0, 0] = 0
     path = str(write_tif(tmp_path / 'image.tif', image, nodata=0))
-    mean = [10, 20, 30, 40]
+    mean = [10.25, 20, 30.5, -40]  # as no pixel of 16 bits can be
     results = load(path, bands=[4, 3, 2, 1], fill=mean)
     assert results['img'][0, 0].tolist() == mean
     results = NormalizeBands(mean, [2, 2, 2, 2])(results)
