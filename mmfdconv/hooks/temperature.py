@@ -112,12 +112,18 @@ class TemperatureHook(Hook):
                 f"{type(runner.train_loop).__name__}; use by='iter' and a "
                 'length in iterations'
             )
-        layers = self._select(
-            _layers_with_temperature(unwrapped(runner.model))
-        )
+        model = unwrapped(runner.model)
+        layers = self._select(_layers_with_temperature(model))
         self._check_range(layers)
+        # EMAHook's update_buffers=True averages temperatures, too, which would
+        # lag behind; of equal ones the average is the same again.
+        averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
+        models = [model, *(a.module for a in averages if a is not None)]
         self._temperatures = [
-            t for layer in layers.values() for t in _temperatures(layer)
+            t
+            for one in models
+            for name in layers
+            for t in _temperatures(one.get_submodule(name))
         ]
         length = f'{self.length} {self.by}s'
         if self.by == 'share':

@@ -54,6 +54,7 @@ def runner_for(model, by_epoch=True):
         train_loop=kind.__new__(kind),
         epoch=0,
         iter=0,
+        hooks=[],
         message_hub=MessageHub('test'),
     )
 
@@ -325,9 +326,12 @@ def test_loaded_weights_do_not_decide(tmp_path):
     assert runner.model.seen == [5, 5, 4, 4]
 
 
-def test_averaged_model_follows(tmp_path):
+@pytest.mark.parametrize('buffers', [False, True])
+def test_averaged_model_follows(buffers, tmp_path):
+    """Also where buffers are averaged, as in mmdet's RTMDet and YOLOX."""
     hook = dict(type='TemperatureHook', start=5, end=1, length=4)
-    runner = run(tmp_path, hook, 3, custom_hooks=[dict(type='EMAHook')])
+    average = dict(type='EMAHook', update_buffers=buffers)
+    runner = run(tmp_path, hook, 3, custom_hooks=[average])
     (ema,) = (h for h in runner.hooks if isinstance(h, EMAHook))
     averaged = copy.deepcopy(ema.ema_model.module)
     # The hooks swap the two models around an evaluation or the end.
