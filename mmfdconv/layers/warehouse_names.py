@@ -119,13 +119,26 @@ WAREHOUSE_NAMES = {
         pointwise='(pwl?|exp)',
     ),
 }
-WAREHOUSE_NAMES['SwinTransformerV2'] = WAREHOUSE_NAMES['SwinTransformer']
+for _name in ('SwinTransformerV2', 'SimMIMSwinTransformer'):
+    WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['SwinTransformer']
 WAREHOUSE_NAMES['SVT'] = WAREHOUSE_NAMES['PCPVT']
 WAREHOUSE_NAMES['EfficientNetV2'] = WAREHOUSE_NAMES['EfficientNet']
 WAREHOUSE_NAMES['SSDVGG'] = WAREHOUSE_NAMES['VGG']
 WAREHOUSE_NAMES['CSPNeXt'] = WAREHOUSE_NAMES['CSPDarknet']
 for _name in ('CSPDarkNet', 'CSPResNet', 'CSPResNeXt'):
     WAREHOUSE_NAMES[_name] = _CSP_NET
-WAREHOUSE_NAMES['BEiT'] = WAREHOUSE_NAMES['VisionTransformer']
+for _name in (
+    'BEiT',
+    'DeiT3',
+    'DistilledVisionTransformer',
+    'MAE',
+    'MAEViT',
+    'MFFViT',
+    'MILANViT',
+    'MaskFeatViT',
+    'MoCoV3ViT',
+    'ViTEVA02',
+):
+    WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['VisionTransformer']
 for _name in ('PyramidVisionTransformer', 'PyramidVisionTransformerV2'):
     WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['MixVisionTransformer']

@@ -6,9 +6,16 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmfdconv.convert import convert_dynamic_, with_dynamic_convolutions
+from mmfdconv.convert import (
+    PRESETS,
+    convert_dynamic_,
+    with_dynamic_convolutions,
+)
 from mmfdconv.layers import KWConv
 from mmfdconv.layers.cell_sharing import full_name, shared_name
+from mmfdconv.layers.warehouse_names import WAREHOUSE_NAMES
+
+from .backbones import registered
 
 pytestmark = pytest.mark.core
 
@@ -267,6 +274,15 @@ def test_the_papers_names_keep_a_stage_together(resnet):
         MODELS.build(cfg).to('meta'), dict(type='KWConv')
     )
     assert report.added_params / 1e6 == pytest.approx(2.73, abs=0.01)
+
+
+@pytest.mark.parametrize('toolbox', ['mmdet', 'mmseg', 'mmpretrain'])
+def test_every_backbone_with_a_preset_has_names(toolbox):
+    pytest.importorskip(toolbox)
+    by_the_paper = {'ResNet', 'MobileNetV2', 'ConvNeXt'}
+    for name, cls in registered(toolbox).items():
+        families = {base.__name__ for base in cls.__mro__} & {*PRESETS}
+        assert not families - by_the_paper or name in WAREHOUSE_NAMES, name
 
 
 def test_a_backbone_inside_has_its_own_names(resnet):
