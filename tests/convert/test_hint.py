@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -128,6 +129,18 @@ def test_numbers_alone_differ_within_a_pattern():
 def test_linear_layers_where_there_are_no_convolutions():
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     assert r"r'\d+': True" in suggest_rule(net)
+
+
+def test_offsets_of_a_deformable_convolution_are_not_suggested():
+    net = nn.Module()
+    net.conv = nn.Module()
+    net.conv.weight = nn.Parameter(torch.zeros(8, 8, 3, 3))
+    net.conv.conv_offset = nn.Conv2d(8, 18, 3)
+    assert suggest_rule(net) == ''
+    net.other = nn.Conv2d(8, 8, 1)
+    assert suggest_rule(net) == (
+        "rule=dict(patterns={r'other': True}, otherwise=False)"
+    )
 
 
 def test_nothing_to_suggest():
