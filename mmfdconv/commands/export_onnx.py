@@ -122,9 +122,17 @@ def check(found: Sequence[Comparison]) -> None:
     """Refuse what does not compute the same.
 
     Raises:
-        ValueError: A runtime's outputs differ too much.
+        ValueError: A runtime's outputs differ too much, or the model's own
+            from run to run.
     """
     for c in found:
+        if c.runtime == RUNTIMES[0] and not c.difference <= TOLERANCE:
+            raise ValueError(
+                f'two runs of the model differ by {c.difference:.1e} of the '
+                'largest output, so nothing can be compared with it; it must '
+                "not draw random numbers (SegNeXt's head draws none with "
+                'rand_init=False); nothing was written'
+            )
         if not c.difference <= TOLERANCE:
             raise ValueError(
                 f'{c.runtime} differs from PyTorch by {c.difference:.1e} of '

@@ -104,6 +104,8 @@ def test_other_classes_are_counted(monkeypatch):
     assert own.equal == 1 and found.equal == 0.75
     with pytest.raises(ValueError, match='75.0000 % equal classes'):
         check([own, found])
+    with pytest.raises(ValueError, match='two runs of the model differ'):
+        check([own._replace(difference=0.3), found])
 
 
 def test_uneven_pooling():
