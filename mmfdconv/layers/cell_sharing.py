@@ -66,6 +66,12 @@ _SHARE_UP_TO = 4.0
 #: And from which on the user is told: the published ConvNeXt-T has up to 29.
 _TELL_FROM = 50.0
 _NO_WAREHOUSE = 'its name belongs to no warehouse (warehouse_names)'
+_NAMES = (
+    'KWConv shares cells by the names of layers, and knows none of these; in '
+    "conv_cfg, or for --conv at the config's top level, say for instance "
+    r"warehouse_names={r'layers\.(\d+)\..*': r'stage\1_conv'}: all layers of "
+    'one name on the right share a warehouse'
+)
 _TEMPERATURE = (
     "KWConv's routers have gradients of exactly 0 and learn nothing as long "
     'as their temperature is 1; let a hook lower it, '
@@ -232,7 +238,7 @@ def share_cells(
             _Layer(name, kernel, groups > 1, hidden)
         )
     if not own:
-        return Shared({}, {}, left_out, ())
+        return Shared({}, {}, left_out, (_NAMES,) if left_out else ())
     if any(other != shared[0] for other in shared):
         raise ValueError(
             f'{tuple(WAREHOUSE_OPTIONS)} and sharing_range hold for the whole '

@@ -109,6 +109,7 @@ def test_no_rule_is_suggested_where_warehouses_lack_names():
     with pytest.raises(ValueError, match='belongs to no warehouse') as caught:
         convert_dynamic_(Darknet(), dict(type='KWConv'))
     assert 'try ' not in str(caught.value)
+    assert "say for instance warehouse_names={r'" in str(caught.value)
 
 
 def test_numbers_alone_differ_within_a_pattern():
