@@ -45,7 +45,8 @@ def with_dynamic_convolutions(
 
     If the config is dynamic already, its method and rule are replaced. A
     config may set ``dynamic_rule=...`` and ``warehouse_names=...``, which
-    replace the preset and KernelWarehouse's own names.
+    replace the preset and KernelWarehouse's own names, and
+    ``router_lr_mult=dict(odconv=0.1)``, see ``options``.
 
     Args:
         cfg: A loaded config of mmdet, mmseg or mmpretrain, of either style.
@@ -53,8 +54,8 @@ def with_dynamic_convolutions(
         options: Changes of the method's ``conv_cfg``, with dots for nested
             dicts, such as ``{'fbm_cfg.mask': 'nearest64'}``. In addition,
             ``router_lr_mult`` multiplies the learning rate of routers, see
-            :class:`DynamicOptimConstructor`; the method's file may set it,
-            too. Defaults to 1, as published.
+            :class:`DynamicOptimConstructor`. Defaults to what the config
+            sets for the method, or to 1, as published.
         rule: Which layers become dynamic, see :func:`convert_dynamic_`. None:
             the preset of backbone and method.
 
@@ -95,7 +96,9 @@ def with_dynamic_convolutions(
         )
     entry = read_method(method)
     options = dict(options or {})
-    router_rate = options.pop(ROUTER_RATE, entry.get(ROUTER_RATE, 1))
+    router_rate = options.pop(ROUTER_RATE, None)
+    if router_rate is None:
+        router_rate = _router_rate(cfg, method)
     if rule is None:
         rule = cfg.get('dynamic_rule')
     check_rule(rule)
@@ -250,6 +253,17 @@ def import_mmfdconv_(cfg: Config) -> None:
         names.append('mmfdconv')
     allow = old.get('allow_failed_imports', False)
     cfg.custom_imports = dict(imports=names, allow_failed_imports=allow)
+
+
+def _router_rate(cfg: Config, method: str) -> float:
+    """The factor that a recipe has for the routers of a method."""
+    rates = cfg.get(ROUTER_RATE, {})
+    if not isinstance(rates, dict) or not set(rates) <= set(METHODS):
+        raise ValueError(
+            f'config: {ROUTER_RATE} must be factors of {", ".join(METHODS)}, '
+            f'such as dict(odconv=0.1), got {rates!r}'
+        )
+    return rates.get(method, 1)
 
 
 def _schedule_temperature(cfg: Config, entry: Mapping[str, Any]) -> None:

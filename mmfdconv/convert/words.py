@@ -117,8 +117,7 @@ def read_method(method: str) -> ConfigDict:
     Returns:
         ``dynamic_conv_cfg``, the layer; ``dynamic_temperature``, the hook of
         a method that needs one, and ``pretraining_temperature``, the one
-        with which its authors pretrain; ``router_lr_mult``, the factor of
-        its routers' learning rates. All but the first may be missing.
+        with which its authors pretrain. All but the first may be missing.
     """
     folder = configs_folder('mmfdconv') / '_base_' / 'dynamic'
     return Config.fromfile(folder / f'{method}.py')._cfg_dict

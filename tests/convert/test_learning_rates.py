@@ -137,6 +137,21 @@ def test_the_config_says_it_in_two_lines():
     assert Config.fromstring(new.dump(), '.py').to_dict() == new.to_dict()
 
 
+def test_a_recipe_has_factors_by_method():
+    cfg = experiment()
+    cfg.router_lr_mult = dict(odconv=0.1)
+    paramwise = made_dynamic(cfg, 'odconv').optim_wrapper.paramwise_cfg
+    assert paramwise == dict(router_lr_mult=0.1)
+    full = [made_dynamic(cfg, 'odconv', dict(router_lr_mult=1))]
+    full += [made_dynamic(cfg, 'fadconv')]
+    for new in full:
+        assert new.optim_wrapper == cfg.optim_wrapper
+    for wrong in (0.1, dict(odcon=0.1)):
+        cfg.router_lr_mult = wrong
+        with pytest.raises(ValueError, match=r'such as dict\(odconv.* got '):
+            made_dynamic(cfg, 'odconv')
+
+
 def test_a_schedule_moves_the_rates_of_routers_along():
     cfg = made_dynamic(experiment(), 'odconv', dict(router_lr_mult=0.1))
     model = MODELS.build(cfg.model)

@@ -31,3 +31,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
+
+# Ours, for --conv: routers start at 0, and AdamW moves them by the full rate
+# from its first step. What was measured is in docs/results.
+router_lr_mult = dict(fdconv=0.1, odconv=0.1)
