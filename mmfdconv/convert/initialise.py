@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from ..layers import DynamicConv2d, OnTokens
+from ..layers.base import sparing_random_numbers
 
 
 @contextmanager
@@ -41,13 +42,14 @@ def stock_layers_in_place(model: nn.Module) -> Iterator[None]:
     finally:
         for parent, name, layer in places:
             parent._modules[name] = layer
-    for layer, stand_in in stand_ins.items():
-        layer.init_weights()
-        weight, bias = stand_in.weight.detach(), stand_in.bias
-        if _is_set(weight):
-            layer.load_stock_(weight.reshape(layer.weight_shape))
-        if bias is not layer.bias and _is_set(bias.detach()):
-            layer.load_stock_bias_(bias.detach())
+    with sparing_random_numbers(model):
+        for layer, stand_in in stand_ins.items():
+            layer.init_weights()
+            weight, bias = stand_in.weight.detach(), stand_in.bias
+            if _is_set(weight):
+                layer.load_stock_(weight.reshape(layer.weight_shape))
+            if bias is not layer.bias and _is_set(bias.detach()):
+                layer.load_stock_bias_(bias.detach())
 
 
 def _stand_in(layer: DynamicConv2d) -> nn.Module:

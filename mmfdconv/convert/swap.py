@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 from torch import nn
 
 from ..layers import DynamicConv2d, linear_class
+from ..layers.base import sparing_random_numbers
 from ..layers.declaring import Shared
 from ..registry import LAYERS
 from .checkpointing import checkpoint_without_reentrance_
@@ -100,7 +101,8 @@ def convert_dynamic_(
             chosen[name] = merged
     # All layers are built before the first is put in its place: an error
     # leaves the model as it was.
-    layers, shared = _build(modules, layer_type, chosen)
+    with sparing_random_numbers(model):
+        layers, shared = _build(modules, layer_type, chosen)
     reasons.update(shared.left_out)
     rows = tuple(
         _row(name, conv, layers.get(name), reasons[name])

@@ -115,6 +115,21 @@ def test_it_starts_as_the_stock_backbone_after_init_weights(cfg):
         assert relative_error(ours, theirs) < 1e-4
 
 
+@pytest.mark.parametrize('method', ['FDConv', 'DYConv', 'KWConv'])
+def test_what_comes_after_draws_as_after_the_stock_backbone(method):
+    def draws(backbone):
+        torch.manual_seed(0)
+        model = MODELS.build(backbone)
+        built = torch.rand(4)
+        model.init_weights()
+        return torch.cat([built, torch.rand(4)])
+
+    cfg = dict(
+        type='DynamicBackbone', backbone=SMALL, conv_cfg=dict(type=method)
+    )
+    assert draws(cfg).equal(draws(SMALL))
+
+
 @pytest.mark.parametrize('norm_eval', [True, False])
 def test_frozen_stages_keep_their_routers(norm_eval):
     model = dynamic(dict(FROZEN, norm_eval=norm_eval))
