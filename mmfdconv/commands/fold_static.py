@@ -177,7 +177,6 @@ def to_text(
         rows = [
             (name, f'{value:.4f}', f'{after[name]:.4f}')
             for name, value in before.items()
-            if isinstance(value, (int, float))
         ]
         tables.append(pretty_table(('score', 'before', 'after'), rows))
     return '\n\n'.join(map(str, tables))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from numbers import Real
 from typing import Dict, Optional
 
 import torch
@@ -47,11 +48,16 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> Dict[str, float]:
-        """All metrics of a model as it is now, by name."""
+        """All metrics of a model as it is now that are numbers, by name."""
         model.eval()
         for batch in self.loader:
             self.evaluator.process(model.test_step(batch), batch)
-        return self.evaluator.evaluate(len(self.loader.dataset))
+        found = self.evaluator.evaluate(len(self.loader.dataset))
+        return {
+            name: float(value)
+            for name, value in found.items()
+            if isinstance(value, Real)  # mmseg's are of NumPy's float32
+        }
 
     @staticmethod
     def pick(scores: Dict[str, float], metric: Optional[str] = None) -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -139,7 +140,8 @@ class FirstScore(BaseMetric):
         self.results += [1e6 * s['pred_score'][0].item() for s in data_samples]
 
     def compute_metrics(self, results):
-        return dict(first=results[0], classes=['a'])
+        # mmseg's are of this type.
+        return dict(first=np.float32(results[0]), classes=['a'])
 
 
 def test_scores_of_both_models(experiment, capsys, monkeypatch):
