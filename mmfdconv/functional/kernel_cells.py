@@ -82,7 +82,7 @@ def assign_cells(
     if cell_num_ratio >= 1:
         step = int(cell_num_ratio)
         return [start + i * step for i in range(mixtures)]
-    n = int(1 / cell_num_ratio)
+    n = round(1 / cell_num_ratio)
     cells: List[Optional[int]] = []
     for i in range(mixtures):
         has_cell = i % n == (i // n) % n

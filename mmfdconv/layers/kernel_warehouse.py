@@ -66,7 +66,8 @@ class WarehouseAttention(nn.Module):
         self.start = place.start
         per_mixture = num_cells + 1  # the last one stands for an empty cell
         hidden = router_width(in_channels, reduction)
-        self.num_local = int(cell_num_ratio * place.mixtures)
+        # Rounded down, but 49 * (1 / 49) is 1.
+        self.num_local = int(cell_num_ratio * place.mixtures + 1e-6)
         num_nonlocal = num_cells - self.num_local
         self.fc1 = RouterConv((hidden, in_channels), False, **factory)
         self.norm1 = RouterBatchNorm(hidden, **factory)

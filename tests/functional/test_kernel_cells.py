@@ -50,6 +50,7 @@ def test_assignment_above_and_below_one():
     assert assign_cells(3, 4, 2) == [2, 6, 10]
     # One of two mixtures has a cell, in turn the first and the second.
     assert assign_cells(4, 0.5, 0) == [0, None, None, 1]
+    assert assign_cells(93, 1 / 93, 0) == [0, *[None] * 92]
 
 
 @given(

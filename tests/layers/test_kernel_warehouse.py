@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from mmfdconv.layers import KWConv, Warehouse
+from mmfdconv.layers.kernel_warehouse import WarehouseAttention
+from mmfdconv.layers.warehouse import Place
 from tests.reference.kernel_warehouse import assemble, contrasting_attention
 
 pytestmark = pytest.mark.core
@@ -117,6 +119,14 @@ def test_below_one_the_pieces_without_a_cell_start_empty():
     assert empty
     assert not kernel[0, empty].any()
     assert net.warehouse_manager.weights[0].shape[0] < 27
+
+
+def test_one_cell_for_many_pieces_is_the_layers_own():
+    place = Place((49, 1, 1, 1), 49, [0, *[None] * 48], 0)
+    attention = WarehouseAttention(8, 3, place, 1 / 49, 0.0625, 0.5, 1)
+    attention.reset_parameters()
+    assert attention.num_local == 1
+    assert attention(torch.rand(2, 8)).shape == (2, 49, 3)
 
 
 def test_cells_are_registered_once_and_survive_copies():
