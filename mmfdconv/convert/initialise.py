@@ -8,14 +8,26 @@ these were given is taken over.
 """
 
 from contextlib import contextmanager
-from typing import Dict, Iterator
+from typing import ContextManager, Dict, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from ..layers import DynamicConv2d, OnTokens
-from ..layers.base import sparing_random_numbers
+
+
+def sparing_random_numbers(model: nn.Module) -> ContextManager[None]:
+    """Leave the random generators as they were, whatever is drawn inside.
+
+    So what comes after a dynamic backbone, such as its head or dropout, draws
+    what it would after a stock one from the same seed.
+
+    Args:
+        model: Its devices count.
+    """
+    devices = {p.device.index for p in model.parameters() if p.is_cuda}
+    return torch.random.fork_rng(sorted(devices))
 
 
 @contextmanager

@@ -6,13 +6,13 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 from torch import nn
 
 from ..layers import DynamicConv2d, linear_class
-from ..layers.base import sparing_random_numbers
 from ..layers.declaring import Shared
 from ..registry import LAYERS
 from .checkpointing import checkpoint_without_reentrance_
 from .conversion_report import ConversionReport, ReportRow, count, describe
 from .fuse import refuse_misfolding_
 from .hint import suggest_rule
+from .initialise import sparing_random_numbers
 from .live_routers import live_where_frozen_
 from .presets import resolve_rule
 from .reasons import STOCK, StaticReasons, other_convolutions, pads_by_size

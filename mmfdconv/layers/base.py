@@ -5,15 +5,7 @@ on the input. ``DynamicConv2d`` holds the contract, a method adds parameters
 and one equation.
 """
 
-from typing import (
-    Any,
-    ContextManager,
-    Dict,
-    Iterator,
-    Optional,
-    Tuple,
-    Union,
-)
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -27,19 +19,6 @@ from .tracing import LeafOfTraces
 
 IntOrPair = Union[int, Tuple[int, int]]
 _PADDING_MODES = ('zeros', 'reflect', 'replicate', 'circular')
-
-
-def sparing_random_numbers(model: nn.Module) -> ContextManager[None]:
-    """Leave the random generators as they were, whatever is drawn inside.
-
-    So what comes after a dynamic backbone, such as its head or dropout, draws
-    what it would after a stock one from the same seed.
-
-    Args:
-        model: Its devices count.
-    """
-    devices = {p.device.index for p in model.parameters() if p.is_cuda}
-    return torch.random.fork_rng(sorted(devices))
 
 
 class DynamicConv2d(Compiling, Convolving, LeafOfTraces, Declaring, nn.Module):
@@ -282,8 +261,7 @@ class DynamicConv2d(Compiling, Convolving, LeafOfTraces, Declaring, nn.Module):
         The kernel is kept as it was built, converted or loaded; without this
         method mmcv's ``ConvModule`` would redraw it by shape alone.
         """
-        with sparing_random_numbers(self):
-            self.reset_router()
+        self.reset_router()
 
     # ------------------------------------------------------------ checkpoint
 

@@ -130,6 +130,20 @@ def test_what_comes_after_draws_as_after_the_stock_backbone(method):
     assert draws(cfg).equal(draws(SMALL))
 
 
+def test_equal_layers_draw_different_routers():
+    cfg = dict(
+        type='DynamicBackbone', backbone=SMALL, conv_cfg=dict(type='DYConv')
+    )
+    model = MODELS.build(cfg)
+    for _ in range(2):  # as converted, and initialised
+        one, other = model.layer1[0].conv2, model.layer1[1].conv2
+        drawn = [p for p in one.router_parameters() if p.std() > 0]
+        assert drawn
+        pairs = zip(one.router_parameters(), other.router_parameters())
+        assert not any(p.equal(q) for p, q in pairs if p.std() > 0)
+        model.init_weights()
+
+
 @pytest.mark.parametrize('norm_eval', [True, False])
 def test_frozen_stages_keep_their_routers(norm_eval):
     model = dynamic(dict(FROZEN, norm_eval=norm_eval))
