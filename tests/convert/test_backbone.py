@@ -132,7 +132,7 @@ def test_what_comes_after_draws_as_after_the_stock_backbone(method):
 
 def test_equal_layers_draw_different_routers():
     cfg = dict(
-        type='DynamicBackbone', backbone=SMALL, conv_cfg=dict(type='DYConv')
+        type='DynamicBackbone', backbone=SMALL, conv_cfg=dict(type='FDConv')
     )
     model = MODELS.build(cfg)
     for _ in range(2):  # as converted, and initialised
