@@ -4,6 +4,7 @@ import copy
 import math
 import statistics
 import time
+from itertools import chain
 from pathlib import Path
 from typing import (
     Any,
@@ -22,6 +23,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
+from prettytable import PrettyTable
 from scipy.stats import t as student
 
 from ...engine.models import build_model
@@ -134,6 +136,33 @@ def rows(finished: Sequence[Run], metrics: Sequence[str]) -> List[Row]:
     last: Dict[str, Dict[int, Any]] = {}
     for run in finished:
         last.setdefault(run.method, {})[run.seed] = run.log().val[-1]
+    return _rows(last, metrics)
+
+
+def class_rows(finished: Sequence[Run]) -> List[Row]:
+    """Take each class's score in each run's last validation.
+
+    Returns:
+        Rows whose metric is the score and the class, ``'IoU.road'``; none
+        where the logs have no scores of classes.
+    """
+    last: Dict[str, Dict[int, Dict[str, float]]] = {}
+    for run in finished:
+        scores = runs.class_scores(run.folder)
+        last.setdefault(run.method, {})[run.seed] = {
+            f'{name}.{label}': value
+            for label, by_name in scores.items()
+            for name, value in by_name.items()
+        }
+    points = [point for by_seed in last.values() for point in by_seed.values()]
+    return _rows(last, list(dict.fromkeys(chain(*points))))
+
+
+def _rows(
+    last: Mapping[str, Mapping[int, Mapping[str, float]]],
+    metrics: Sequence[str],
+) -> List[Row]:
+    """Pair the scores with stock's, by method and seed."""
     table = []
     for metric in metrics:
         scores = {
@@ -163,6 +192,9 @@ def write(
 ) -> str:
     """Write ``comparison.md``, ``.csv`` and ``.png``, and ``gates.csv``.
 
+    A segmentor's classes are in the files, too, each with its first score in
+    the former.
+
     Args:
         folder: Where to.
         finished: The runs that are.
@@ -181,7 +213,7 @@ def write(
     """
     logs = [run.log() for run in finished]
     metrics = runs.common_metrics(logs, metrics)
-    table = rows(finished, metrics)
+    table, classes = rows(finished, metrics), class_rows(finished)
     moves = {method: _moves(movements.get(method, ())) for method in costs}
     scores = pretty_table(
         ['metric', 'method', 'seeds', 'last', 'minus stock [95 %]'],
@@ -202,8 +234,9 @@ def write(
             for method, cost in costs.items()
         ],
     )
-    parts = [scores.get_string(), prices.get_string(), '\n'.join(notes)]
-    text = '\n\n'.join(parts) + '\n'
+    parts = [scores, prices, *_class_table(classes)]
+    text = '\n\n'.join([str(part) for part in parts] + ['\n'.join(notes)])
+    text += '\n'
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'comparison.md').write_text(text, encoding='utf-8')
     write_csv(
@@ -218,7 +251,7 @@ def write(
                 ratios.get(row.method),
                 moves[row.method],
             )
-            for row in table
+            for row in table + classes
         ),
     )
     write_csv(
@@ -266,6 +299,26 @@ def _written_scores(row: Row) -> List[str]:
         difference = row.difference.text(decimals(values))
     cells = [row.metric, row.method, str(len(values))]
     return [*cells, mean_and_spread(values), difference]
+
+
+def _class_table(classes: Sequence[Row]) -> List[PrettyTable]:
+    """A row for each class: stock's score, the others' differences to it.
+
+    Where stock is missing, or a difference, the score itself.
+    """
+    if not classes:
+        return []
+    first = classes[0].metric.partition('.')[0]
+    cells: Dict[str, List[str]] = {}
+    for row in classes:
+        name, _, label = row.metric.partition('.')
+        if name == first:
+            cell = mean_and_spread(list(row.scores.values()))
+            if row.difference is not None:
+                cell = row.difference.text(2)
+            cells.setdefault(label, [label]).append(cell)
+    methods = list(dict.fromkeys(row.method for row in classes))
+    return [pretty_table([f'{first} of', *methods], cells.values())]
 
 
 def _csv_row(

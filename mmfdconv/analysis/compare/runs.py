@@ -7,6 +7,7 @@ such as seeds, are a group.
 """
 
 import json
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -121,6 +122,42 @@ def read_run(work_dir: PathLike, name: Optional[str] = None) -> RunLog:
             'the --work-dir of a run'
         )
     return RunLog(name or folder.resolve().name, train, val)
+
+
+def class_scores(work_dir: PathLike) -> Dict[str, Dict[str, float]]:
+    """Read what each class scored in the last validation.
+
+    MMSegmentation writes that nowhere but in the log's text, as a table.
+
+    Args:
+        work_dir: As for :func:`read_run`.
+
+    Returns:
+        From the class to its scores by name, such as ``IoU`` and ``Acc``, in
+        percent or NaN; empty if there is no such table.
+    """
+    for scalars in reversed(_logs(Path(work_dir))):
+        start = scalars.parent.parent
+        log = start / f'{start.name}.log'
+        if log.is_file() and read_scalars(scalars)[0]:
+            _, found, text = log.read_text().rpartition('per class results:')
+            if found:
+                return _first_table(text)
+    return {}
+
+
+def _first_table(text: str) -> Dict[str, Dict[str, float]]:
+    """Of a text: from the first column to the others by their names."""
+    lines = dropwhile(lambda line: line[:1] != '+', text.splitlines())
+    table = takewhile(lambda line: line[:1] in ('+', '|'), lines)
+    (_, *names), *rows = (
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in table
+        if line[0] == '|'
+    )
+    return {
+        label: dict(zip(names, map(float, values))) for label, *values in rows
+    }
 
 
 def _logs(folder: Path) -> List[Path]:

@@ -4,6 +4,8 @@ import csv
 import math
 
 import pytest
+import torch
+from mmengine.logging import MMLogger
 
 pytest.importorskip('mmpretrain')
 pytest.importorskip('matplotlib')
@@ -126,6 +128,39 @@ def test_a_score_that_the_last_validation_lacks_counts_nowhere(tmp_path):
     path.write_text(f'{before}other{after}')
     (row,) = results.rows([run], ['accuracy/top1'])
     assert row.scores == {} and row.difference is None
+
+
+def test_classes_of_a_segmentor(tmp_path, monkeypatch):
+    """What MMSegmentation's own metric logs, of two classes and two runs."""
+    metrics = pytest.importorskip('mmseg.evaluation')
+    finished = finished_runs(tmp_path / 'runs')
+    for number, run in enumerate(finished):
+        logger = MMLogger(str(run), log_file=str(run.folder / '1' / '1.log'))
+        monkeypatch.setattr(
+            MMLogger, 'get_current_instance', lambda logger=logger: logger
+        )
+        metric = metrics.IoUMetric()
+        metric.dataset_meta = dict(classes=('road', 'traffic light'))
+        for hits in (1, 40 + number**2):  # two validations
+            pixels = [torch.tensor([n, 0]) for n in (hits, 100, 90, 90)]
+            metric.compute_metrics([pixels])
+    costs = {run.method: cost(1, 1) for run in finished}
+    text = results.write(tmp_path, finished, costs, {}, {}, [])
+    rows = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text.splitlines()
+    ]
+    assert ['IoU of', 'stock', 'fdconv'] in rows
+    # Stock's 40, 44, 56 and FDConv's 41, 49, 65: 1, 5 and 9 apart.
+    assert ['road', '46.67 ± 8.33', '+5.00 [-4.94, +14.94]'] in rows
+    assert ['traffic light', '-', '-'] in rows  # NaN: 0 / 0
+    with (tmp_path / 'comparison.csv').open(newline='') as file:
+        scores = {
+            (row['metric'], row['method']): row['scores']
+            for row in csv.DictReader(file)
+        }
+    assert scores['IoU.road', 'fdconv'] == '41.0 49.0 65.0'
+    assert scores['Acc.road', 'stock'].split()[0] == '44.44'
 
 
 def test_a_metric_that_a_run_lacks(tmp_path):
