@@ -65,8 +65,11 @@ class TrainingDataHook(Hook):
             item = dataset.get_data_info(int(index))
             if self.pixel_size is None:
                 sizes.append(_size_of(item['img_path']))
-            image = loader(item)['img'].ravel()
-            image = image[:: max(1, len(image) // _VALUES)]
+            # Whole pixels, at an odd step: another one may meet a single
+            # band, or the same few columns of every row.
+            image = loader(item)['img']
+            image = image.reshape(image.shape[0] * image.shape[1], -1)
+            image = image[:: image.size // _VALUES | 1]
             values.append(image[np.isfinite(image)])
         low, high = np.percentile(np.concatenate(values), [1, 99])
         known = [size for size in sizes if size is not None]

@@ -122,6 +122,13 @@ def test_files_that_do_not_say_where_they_lie(tmp_path):
     assert found_in(Tiles([path]), pixel_size=4) == expected
 
 
+def test_every_band_is_looked_at(tmp_path):
+    values = np.ones((2, 128, 128), np.uint8)
+    values[1] = 200
+    found = found_in(Tiles([write_tile(tmp_path / 'a.tif', values)]))
+    assert (found['low'], found['high']) == (1, 200)
+
+
 def test_what_does_not_fit_is_told():
     with pytest.raises(ValueError, match='pixel_size must be a number > 0'):
         TrainingDataHook(pixel_size=-1)
