@@ -94,15 +94,17 @@ class Scene(AbstractContextManager):
         self.height, self.width = self._dataset.shape
         self.band_names = [has.names[band - 1] for band in self.bands]
         self.dtype = np.dtype(self._dataset.dtypes[self.bands[0] - 1])
-        self.nodata = nodata
-        if nodata is None:
-            self.nodata = self._dataset.nodatavals[self.bands[0] - 1]
+        # Of each band; a VRT may have several.
+        self._nodata = [
+            self._dataset.nodatavals[band - 1] if nodata is None else nodata
+            for band in self.bands
+        ]
         self.alpha = None if has.alpha in self.bands else has.alpha
         self._mask_bands = self._bands_with_mask()
 
     def _bands_with_mask(self) -> List[int]:
         """Bands whose mask says what nodata values and alpha do not."""
-        if self.nodata is not None:
+        if any(value is not None for value in self._nodata):
             return []
         flags = self._dataset.mask_flag_enums
         told = {MaskFlags.all_valid, MaskFlags.alpha}
@@ -116,8 +118,9 @@ class Scene(AbstractContextManager):
         window = Window(0, start, self.width, stop - start)
         raw = read_window(self._dataset, self.bands, window)
         missing = ~np.isfinite(raw)  # (C, rows, W)
-        if self.nodata is not None:
-            missing |= raw == self.nodata
+        for band, value in enumerate(self._nodata):
+            if value is not None:
+                missing[band] |= raw[band] == value
         valid = ~missing.all(0)
         if self.alpha is not None:
             valid &= read_window(self._dataset, self.alpha, window) != 0

@@ -70,6 +70,40 @@ def test_nodata_is_where_every_band_lacks_data(tmp_path, dtype, nodata):
     assert np.isfinite(rows.values[0, 5:]).all()
 
 
+VRT = """
+<VRTDataset rasterXSize="20" rasterYSize="20">
+  <SRS>EPSG:32650</SRS>
+  <GeoTransform>500000, 4, 0, 3400000, 0, -4</GeoTransform>
+  <VRTRasterBand dataType="UInt16" band="1">
+    <NoDataValue>0</NoDataValue>
+    <SimpleSource>
+      <SourceFilename relativeToVRT="1">scene.tif</SourceFilename>
+      <SourceBand>1</SourceBand>
+    </SimpleSource>
+  </VRTRasterBand>
+  <VRTRasterBand dataType="UInt16" band="2">
+    <NoDataValue>9999</NoDataValue>
+    <SimpleSource>
+      <SourceFilename relativeToVRT="1">scene.tif</SourceFilename>
+      <SourceBand>2</SourceBand>
+    </SimpleSource>
+  </VRTRasterBand>
+</VRTDataset>
+"""
+
+
+def test_each_band_has_its_own_nodata(tmp_path):
+    values = noise(2, 20, 20, 'uint16')
+    values[:, 5] = [[0], [9999]]
+    write_scene(tmp_path / 'scene.tif', values)
+    path = tmp_path / 'scene.vrt'
+    path.write_text(VRT)
+    with Scene(path, 2) as scene:
+        rows = scene.read(0, 20)
+    np.testing.assert_array_equal(rows.valid.all(1), np.arange(20) != 5)
+    assert rows.missing[:, 5].all() and rows.missing.sum() == 40
+
+
 def test_nan_is_nodata(tmp_path):
     values = noise(2, 20, 20, 'float32')
     values[:, 3] = np.nan
