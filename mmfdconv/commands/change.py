@@ -286,6 +286,8 @@ def _compare(
         print(note)
     if args.zones:
         table = _files(pair, args)['zones']
+        # What is there is of another map, and zones may be refused.
+        table.unlink(missing_ok=True)
         count = write_zones(
             table, args.zones, change.files['map'], args.zone_field
         )

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         results = []
         for scene, prefix in zip(scenes, prefixes):
             mark = shares.fingerprint(
-                [scene, args.checkpoint], vars(args), ['scenes']
+                [scene, args.config, args.checkpoint], vars(args), ['scenes']
             )
             files = products.files(prefix)
             results.append(Result(scene, files, mark, prefix))

@@ -144,7 +144,7 @@ def fingerprint(
     """Return what tells whether a result is of these files and options.
 
     Args:
-        inputs: Scenes or maps, and the model's weights.
+        inputs: Scenes or maps, and the model's config and weights.
         options: Options of the command line.
         but: Options that the result does not depend on, beside :data:`HOW`.
     """

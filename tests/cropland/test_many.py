@@ -1,6 +1,7 @@
 """Many scenes or pairs in one run: found, named, gone on with, added up."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,8 @@ def test_a_folder_is_mapped_and_gone_on_with(
     assert same == ['c']
     # Other options make other maps; other batches do not.
     assert '0 scenes to map; 3 are done' in run('--batch', '2')
+    assert '3 scenes to map; 0 are done' in run('--simplify', '9')
+    os.utime(model_files[0])  # as if the config had been edited
     assert '3 scenes to map; 0 are done' in run('--simplify', '9')
 
 
@@ -202,6 +205,11 @@ def test_pairs_are_compared_and_gone_on_with(tmp_path, capsys):
     assert lost == pytest.approx(
         {key: count * 30 * PIXEL for key, count in rows.items()}, abs=1e-4
     )
+    # Zones that are refused leave no table of earlier ones behind.
+    write_features(zones, 'Polygon', [(box(90, 0, 95, 9), 'far')])
+    with pytest.raises(SystemExit, match='3 pairs were not compared'):
+        main('change', [*argv, *more], 'change.py')
+    assert 'pairs together' not in capsys.readouterr().out
     with pytest.raises(SystemExit, match='--confidence: names that of two'):
         main('change', [*argv, '--confidence', 'a', 'b'], 'change.py')
 
