@@ -79,7 +79,7 @@ def assess(
     notes = []
     with environment(), MapReader(path, classes) as grid:
         areas = PixelAreas(grid)
-        reference = read_reference(labels, grid.crs, field)
+        reference = read_reference(labels, grid, field)
         counted, _ = measure(Strata(grid, beside=0), areas)
         if isinstance(reference, Polygons):
             found, left_out = measure_polygons(reference, grid, areas, drop)

@@ -8,12 +8,14 @@ import numpy as np
 import shapely
 from rasterio.crs import CRS
 
-from .area import reproject_points
+from .area import reproject_points, transform_points
+from .files import crs_label
 from .tables import read_table
 
 __all__ = ['WGS84', 'Points', 'Polygons', 'read_reference']
 
 WGS84 = CRS.from_epsg(4326)
+LATTICE = 33  # points along either side, to see where a map lies
 
 
 class Points(NamedTuple):
@@ -43,7 +45,7 @@ class Polygons(NamedTuple):
 
 
 def read_reference(
-    path: Union[str, Path], crs: CRS, field: str = 'label'
+    path: Union[str, Path], grid: Any, field: str = 'label'
 ) -> Union[Points, Polygons]:
     """Read labels from CSV, or from any vector file that GDAL reads.
 
@@ -54,7 +56,7 @@ def read_reference(
 
     Args:
         path: The file.
-        crs: The map's coordinate system.
+        grid: The map: has ``crs``, ``transform``, ``width`` and ``height``.
         field: Column of the labels.
 
     Raises:
@@ -66,7 +68,7 @@ def read_reference(
         raise ValueError(f'{path} is not a file')
     if path.suffix.lower() == '.csv':
         rows = read_table(path)
-        places = _table_places(path, rows, crs)
+        places = _table_places(path, rows, grid.crs)
         return _points(path, rows, places, field)
     with fiona.open(path) as file:
         found = [(dict(f.properties), f.geometry) for f in file]
@@ -75,10 +77,7 @@ def read_reference(
         raise ValueError(f'{path} has no coordinate system; give it one')
     rows = [row for row, _ in found]
     shapes = [
-        shapely.transform(
-            shapely.geometry.shape(geometry),
-            lambda points: reproject_points(own, crs, points),
-        )
+        shapely.force_2d(shapely.geometry.shape(geometry))
         for _, geometry in found
         if geometry is not None
     ]
@@ -90,9 +89,43 @@ def read_reference(
         )
     if kinds == {'Point'}:
         places = np.array([shape.centroid.coords[0] for shape in shapes])
+        places = reproject_points(own, grid.crs, places)
         return _points(path, rows, places, field)
     labels = _column(path, rows, field)
-    return Polygons(_names(rows), shapes, labels)
+    return Polygons(_names(rows), _on_the_map(shapes, own, grid), labels)
+
+
+def _on_the_map(
+    shapes: List[shapely.Geometry], own: CRS, grid: Any
+) -> List[shapely.Geometry]:
+    """Return polygons in the map's coordinate system.
+
+    Far from the map they are cut off: a projection sends what lies on the
+    other side of the Earth anywhere, perhaps onto the map.
+    """
+    side = np.linspace(0, 1, LATTICE)
+    pixels = np.stack(np.meshgrid(side * grid.width, side * grid.height), -1)
+    places = transform_points(grid.transform, pixels.reshape(-1, 2))
+    places = reproject_points(grid.crs, own, places)
+    places = places[np.isfinite(places).all(1)]
+    if not len(places):
+        raise ValueError(
+            f'the map lies outside of {crs_label(own)}, the coordinate system '
+            'of the polygons; reproject them with ogr2ogr -t_srs'
+        )
+    low, high = places.min(0), places.max(0)
+    reach = high - low
+    # Drawn by hand, an outline may cross itself.
+    whole = shapely.make_valid(
+        shapes, method='structure', keep_collapsed=False
+    )
+    near = shapely.clip_by_rect(whole, *(low - reach), *(high + reach))
+    return [
+        shapely.transform(
+            shape, lambda points: reproject_points(own, grid.crs, points)
+        )
+        for shape in near
+    ]
 
 
 def _table_places(path, rows, crs) -> np.ndarray:
@@ -117,13 +150,19 @@ def _table_places(path, rows, crs) -> np.ndarray:
 
 
 def _points(path, rows, places, field) -> Points:
-    strata = []
+    names, strata = _names(rows), []
     if rows and {'stratum', 'stratum_hectares'} <= rows[0].keys():
-        strata = [
-            (str(row['stratum']), float(row['stratum_hectares']))
-            for row in rows
-        ]
-    return Points(_names(rows), places, _column(path, rows, field), strata)
+        for name, row in zip(names, rows):
+            stratum, size = row['stratum'], row['stratum_hectares']
+            try:
+                strata.append((str(stratum), float(size)))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f'{path}: the point {name} has the stratum {stratum!r} '
+                    f'and stratum_hectares {size!r}; all points need those '
+                    'that sample wrote'
+                ) from None
+    return Points(names, places, _column(path, rows, field), strata)
 
 
 def _column(path, rows: Sequence[Mapping[str, Any]], field) -> List[str]:

@@ -235,7 +235,7 @@ def write_zones(
     """
     with MapReader(map_path) as grid:
         areas = PixelAreas(grid)
-        found = read_reference(zones, grid.crs, field)
+        found = read_reference(zones, grid, field)
         if not isinstance(found, Polygons):
             raise ValueError(f'--zones: {zones} holds points, not polygons')
         _labelled(found, drop=False)

@@ -178,8 +178,14 @@ def change_row(**changes):
             ],
             'the strata have 1.00 hectares and the map 3.84',
         ),
+        (
+            lambda rows: [
+                row.update(stratum='all', stratum_hectares='') for row in rows
+            ],
+            "point 1 has the stratum 'all' and stratum_hectares ''",
+        ),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_wrong_points(act, said, change, rows, tmp_path):
     act(rows)
@@ -238,11 +244,48 @@ def test_polygons(change, tmp_path):
         assess(change, labels, tmp_path / 'a')
 
 
+def test_outlines_that_cross_themselves(change, tmp_path):
+    corners = [(0, 20), (10, 29), (10, 20), (0, 29), (0, 20)]
+    places = transform_points(UTM, np.array(corners)).tolist()
+    fields = [
+        ([[tuple(place) for place in places]], KEPT),
+        (box(10, 20, 20, 30), KEPT),
+        (box(50, 30, 60, 40), LOST),
+    ]
+    labels = write_features(tmp_path / 'labels.gpkg', 'Polygon', fields)
+    done = assess(change, labels, tmp_path / 'a')
+    # Half of 10 x 9 pixels are within the two triangles.
+    assert done.matrix[1, 1] / PIXEL == pytest.approx(45 + 100, abs=5)
+
+
 def test_lines_are_no_reference(change, tmp_path):
     lines = [([(0, 0), (1, 1)], KEPT)]
     labels = write_features(tmp_path / 'a.gpkg', 'LineString', lines)
     with pytest.raises(ValueError, match='points or polygons.*LineString'):
         assess(change, labels, tmp_path / 'a')
+
+
+def test_zones_that_reach_around_the_earth(change, tmp_path):
+    """UTM folds what is far away; a part of it would lie on the map."""
+
+    def of_degrees(west, south, east, north):
+        ring = [(west, south), (east, south), (east, north), (west, north)]
+        return [[*ring, ring[0]]]
+
+    zones = tmp_path / 'zones.gpkg'
+    names = [
+        (of_degrees(20, 20, 140, 50), 'here'),
+        (of_degrees(-73, -10, -60, 5), 'opposite'),
+    ]
+    write_features(zones, 'Polygon', names, 'EPSG:4326')
+    table = tmp_path / 'zones.csv'
+    write_zones(table, zones, change, 'label')
+    with table.open(newline='') as file:
+        found = {'here': 0.0, 'opposite': 0.0}
+        for row in csv.DictReader(file):
+            found[row['zone']] += float(row['hectares'])
+    expected = {'here': 2400 * PIXEL, 'opposite': 0}
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_hectares_by_zone(change, tmp_path):
