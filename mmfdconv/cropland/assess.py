@@ -94,7 +94,7 @@ def assess(
             found, names_of, sizes, left_out = count_points(
                 reference, grid, counted, drop
             )
-            estimate = estimate_areas(found, sizes, names_of)
+            estimate = estimate_areas(found, sizes, names_of, areas.largest)
             matrix, unit = found.sum(0), 'points'
             points = found.sum((1, 2)).tolist()
             strata = [*zip(names_of, sizes.tolist(), points)]

@@ -61,6 +61,7 @@ def estimate_areas(
     counts: np.ndarray,
     hectares: Sequence[float],
     strata: Optional[Sequence[str]] = None,
+    pixel: float = 0.0,
 ) -> Estimate:
     """Estimate from points drawn at random within strata.
 
@@ -70,18 +71,23 @@ def estimate_areas(
             so that each place in it is as likely as any other.
         hectares: Areas of the H strata.
         strata: Their names, for the error; ``None`` numbers them from 0.
+        pixel: Hectares of a pixel of the map. One point tells all of a
+            stratum that is no larger.
 
     Raises:
-        ValueError: A stratum that has an area has less than two points.
+        ValueError: A stratum of some pixels has less than two points, or one
+            of a single pixel has none.
     """
     counts = np.asarray(counts, float)
     hectares = np.asarray(hectares, float)
     points = counts.sum((-2, -1))  # (..., H)
-    few = np.unique(np.argwhere((points < 2) & (hectares > 0))[:, -1])
+    # Halfway to two pixels: pixels differ, and hectares are rounded.
+    least = np.where(hectares < 1.5 * pixel, 1, 2)
+    few = np.unique(np.argwhere((points < least) & (hectares > 0))[:, -1])
     if len(few):
         raise ValueError(
-            'each stratum needs two labelled points or more; these have '
-            f'fewer: {_named(few, strata)}'
+            'each stratum needs two labelled points or more, one of a single '
+            f'pixel needs one; these have fewer: {_named(few, strata)}'
         )
     shares = counts / np.maximum(points, 1)[..., None, None]
 

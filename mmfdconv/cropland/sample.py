@@ -14,6 +14,7 @@ from typing import (
     Union,
 )
 
+import fiona
 import numpy as np
 
 from ..analysis.outputs import pretty_table
@@ -96,7 +97,7 @@ def draw_sample(
 
     Raises:
         ValueError: The map or a scene cannot be read, the design is none, or
-            a table with labels would be replaced.
+            labels would be replaced.
     """
     design = Design() if design is None else design
     prefix = Path(prefix)
@@ -106,11 +107,13 @@ def draw_sample(
         points='points.gpkg',
         sheet=bool(scenes) and 'sheet.html',
     )
-    _keep_labels(files['table'])
+    _keep_labels(files['table'], files['points'])
     with environment(), MapReader(path, classes) as grid:
         strata = Strata(grid, design.beside)
         areas = PixelAreas(grid)
         hectares, pixels = measure(strata, areas)
+        if not pixels.any():
+            raise ValueError(f'{path} has no pixel with data')
         expected = _override(
             strata.expected, design.expected, strata.names, '--expected'
         )
@@ -149,15 +152,21 @@ def draw_sample(
     return Sample(files, table, size, design.error)
 
 
-def _keep_labels(path: Path) -> None:
+def _keep_labels(table: Path, points: Path) -> None:
     """Refuse to replace hours of somebody's work."""
-    rows = read_table(path) if path.is_file() else []
-    labels = sum(bool(row.get('label')) for row in rows)
-    if labels:
-        raise ValueError(
-            f'{path} holds {labels} labels, which a new sample would replace; '
-            'choose another folder with --out-dir'
-        )
+    found = {table: [], points: []}
+    if table.is_file():
+        found[table] = read_table(table)
+    if points.is_file():
+        with fiona.open(points) as file:
+            found[points] = [feature.properties for feature in file]
+    for path, rows in found.items():
+        labels = sum(bool(row.get('label')) for row in rows)
+        if labels:
+            raise ValueError(
+                f'{path} holds {labels} labels, which a new sample would '
+                'replace; choose another folder with --out-dir'
+            )
 
 
 def _override(values, given, names, option) -> np.ndarray:
@@ -180,11 +189,12 @@ def _override(values, given, names, option) -> np.ndarray:
 
 def _check_points(points, pixels, names) -> None:
     for name, wanted, there in zip(names, points, pixels):
-        if there and not 2 <= wanted <= there:
+        # A stratum of one pixel is known from it.
+        if there and not min(2, there) <= wanted <= there:
             raise ValueError(
-                f'--points: {name} needs between 2 and {there} points, as '
-                f'many as it has pixels, not {wanted}; a stratum without a '
-                'sample has no estimate'
+                f'--points: {name} needs between {min(2, there)} and {there} '
+                f'points, as many as it has pixels, not {wanted}; a stratum '
+                'without a sample has no estimate'
             )
         if wanted and not there:
             raise ValueError(f'--points: the map has no pixel of {name}')

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 
 from mmfdconv.commands import main
 from mmfdconv.cropland.area import PixelAreas, transform_points
+from mmfdconv.cropland.assess import assess
 from mmfdconv.cropland.change import KINDS
 from mmfdconv.cropland.change import PALETTE as COLOURS
 from mmfdconv.cropland.raster import MapReader
@@ -177,7 +178,16 @@ def test_what_labelling_needs(change, values, tmp_path, capsys):
         writer.writerows(rows)
     with pytest.raises(SystemExit) as stopped:
         main('sample', argv)
-    assert 'holds 1 labels' in str(stopped.value.code)
+    assert 'points.csv holds 1 labels' in str(stopped.value.code)
+    table.unlink()
+    with fiona.open(out / 'a_change_points.gpkg') as file:
+        point = next(iter(file))
+    row = {**point.properties, 'label': KINDS[1]}
+    with fiona.open(out / 'a_change_points.gpkg', 'a') as file:
+        file.write({'geometry': point.geometry, 'properties': row})
+    with pytest.raises(SystemExit) as stopped:
+        main('sample', argv)
+    assert 'points.gpkg holds 1 labels' in str(stopped.value.code)
 
 
 @pytest.mark.parametrize(
@@ -226,3 +236,28 @@ def test_a_map_of_classes(tmp_path):
     assert [name for name, *_ in sample.strata] == ['other', 'cropland']
     assert sum(points for *_, points in sample.strata) >= 900
     assert set(sample.files) == {'table', 'points'}
+
+
+def test_a_class_of_one_pixel_is_known_from_it(tmp_path):
+    values = np.zeros((100, 100))
+    values[:40] = 1
+    values[70, 70] = 2
+    path = write_map(tmp_path / 'a.tif', values, ('other', 'cropland', 'pond'))
+    sample = draw_sample(path, tmp_path / 'a')
+    assert sample.strata[2][3] == 1
+    with sample.files['table'].open(newline='') as file:
+        rows = [*csv.DictReader(file)]
+    for row in rows:
+        row['label'] = row['stratum']
+    with sample.files['table'].open('w', newline='') as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    pond = assess(path, sample.files['table'], tmp_path / 'a').estimate.users
+    assert (pond.value[2], pond.margin[2]) == (1, 0)
+
+
+def test_a_map_without_data(tmp_path):
+    path = write_map(tmp_path / 'a.tif', np.full((9, 9), 255), ('cropland',))
+    with pytest.raises(ValueError, match=r'a\.tif has no pixel with data'):
+        draw_sample(path, tmp_path / 'a')
