@@ -180,3 +180,9 @@ def _check_numbers(
                 f'{dataset.name}: band {band} holds '
                 f'{dataset.dtypes[band - 1]}, not plain numbers'
             )
+    kinds = sorted({dataset.dtypes[band - 1] for band in bands})
+    if len(kinds) > 1:
+        raise ValueError(
+            f'{dataset.name}: its bands are of {" and ".join(kinds)}; make '
+            'them of one type with gdal_translate -ot'
+        )

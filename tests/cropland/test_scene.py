@@ -7,6 +7,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from mmfdconv.cropland.scene import Scene
+from mmfdconv.datasets.geotiff import read_bands
 
 from .helpers import noise, write_scene
 
@@ -102,6 +103,11 @@ def test_each_band_has_its_own_nodata(tmp_path):
         rows = scene.read(0, 20)
     np.testing.assert_array_equal(rows.valid.all(1), np.arange(20) != 5)
     assert rows.missing[:, 5].all() and rows.missing.sum() == 40
+    loaded = read_bands(str(path), fill=-1).transpose(2, 0, 1)  # in training
+    np.testing.assert_array_equal(loaded == -1, rows.missing)
+    path.write_text(VRT.replace('UInt16', 'Float32', 1))
+    with pytest.raises(ValueError, match='of float32 and uint16; .*gdal_tra'):
+        Scene(path, 2)
 
 
 def test_nan_is_nodata(tmp_path):
