@@ -101,12 +101,21 @@ def _on_the_map(
     """Return polygons in the map's coordinate system.
 
     Far from the map they are cut off: a projection sends what lies on the
-    other side of the Earth anywhere, perhaps onto the map.
+    other side of the Earth anywhere, perhaps onto the map. Longitudes of 181
+    and -179 degrees are one.
     """
     side = np.linspace(0, 1, LATTICE)
     pixels = np.stack(np.meshgrid(side * grid.width, side * grid.height), -1)
     places = transform_points(grid.transform, pixels.reshape(-1, 2))
     places = reproject_points(grid.crs, own, places)
+    circle = 0.0
+    if own.is_geographic:
+        circle = round(2 * np.pi / own.units_factor[1], 6)
+        if np.isfinite(places).all():
+            east = places[:, 0].reshape(LATTICE, LATTICE)
+            for axis in (0, 1):
+                east = np.unwrap(east, axis=axis, period=circle)
+            places[:, 0] = east.ravel()
     places = places[np.isfinite(places).all(1)]
     if not len(places):
         raise ValueError(
@@ -115,11 +124,21 @@ def _on_the_map(
         )
     low, high = places.min(0), places.max(0)
     reach = high - low
+    if circle:  # no place twice
+        reach[0] = max(0, min(reach[0], (circle - reach[0]) / 2))
     # Drawn by hand, an outline may cross itself.
     whole = shapely.make_valid(
         shapes, method='structure', keep_collapsed=False
     )
-    near = shapely.clip_by_rect(whole, *(low - reach), *(high + reach))
+    turned = [
+        shapely.clip_by_rect(
+            shapely.transform(whole, lambda p, east=east: p + [east, 0]),
+            *(low - reach),
+            *(high + reach),
+        )
+        for east in {0.0, circle, -circle}
+    ]
+    near = shapely.union_all(turned, axis=0)
     return [
         shapely.transform(
             shape, lambda points: reproject_points(own, grid.crs, points)

@@ -6,14 +6,20 @@ import re
 import fiona
 import numpy as np
 import pytest
+from affine import Affine
 from rasterio.crs import CRS
 
 from mmfdconv.commands import main
-from mmfdconv.cropland.area import reproject_points, transform_points
+from mmfdconv.cropland.area import (
+    PixelAreas,
+    reproject_points,
+    transform_points,
+)
 from mmfdconv.cropland.assess import assess
 from mmfdconv.cropland.change import KINDS
 from mmfdconv.cropland.change import PALETTE as COLOURS
 from mmfdconv.cropland.estimate import estimate_areas
+from mmfdconv.cropland.raster import MapReader
 from mmfdconv.cropland.tally import write_zones
 
 from .helpers import PIXEL, UTM
@@ -265,27 +271,52 @@ def test_lines_are_no_reference(change, tmp_path):
         assess(change, labels, tmp_path / 'a')
 
 
-def test_zones_that_reach_around_the_earth(change, tmp_path):
-    """UTM folds what is far away; a part of it would lie on the map."""
-
-    def of_degrees(west, south, east, north):
-        ring = [(west, south), (east, south), (east, north), (west, north)]
-        return [[*ring, ring[0]]]
-
-    zones = tmp_path / 'zones.gpkg'
+def hectares_of_zones(folder, path, **zones):
+    """What a map has in boxes of degrees: west, south, east, north."""
     names = [
-        (of_degrees(20, 20, 140, 50), 'here'),
-        (of_degrees(-73, -10, -60, 5), 'opposite'),
+        ([[(w, s), (e, s), (e, n), (w, n), (w, s)]], name)
+        for name, (w, s, e, n) in zones.items()
     ]
-    write_features(zones, 'Polygon', names, 'EPSG:4326')
-    table = tmp_path / 'zones.csv'
-    write_zones(table, zones, change, 'label')
+    write_features(folder / 'zones.gpkg', 'Polygon', names, 'EPSG:4326')
+    table = folder / 'zones.csv'
+    write_zones(table, folder / 'zones.gpkg', path, 'label')
+    found = dict.fromkeys(zones, 0.0)
     with table.open(newline='') as file:
-        found = {'here': 0.0, 'opposite': 0.0}
         for row in csv.DictReader(file):
             found[row['zone']] += float(row['hectares'])
-    expected = {'here': 2400 * PIXEL, 'opposite': 0}
+    return found
+
+
+def test_zones_that_reach_around_the_earth(change, tmp_path):
+    """UTM folds what is far away; a part of it would lie on the map."""
+    zones = dict(here=(20, 20, 140, 50), opposite=(-73, -10, -60, 5))
+    found = hectares_of_zones(tmp_path, change, **zones)
+    expected = dict(here=2400 * PIXEL, opposite=0)
     assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('crs', 'size', 'left', 'top'),
+    [
+        ('EPSG:4326', 0.01, 179.8, -16.3),
+        # In the middle of these rows 180 degrees east is between columns.
+        ('EPSG:3832', 1000, 3339584.7 - 20_000, -1_840_000),
+    ],
+)
+def test_zones_on_both_sides_of_180_degrees(crs, size, left, top, tmp_path):
+    path = write_map(
+        tmp_path / 'a.tif',
+        np.zeros((10, 40)),
+        ('cropland',),
+        crs=crs,
+        transform=Affine(size, 0, left, 0, -size, top),
+    )
+    zones = dict(west=(170, -30, 180, 0), east=(-180, -30, -170, 0))
+    found = hectares_of_zones(tmp_path, path, **zones)
+    assert found['west'] == pytest.approx(found['east'], rel=1e-6)
+    with MapReader(path) as grid:
+        everything = PixelAreas(grid).pixels(0, 10).sum()
+    assert sum(found.values()) == pytest.approx(everything, rel=1e-6)
 
 
 def test_hectares_by_zone(change, tmp_path):
