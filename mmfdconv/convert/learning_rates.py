@@ -1,13 +1,14 @@
-"""Learning rates of what a stock recipe knows nothing of: cells, routers."""
+"""Optimizer settings of what a stock recipe knows nothing of."""
 
 from contextlib import contextmanager
-from typing import Any, Collection, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from ..layers import DynamicConv2d
@@ -20,22 +21,34 @@ _BY_NAME = (
     'LearningRateDecayOptimizerConstructor',
     'LayerDecayOptimizerConstructor',
 )
+#: Options of a recipe that the names or classes of layers decide.
+_BY_LAYER = ('custom_keys', 'dwconv_decay_mult')
+_NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
+#: Of a parameter group, what belongs to its own parameters.
+_OWN = ('params', 'lr', 'initial_lr', 'lr_mult', 'decay_mult')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DynamicOptimConstructor:
-    """Build the optimizer with another constructor, and adapt learning rates.
+    """Build the optimizer with another constructor that knows stock layers.
 
     Routers, the parameters that predict gates, get ``router_lr_mult`` times
-    their learning rate. Their other settings stay the same.
+    their learning rate.
 
-    Cells that several layers share get the learning rate of the first of these
-    layers. mmdet's and mmseg's ``LearningRateDecayOptimizerConstructor`` and
-    ``LayerDecayOptimizerConstructor`` derive the depth of a parameter from its
-    name, and would give KernelWarehouse's cells,
-    ``backbone.warehouse_manager.weights.0``, the rate of the head. So the
-    other constructor sees the cells under the name of that layer's weight.
-    (mmpretrain's constructor asks the backbone, and needs no change.)
+    Norms of gates get the weight decay of the norms next to their layer: a
+    recipe that spares norms by their names, such as ``.ln``, does not know
+    these. Where the nearest norms differ among themselves, nothing changes.
+
+    Cells that several layers share get the settings of the first of these
+    layers. A recipe with ``custom_keys``, and mmdet's and mmseg's
+    ``LearningRateDecayOptimizerConstructor`` and
+    ``LayerDecayOptimizerConstructor``, go by the names of parameters, and
+    would take ``backbone.warehouse_manager.weights.0``, KernelWarehouse's
+    cells, for a part of no layer. So the other constructor sees them as the
+    weight of that layer. (mmpretrain's asks the backbone, and would not need
+    it.)
+
+    ``dwconv_decay_mult`` holds for dynamic depthwise convolutions, too.
 
     Args:
         optim_wrapper_cfg: ``optim_wrapper`` of the config.
@@ -78,16 +91,21 @@ class DynamicOptimConstructor:
         """Build the optimizer of ``model`` and its wrapper."""
         if is_model_wrapper(model):
             model = model.module
-        with _cells_named_by_layer(model):
+        with _stock_in_name(model):
             wrapper = self.constructor(model)
+        groups = {
+            id(parameter): group
+            for group in wrapper.optimizer.param_groups
+            for parameter in group['params']
+        }
+        changes = _as_nearest_norms(model, groups)
         if self.router_lr_mult != 1:
-            routers = {
-                id(parameter)
-                for layer in model.modules()
-                if isinstance(layer, DynamicConv2d)
-                for parameter in layer.router_parameters()
-            }
-            _scale_rates_(wrapper.optimizer, routers, self.router_lr_mult)
+            for layer in _dynamic_layers(model):
+                for parameter in map(id, layer.router_parameters()):
+                    if parameter in groups:
+                        rate = groups[parameter]['lr'] * self.router_lr_mult
+                        changes.setdefault(parameter, {})['lr'] = rate
+        _regroup_(wrapper.optimizer, changes)
         return wrapper
 
 
@@ -110,14 +128,15 @@ def set_rates_(cfg: Config, shares: bool, router_rate: float) -> None:
     constructor = wrapper.get('constructor')
     name = str(getattr(constructor, '__name__', constructor))
     decays = name.rpartition('.')[2] in _BY_NAME
-    if router_rate == 1 and not (shares and decays):
+    paramwise = dict(wrapper.get('paramwise_cfg') or {})
+    by_layer = any(paramwise.get(key) is not None for key in _BY_LAYER)
+    if router_rate == 1 and not (shares and decays) and not by_layer:
         return
     if 'optimizer' not in wrapper and router_rate != 1:
         raise ValueError(
             f'{ROUTER_RATE}={router_rate} needs a config with '
             'optim_wrapper=dict(optimizer=...)'
         )
-    paramwise = dict(wrapper.get('paramwise_cfg') or {})
     if constructor is not None:
         paramwise['constructor'] = constructor
     if router_rate != 1:
@@ -142,19 +161,68 @@ def unset_rates_(cfg: Config) -> None:
         wrapper['paramwise_cfg'] = paramwise
 
 
-def _scale_rates_(
-    optimizer: Optimizer, chosen: Collection[int], factor: float
+def _dynamic_layers(model: nn.Module) -> List[DynamicConv2d]:
+    return [m for m in model.modules() if isinstance(m, DynamicConv2d)]
+
+
+def _as_nearest_norms(
+    model: nn.Module, groups: Mapping[int, Dict[str, Any]]
+) -> Dict[int, Dict[str, Any]]:
+    """What norms of gates need to be treated as the norms next to them.
+
+    Args:
+        model: A converted one.
+        groups: The group of every parameter, by its ``id``.
+
+    Returns:
+        Settings by the ``id`` of a parameter.
+    """
+    gates = {m for layer in _dynamic_layers(model) for m in layer.modules()}
+
+    def settings(above: nn.Module, kind: str) -> List[Dict[str, Any]]:
+        found = []
+        for norm in above.modules():
+            group = groups.get(id(getattr(norm, kind, None)))
+            if isinstance(norm, _NORMS) and norm not in gates and group:
+                found.append({k: group[k] for k in group if k not in _OWN})
+        return found
+
+    changes = {}
+    modules = dict(model.named_modules())
+    for name, layer in modules.items():
+        if not isinstance(layer, DynamicConv2d):
+            continue
+        norms = [m for m in layer.modules() if isinstance(m, _NORMS)]
+        for kind in ('weight', 'bias') if norms else ():
+            above, found = name, []
+            while above and not found:
+                above = above.rpartition('.')[0]
+                found = settings(modules[above], kind)
+            own = (id(getattr(norm, kind)) for norm in norms)
+            if found and all(other == found[0] for other in found):
+                changes.update({p: dict(found[0]) for p in own if p in groups})
+    return changes
+
+
+def _regroup_(
+    optimizer: Optimizer, changes: Mapping[int, Dict[str, Any]]
 ) -> None:
-    """Give parameters, by ``id``, groups of their own with scaled rates."""
+    """Give parameters, by ``id``, other settings, in groups of their own."""
     for group in list(optimizer.param_groups):
-        own = [p for p in group['params'] if id(p) in chosen]
-        rest = [p for p in group['params'] if id(p) not in chosen]
-        rate = group['lr'] * factor
-        if own and rest:
-            group['params'] = rest
-            optimizer.add_param_group({**group, 'params': own, 'lr': rate})
-        elif own:
-            group['lr'] = rate
+        parts: List[tuple] = []
+        for parameter in group['params']:
+            wanted = {**group, **changes.get(id(parameter), {})}
+            del wanted['params']
+            same = [params for other, params in parts if other == wanted]
+            if same:
+                same[0].append(parameter)
+            else:
+                parts.append((wanted, [parameter]))
+        for number, (settings, params) in enumerate(parts):
+            if number == 0:
+                group.update(settings, params=params)
+            else:
+                optimizer.add_param_group({**settings, 'params': params})
 
 
 def names_by_layer(model: nn.Module) -> Dict[str, str]:
@@ -184,19 +252,26 @@ def names_by_layer(model: nn.Module) -> Dict[str, str]:
 
 
 @contextmanager
-def _cells_named_by_layer(model: nn.Module) -> Iterator[None]:
-    """Let ``named_parameters()`` of this one model give other names."""
-    names = names_by_layer(model)
-    stock = model.named_parameters
+def _stock_in_name(model: nn.Module) -> Iterator[None]:
+    """Let the parameters of a model be found where a stock one has them.
 
-    def named_parameters(
-        *args: Any, **kwargs: Any
-    ) -> Iterator[Tuple[str, nn.Parameter]]:
-        for name, parameter in stock(*args, **kwargs):
-            yield names.get(name, name), parameter
-
-    model.named_parameters = named_parameters
+    Cells are the weight of their first layer; and layers are an
+    ``nn.Conv2d``, by which MMEngine knows a depthwise convolution.
+    """
+    moved = []
+    for name, weight in names_by_layer(model).items():
+        holder, _, key = name.rpartition('.')
+        holder = model.get_submodule(holder)._parameters
+        layer = model.get_submodule(weight.rpartition('.')[0])._parameters
+        layer['weight'] = holder.pop(key)
+        moved.append((holder, key, layer))
+    layers = {layer: type(layer) for layer in _dynamic_layers(model)}
+    for layer, cls in layers.items():
+        layer.__class__ = type(cls.__name__, (cls, nn.Conv2d), {})
     try:
         yield
     finally:
-        del model.named_parameters
+        for layer, cls in layers.items():
+            layer.__class__ = cls
+        for holder, key, layer in moved:
+            holder[key] = layer.pop('weight')

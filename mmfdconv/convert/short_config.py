@@ -82,10 +82,6 @@ def short_config(
         _put(delta, names, _backbone(node, place))
     if cfg.get('custom_hooks') != stock.get('custom_hooks'):
         delta['custom_hooks'] = cfg.custom_hooks
-    keys, more = _custom_keys(stock), _custom_keys(cfg)
-    gates = {k: v for k, v in more.items() if k not in keys}
-    if gates:
-        _put(delta, ('optim_wrapper', 'paramwise_cfg', 'custom_keys'), gates)
     wrapper = cfg.get('optim_wrapper') or {}
     if wrapper.get('constructor') == DynamicOptimConstructor.__name__:
         place = ('optim_wrapper',)
@@ -146,11 +142,6 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return list(one) == list(other)
     return type(one) is type(other) and one == other
-
-
-def _custom_keys(cfg: Config) -> Mapping[str, Any]:
-    wrapper = cfg.get('optim_wrapper') or {}
-    return (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
 
 
 def _put(tree: Dict[str, Any], place: Sequence[str], value: Any) -> None:

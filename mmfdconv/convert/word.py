@@ -6,7 +6,7 @@ inherits from it and from a method's file would write down.
 
 import copy
 from dataclasses import fields
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -39,9 +39,10 @@ def with_dynamic_convolutions(
     * ``custom_imports`` has mmfdconv.
     * If the method does not learn without a temperature schedule, there is a
       hook with one, over a share of the training.
-    * If norms have no weight decay, those of gates have none either.
-    * If learning rates decay by layer, cells that layers share get the rate
-      of a layer.
+    * If the recipe goes by the names of layers, its optimizer is built by
+      :class:`DynamicOptimConstructor`: norms of gates get the weight decay of
+      the norms next to them, and cells that layers share the settings of a
+      layer.
 
     If the config is dynamic already, its method and rule are replaced. A
     config may set ``dynamic_rule=...`` and ``warehouse_names=...``, which
@@ -116,7 +117,6 @@ def with_dynamic_convolutions(
     import_mmfdconv_(cfg)
     _schedule_temperature(cfg, entry)
     layer = LAYERS[entry.dynamic_conv_cfg.type]
-    _spare_gate_norms(cfg, layer.gate_norms)
     set_rates_(cfg, layer.shared_module is not None, router_rate)
     return cfg
 
@@ -151,11 +151,6 @@ def make_stock_(cfg: Config) -> bool:
             cfg.pop('custom_hooks')
     if found:
         unset_rates_(cfg)
-    keys = _custom_keys(cfg)
-    if found and keys:
-        for layer in LAYERS.values():
-            for name in layer.gate_norms:
-                dict.pop(keys, name, None)
     return found
 
 
@@ -274,27 +269,3 @@ def _schedule_temperature(cfg: Config, entry: Mapping[str, Any]) -> None:
     if hook is not None:
         hooks = list(cfg.get('custom_hooks') or [])
         cfg.custom_hooks = [*hooks, copy.deepcopy(hook)]
-
-
-def _custom_keys(cfg: Config) -> Optional[Dict[str, Any]]:
-    wrapper = cfg.get('optim_wrapper') or {}
-    return (wrapper.get('paramwise_cfg') or {}).get('custom_keys')
-
-
-def _spare_gate_norms(cfg: Config, names: Sequence[str]) -> None:
-    """Treat norms of gates as the recipe treats those of the backbone.
-
-    Where it names norms by ``norm``, some are called so already. Where it
-    decays no norm but has a key for the backbone, which goes first, all need
-    a key of their own.
-    """
-    keys = _custom_keys(cfg)
-    if not keys:
-        return
-    decay = cfg.optim_wrapper.paramwise_cfg.get('norm_decay_mult')
-    for name in names:
-        if 'norm' in keys:
-            if 'norm' not in name:
-                keys[name] = copy.deepcopy(keys['norm'])
-        elif decay is not None and 'backbone' in keys:
-            keys[name] = dict(keys['backbone'], decay_mult=decay)

@@ -80,9 +80,9 @@ _TEMPERATURE = (
 )
 _DECAY = (
     "KWConv's cells stand in warehouse_manager, outside of all stages; where "
-    'a constructor of mmdet or mmseg lets the learning rate decay by layers, '
-    "take optim_wrapper=dict(constructor='DynamicOptimConstructor', "
-    'paramwise_cfg=dict(constructor=<that one>, ...))'
+    'a recipe goes by the names of layers, in custom_keys or a learning rate '
+    "that decays, take optim_wrapper=dict(constructor='DynamicOptimConstructor"
+    "', paramwise_cfg=dict(constructor=<the one it had, if any>, ...))"
 )
 
 

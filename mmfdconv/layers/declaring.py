@@ -24,10 +24,6 @@ class Declaring:
     #: Name of the module on the model that holds what layers share, or None.
     shared_module: Optional[str] = None
 
-    #: Norms among the routers, named as they end: recipes that spare norms of
-    #: weight decay by name shall spare these.
-    gate_norms: Tuple[str, ...] = ()
-
     @classmethod
     def own_options(cls) -> Dict[str, Any]:
         """Options that a ``conv_cfg`` may have beside ``type``, defaults."""

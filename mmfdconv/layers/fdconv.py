@@ -119,7 +119,6 @@ class FDConv(FourierWeightConv2d):
     """
 
     router_names = ('descriptor', 'KSM_Global', 'KSM_Local', 'FBM')
-    gate_norms = ('KSM_Global.bn', 'KSM_Local.norm')
 
     def __init__(
         self,

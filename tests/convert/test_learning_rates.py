@@ -10,6 +10,8 @@ from torch import nn
 
 from mmfdconv.convert import (
     METHODS,
+    LayerRule,
+    convert_dynamic_,
     names_by_layer,
     short_config,
     with_dynamic_convolutions,
@@ -124,6 +126,58 @@ def test_routers_and_nothing_else(method, recipe):
     assert back.to_dict() == cfg.optim_wrapper.to_dict()
     again = made_dynamic(slow, method, dict(router_lr_mult=0.1))
     assert again.to_dict() == slow.to_dict()
+
+
+@pytest.mark.parametrize('method', [m for m in METHODS if m != 'stock'])
+def test_norms_of_gates_decay_as_the_norms_beside_their_layer(method):
+    keys = {'layer1.0.bn': dict(decay_mult=0.0)}  # no gate's is called so
+    cfg = made_dynamic(experiment(custom_keys=keys), method)
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    found, routers = groups(cfg)
+    for name in routers:
+        norm = model.get_submodule(name.rpartition('.')[0])
+        is_norm = isinstance(norm, (nn.BatchNorm2d, nn.LayerNorm))
+        assert found[name] == (BASE, 0 if is_norm else DECAY), name
+    assert found['backbone.layer1.0.bn2.bias'] == (BASE, 0)
+
+
+def test_norms_that_differ_leave_those_of_gates_alone():
+    keys = {'layer1.0.bn1': dict(decay_mult=0.0)}
+    found, routers = groups(made_dynamic(experiment(custom_keys=keys), 'dcd'))
+    assert {found[name] for name in routers} == {(BASE, DECAY)}
+
+
+def test_keys_of_layers_reach_the_cells_of_these_layers():
+    keys = {'layer1.0.conv1': dict(lr_mult=0.5, decay_mult=0.0)}
+    found, _ = groups(made_dynamic(experiment(custom_keys=keys), 'kw1x'))
+    assert found['backbone.warehouse_manager.weights.0'] == (BASE / 2, 0)
+
+
+@pytest.mark.parametrize('kind', ['FDConv', 'KWConv', 'ODConv'])
+def test_what_holds_for_depthwise_layers_holds_for_dynamic_ones(kind):
+    model = nn.Module()
+    model.layer1 = nn.ModuleList([nn.Conv2d(24, 24, 3, groups=24)])
+    names = {'layer1.0': 'stage0_layer0_conv0'}
+    more = dict(warehouse_names=names) if kind == 'KWConv' else {}
+    convert_dynamic_(model, dict(type=kind, **more), LayerRule())
+    before = [(name, id(p)) for name, p in model.named_parameters()]
+    classes = [type(m) for m in model.modules()]
+    cfg = dict(optim_wrapper=dict(optimizer=dict(OPTIMIZER)))
+    cfg['optim_wrapper']['paramwise_cfg'] = dict(dwconv_decay_mult=0.0)
+    set_rates_(cfg, False, 1)
+    wrapper = build_optim_wrapper(model, cfg['optim_wrapper'])
+    decay = {
+        id(p): group['weight_decay']
+        for group in wrapper.optimizer.param_groups
+        for p in group['params']
+    }
+    layer = model.layer1[0]
+    kernel = [*layer.weight_parameters(), *layer.shared_parameters()]
+    assert {decay[id(p)] for p in kernel} == {0}
+    assert {decay[id(p)] for p in layer.router_parameters()} == {DECAY}
+    # The model is as it was.
+    assert [(name, id(p)) for name, p in model.named_parameters()] == before
+    assert [type(m) for m in model.modules()] == classes
 
 
 def test_the_config_says_it_in_two_lines():
@@ -248,7 +302,6 @@ def rates(model, toolbox, constructor, router_rate=1, **paramwise):
         for group in wrapper.optimizer.param_groups
         for p in group['params']
     }
-    assert 'named_parameters' not in vars(model)
     return {name: rate[id(p)] for name, p in model.named_parameters()}
 
 

@@ -199,35 +199,6 @@ def test_options_change_what_the_file_says():
     assert conv_cfg('fdconv').kernel_num == 64  # nothing is remembered
 
 
-@pytest.mark.parametrize(
-    'recipe',
-    [
-        dict(norm=dict(decay_mult=0.0)),
-        dict(backbone=dict(lr_mult=0.1, decay_mult=1.0)),
-        dict(head=dict(lr_mult=10.0)),
-    ],
-    ids=str,
-)
-def test_norms_of_gates_decay_as_those_of_the_recipe(recipe):
-    paramwise = dict(custom_keys=recipe)
-    if 'backbone' in recipe:
-        paramwise['norm_decay_mult'] = 0.0
-    cfg = stock(optim_wrapper=dict(paramwise_cfg=paramwise))
-    new = with_dynamic_convolutions(cfg, 'fdconv')
-    keys = new.optim_wrapper.paramwise_cfg.custom_keys.to_dict()
-    more = {k: v for k, v in keys.items() if k not in recipe}
-    spared = dict(decay_mult=0.0)
-    if 'norm' in recipe:
-        assert more == {'KSM_Global.bn': spared}
-    elif 'backbone' in recipe:
-        spared['lr_mult'] = 0.1
-        assert more == {'KSM_Global.bn': spared, 'KSM_Local.norm': spared}
-    else:
-        assert more == {}
-    back = with_dynamic_convolutions(new, 'stock').optim_wrapper
-    assert back.paramwise_cfg.custom_keys == recipe
-
-
 def test_every_backbone_inside_of_wrappers():
     inner = dict(type='ResNet', depth=50)
     cfg = Config(

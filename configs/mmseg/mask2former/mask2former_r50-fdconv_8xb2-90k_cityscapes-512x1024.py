@@ -14,14 +14,5 @@ model = dict(
     )
 )
 
-# The stock recipe decays no norm; a norm inside `backbone` needs a key of its
-# own to be spared.
-gate_norm = dict(lr_mult=0.1, decay_mult=0.0)
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys={
-            'KSM_Global.bn': gate_norm,
-            'KSM_Local.norm': gate_norm,
-        }
-    )
-)
+# The stock recipe decays no norm, nor shall it those of gates.
+optim_wrapper = dict(constructor='DynamicOptimConstructor')
