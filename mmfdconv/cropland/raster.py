@@ -188,7 +188,8 @@ class MapReader(AbstractContextManager):
 
     Raises:
         ValueError: The file is not such a raster, or has no coordinate
-            system, no class names or too many classes.
+            system, no class names or too many classes, or a class is declared
+            to be without data.
 
     Attributes:
         classes: Class name by value.
@@ -251,6 +252,14 @@ class MapReader(AbstractContextManager):
         declared = self.dataset.nodata
         limits = np.iinfo(self.dataset.dtypes[0])
         if declared is not None and limits.min <= declared <= limits.max:
+            if declared in self.classes:  # its pixels would be left out
+                raise ValueError(
+                    f'{self.path}: the value {declared:g} is declared to be '
+                    f'without data, and is the class '
+                    f'{self.classes[declared]!r}. If it is a class, say so '
+                    'with gdal_edit.py -unsetnodata; if not, name the others '
+                    'by their values, as in 1=cropland'
+                )
             return int(declared)
         for value in map(int, (NODATA, limits.max, limits.min)):
             if value <= limits.max and value not in self.classes:

@@ -318,6 +318,8 @@ def test_values_of_a_public_map(tmp_path):
         assert change.after_classes == ['cropland', 'trees']
         found = change.hectares[2:4] / PIXEL
         np.testing.assert_allclose(found, [[1, 1], [1, 1]], rtol=1e-6)
+    with pytest.raises(ValueError, match="0 is declared .* class 'water'"):
+        compare(before, after, tmp_path / 'out', classes={0: 'water', **names})
     # What the earlier map carries gives way to names given for it alone.
     swapped = {2: 'trees', 3: 'cropland'}
     change = compare(
