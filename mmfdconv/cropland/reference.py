@@ -1,5 +1,6 @@
 """Read labelled points or polygons."""
 
+import functools
 from pathlib import Path
 from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
@@ -108,14 +109,6 @@ def _on_the_map(
     pixels = np.stack(np.meshgrid(side * grid.width, side * grid.height), -1)
     places = transform_points(grid.transform, pixels.reshape(-1, 2))
     places = reproject_points(grid.crs, own, places)
-    circle = 0.0
-    if own.is_geographic:
-        circle = round(2 * np.pi / own.units_factor[1], 6)
-        if np.isfinite(places).all():
-            east = places[:, 0].reshape(LATTICE, LATTICE)
-            for axis in (0, 1):
-                east = np.unwrap(east, axis=axis, period=circle)
-            places[:, 0] = east.ravel()
     places = places[np.isfinite(places).all(1)]
     if not len(places):
         raise ValueError(
@@ -124,21 +117,24 @@ def _on_the_map(
         )
     low, high = places.min(0), places.max(0)
     reach = high - low
-    if circle:  # no place twice
-        reach[0] = max(0, min(reach[0], (circle - reach[0]) / 2))
-    # Drawn by hand, an outline may cross itself.
-    whole = shapely.make_valid(
-        shapes, method='structure', keep_collapsed=False
+    turns = [0.0]
+    if own.is_geographic and grid.crs.is_geographic:
+        circle = round(2 * np.pi / own.units_factor[1], 6)
+        turns += [circle, -circle]
+    # Drawn by hand, an outline may cross itself; and so may one that is cut.
+    tidy = functools.partial(
+        shapely.make_valid, method='structure', keep_collapsed=False
     )
+    whole = tidy(shapes)
     turned = [
         shapely.clip_by_rect(
             shapely.transform(whole, lambda p, east=east: p + [east, 0]),
             *(low - reach),
             *(high + reach),
         )
-        for east in {0.0, circle, -circle}
+        for east in turns
     ]
-    near = shapely.union_all(turned, axis=0)
+    near = shapely.union_all(tidy(turned), axis=0)
     return [
         shapely.transform(
             shape, lambda points: reproject_points(own, grid.crs, points)
