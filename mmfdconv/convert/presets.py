@@ -57,7 +57,9 @@ PRESETS: Dict[str, LayerRule] = {
     # KernelWarehouse's: what has a name in its scheme, that is all but the
     # stem and, in the first block, the shortcut and a bottleneck's first
     # convolution.
-    'ResNet:KWConv': _only(r'layer\d+\.\d+\.(conv\d+|downsample\.\d+)'),
+    'ResNet:KWConv': _only(
+        r'layer\d+\.\d+\.(conv\d+(\.conv)?|(convs|downsample)\.\d+)'
+    ),
     # As in a ResNet, the blocks: of the first stage and of every branch. The
     # exchange between resolutions (transitions, fuse layers) is to a HRNet
     # what shortcuts are to a ResNet.

@@ -35,7 +35,9 @@ from .declaring import Shared
 from .routers import router_width
 from .warehouse import Warehouse
 
-_RESNET = re.compile(r'layer(\d+)\.(\d+)\.(?:conv(\d+)|downsample\.\d+)')
+_RESNET = re.compile(
+    r'layer(\d+)\.(\d+)\.(?:conv(\d+)(?:\.conv)?|(convs|downsample)\.\d+)'
+)
 _MOBILENET = re.compile(
     r'layer(\d+)\.(\d+)\.(?:(expand|depthwise|linear)_conv|conv\.([0-2]))\.conv'
 )
@@ -103,8 +105,10 @@ def full_name(name: str, kernel_size: Sequence[int] = (1, 1)) -> Optional[str]:
     """
     match = _RESNET.fullmatch(name)
     if match is not None:
-        stage, block, conv = match.groups()
+        stage, block, conv, other = match.groups()
         stage, layer = int(stage) - 1, block
+        if other == 'convs':  # Res2Net's scales, of a width of their own
+            return f'stage{stage}_layer{layer}_scales'
         position = 0 if conv is None else int(conv) - 1
         if block == '0' and position == 0:
             stage -= 1
