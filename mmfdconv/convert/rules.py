@@ -15,7 +15,7 @@ from torch import nn
 #: the ``conv_cfg``.
 Verdict = Union[bool, Dict[str, Any]]
 
-_STAGE = re.compile(r'(?:^|\.)(?:layers?|stages?)\.?(\d+)(?:\.|$)')
+_STAGE = re.compile(r'(?:^|\.)(?:layers?|stages?)[._]?(\d+)(?:\.|$)')
 
 
 class Decision(NamedTuple):
@@ -39,7 +39,7 @@ class LayerRule:
         min_channels: Convert only layers with at least this many input and
             output channels.
         stages: Convert only layers of these stages, as numbered in the
-            layers' names (``layer1.…``, ``stages.0.…``).
+            layers' names (``layer1.…``, ``stages.0.…``, ``stage_1.…``).
         linears: Whether to convert linear layers, too, that no name and no
             pattern decides. Defaults to False.
         otherwise: Whether to convert a layer that no name and no pattern

@@ -5,6 +5,7 @@ inherits from it and from a method's file would write down.
 """
 
 import copy
+import re
 from dataclasses import fields
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
@@ -84,9 +85,9 @@ def with_dynamic_convolutions(
     holders = list(_holders(cfg.get('model')))
     if not holders:
         parts = ', '.join(
-            name
-            for name, part in (cfg.get('model') or {}).items()
-            if isinstance(part, dict) and 'type' in part
+            place.partition('.')[2]
+            for place, part in nodes(cfg.get('model'), 'model')
+            if 'type' in part and re.fullmatch(r'model\.\w+(\.\d+)?', place)
         )
         raise ValueError(
             'config: the model has no backbone=dict(type=...), so no layer '

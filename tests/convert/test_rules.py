@@ -49,6 +49,7 @@ def test_a_pattern_must_match_the_whole_name():
         (dict(stages=[1]), 'layer1.0.conv1', CONV3, True),
         (dict(stages=[1]), 'layer2.0.conv1', CONV3, False),
         (dict(stages=[0]), 'stages.0.1.depthwise_conv', CONV3, True),
+        (dict(stages=[2]), 'stage_2.0.branch_reparam', CONV3, True),
         (dict(stages=[0]), 'stem.conv', CONV3, False),
         (dict(kernel_sizes=[3], min_channels=33), 'a', CONV3, False),
         (dict(), 'a', CONV3, True),

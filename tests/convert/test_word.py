@@ -274,9 +274,10 @@ def test_a_config_without_backbone(model):
 
 
 def test_without_backbone_the_other_parts_are_named():
-    parts = dict(encoder=dict(type='B'), head=dict(type='C'), pre=None)
+    head = dict(type='C', loss=dict(type='D'))
+    parts = dict(encoders=[dict(type='B')], head=head, pre=None)
     cfg = Config(dict(model=dict(type='A', **parts)))
-    with pytest.raises(ValueError, match=r'part of it \(encoder, head\)'):
+    with pytest.raises(ValueError, match=r'part of it \(encoders.0, head\)'):
         with_dynamic_convolutions(cfg, 'fdconv')
 
 
