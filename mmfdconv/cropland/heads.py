@@ -22,6 +22,7 @@ _LOGITS = (
 _LOGITS_BY_FEATURE = 'BaseDecodeHead.predict_by_feat'
 _MASKS = (
     'Mask2FormerHead.predict',
+    'MaskDINOSegHead.predict',
     'MaskFormerHead.predict',
     'SideAdapterCLIPHead.predict',
 )

@@ -44,7 +44,7 @@ def find_scenes(words: Sequence[str], maps: bool = False) -> List[str]:
                 made = [f for f in files if not f.stem.endswith(_OURS)]
             found = [*map(str, made)]
         elif path.suffix.lower() == '.txt' and path.is_file():
-            lines = path.read_text(encoding='utf-8').splitlines()
+            lines = path.read_text(encoding='utf-8-sig').splitlines()
             names = [line.strip() for line in lines if line.strip()]
             found = [_seen_from(path.parent, name) for name in names]
         if not found:

@@ -29,7 +29,8 @@ def test_folders_and_lists_stand_for_scenes(tmp_path):
     touch(tmp_path / 'a', 'b.tif', 'a.TIF', 'a_classes.tif', 'notes.md')
     touch(tmp_path / 'b', 'c.tif')
     names = tmp_path / 'b' / 'scenes.txt'
-    names.write_text('c.tif\n\n/vsizip/x.zip/d.tif\n')
+    # As editors on Windows save it, with a mark of the encoding.
+    names.write_text('\ufeffc.tif\n\n/vsizip/x.zip/d.tif\n', 'utf-8')
     found = find_scenes([str(tmp_path / 'a'), str(names), 'e.vrt'])
     assert found == [
         str(tmp_path / 'a' / 'a.TIF'),

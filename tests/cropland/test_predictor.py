@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmfdconv.cropland.heads import probabilities_of
 from mmfdconv.cropland.predictor import Predictor, load_predictor
+from mmfdconv.models import MaskDINOSegHead
 
 from .helpers import (
     BANDS,
@@ -30,6 +32,13 @@ def test_names_and_channels(predictor):
     assert predictor.channels == 4
     assert predictor.bands == BANDS
     assert predictor.takes_bytes()
+
+
+def test_classes_have_shares_of_what_mask_dino_scores():
+    head = MaskDINOSegHead.__new__(MaskDINOSegHead)
+    scores = torch.tensor([3.0, 1.0])[:, None, None]
+    shares = probabilities_of(head)(scores).flatten().tolist()
+    assert shares == [0.75, 0.25]
 
 
 @pytest.mark.parametrize('size', [(37, 70), (64, 96), (1, 7)])
