@@ -42,10 +42,11 @@ def scene_gates(
 ) -> Iterator[None]:
     """Let a dynamic model have the same gates all over a scene.
 
-    The scene is read once, row of windows by row of windows, and the model
-    sees about :data:`SAMPLE` of the windows, or all where there are fewer.
-    They are windows as the map has them, since at another resolution or size
-    descriptors would be others. Those without any data do not count.
+    The scene is read row of windows by row of windows, and the model sees
+    about :data:`SAMPLE` of the windows, or all where there are fewer. They are
+    windows as the map has them, since at another resolution or size
+    descriptors would be others. Those without any data do not count; where
+    they are more than half, the scene is read a second time.
 
     Args:
         scene: The open scene.
@@ -65,15 +66,21 @@ def scene_gates(
 def _mean_descriptors(
     scene, predictor, down, across, progress
 ) -> Dict[str, Tensor]:
-    total = len(down.starts) * len(across.starts)
+    seen, share = 0.0, SAMPLE / (len(down.starts) * len(across.starts))
     with record_descriptors(predictor.model) as means:
-        for number, window in enumerate(_windows(scene, down, across)):
-            # Multiples of the golden section spread evenly, and in no step
-            # that a row of windows could have, too.
-            if number * _GOLDEN % 1 < SAMPLE / total:
-                predictor([window])
-                progress(1)
-    return means
+        while True:
+            count = 0
+            for window in _windows(scene, down, across):
+                # Multiples of the golden section spread evenly, and in no
+                # step that a row of windows could have, too.
+                if seen <= count * _GOLDEN % 1 < share:
+                    predictor([window])
+                    progress(1)
+                count += 1
+            seen, share = share, SAMPLE / max(count, SAMPLE)
+            if share < 2 * seen:
+                return means
+            # Most windows are empty, and few of the others were seen.
 
 
 def _windows(

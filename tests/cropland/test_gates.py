@@ -142,6 +142,16 @@ def test_windows_without_data_do_not_count():
         assert len(predictor.seen) == 2 * 3
 
 
+def test_enough_windows_are_seen_where_most_have_no_data():
+    valid = np.zeros((1024, 1024), bool)
+    valid[:320, :320] = True
+    predictor, scene = Counting(), flat_scene(1024, 1024, valid)
+    plans = Tiling(window=64, overlap=32).plans(scene, predictor)
+    with scene_gates(scene, predictor, *plans):
+        assert abs(len(predictor.seen) - SAMPLE) <= 2
+    assert min(predictor.seen) > 0
+
+
 def test_a_model_without_gates_sees_no_window_first(predictor, scene):
     once = WINDOWS._replace(gates='scene')
     windows = count_windows(scene, predictor, WINDOWS)
