@@ -12,7 +12,11 @@ from .files import open_raster, read_window
 from .overlay import Overlay
 from .raster import NODATA, MapReader
 
-__all__ = ['Confidence', 'check_min_confidence', 'find_confidence']
+__all__ = ['MAP_TAG', 'Confidence', 'check_min_confidence', 'find_confidence']
+
+#: Tag of a map and of its confidence: a checksum of the classes that the model
+#: decided on. What is left from an earlier map beside a new one has another.
+MAP_TAG = 'MMFDCONV_MAP'
 
 
 def check_min_confidence(percent: Optional[float]) -> None:
@@ -154,6 +158,12 @@ class Confidence(contextlib.AbstractContextManager):
         self._stack.close()
 
 
+def _map_tags(dataset: Any) -> List[str]:
+    """The checksum of a map, if the file has one."""
+    tags = dataset.tags()
+    return [tags[MAP_TAG]] if MAP_TAG in tags else []
+
+
 def _open(path: Union[str, Path], grid: MapReader) -> Any:
     """Open a raster and see that it belongs to a map."""
     dataset = open_raster(path)
@@ -169,6 +179,8 @@ def _open(path: Union[str, Path], grid: MapReader) -> Any:
         or not np.allclose(dataset.transform, grid.transform, 1e-9, 1e-12)
     ):
         problem = 'it is on another grid than the map'
+    elif len({*_map_tags(dataset), *_map_tags(grid.dataset)}) > 1:
+        problem = 'it was made with another map, perhaps an earlier one'
     if problem:
         dataset.close()
         raise ValueError(

@@ -1,6 +1,7 @@
 """The files of a map: classes, confidence, polygons, hectares, picture."""
 
 import contextlib
+import zlib
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Union
 
@@ -9,7 +10,7 @@ import torch
 
 from . import area, vector
 from .atomic import Outputs
-from .confidence import check_min_confidence
+from .confidence import MAP_TAG, check_min_confidence
 from .files import name_files
 from .legend import UNSURE
 from .mapping import Clock, Progress, Tiling, map_rows
@@ -31,7 +32,8 @@ class Products(NamedTuple):
 
     Attributes:
         probabilities: Write those of all classes.
-        confidence: Write that of the class that the map says.
+        confidence: Write that of the class that the map says, before small
+            areas are merged.
         min_confidence: Percent; pixels below become the class ``unsure``.
         polygons: Write them.
         options: What becomes of small areas, and how polygons are written.
@@ -182,7 +184,7 @@ def _write_rasters(
         classes.append(UNSURE)
         palette.append(_GREY)
     hectares = np.zeros(len(classes))
-    whole = None
+    whole, checksum = None, 0
     min_unit = products.options.min_unit
     if min_unit:
         whole = np.full((scene.height, scene.width), NODATA, np.uint8)
@@ -207,16 +209,16 @@ def _write_rasters(
 
         for top, scores, valid in rows:
             with clock.on('blending'):
-                found = predictor.decide(scores)
+                decided = predictor.decide(scores)
+                found = decided.to(torch.uint8).cpu().numpy()
+                found[~valid] = NODATA
+                checksum = zlib.crc32(found, checksum)
                 if bands or products.min_confidence is not None:
                     percent = predictor.probabilities(scores) * 100
-                    sure = percent.gather(0, found[None])[0]
+                    sure = percent.gather(0, decided[None])[0]
                     if products.min_confidence is not None:
-                        found[sure < products.min_confidence] = (
-                            len(classes) - 1
-                        )
-                found = found.to(torch.uint8).cpu().numpy()
-                found[~valid] = NODATA
+                        low = (sure < products.min_confidence).cpu().numpy()
+                        found[low & valid] = len(classes) - 1
             with clock.on('writing'):
                 for kind, file in bands.items():
                     shown = percent if kind == 'probabilities' else sure
@@ -231,6 +233,8 @@ def _write_rasters(
                 for top, bottom in spans(scene.height, _ROWS):
                     write(top, whole[top:bottom])
         with clock.on('writing'):
+            for file in (grid, *bands.values()):
+                file.tag(**{MAP_TAG: f'{checksum:08x}'})
             stack.close()
     return dict(zip(classes, hectares.tolist()))
 

@@ -96,6 +96,10 @@ class RowWriter(AbstractContextManager):
             self._file.descriptions = tuple(names)
             self._file.units = ('percent',) * len(names)
 
+    def tag(self, **tags: str) -> None:
+        """Write other tags into the file, by name."""
+        self._file.update_tags(**tags)
+
     def write(self, top: int, values: np.ndarray) -> None:
         """Write rows from ``top`` on; values are (rows, W) or (K, rows, W)."""
         values = values if values.ndim == 3 else values[None]

@@ -1,5 +1,6 @@
 """Mapping in windows against the model on the whole image."""
 
+import copy
 import json
 import resource
 import threading
@@ -14,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from mmfdconv.cropland.area import PixelAreas
+from mmfdconv.cropland.change import compare
 from mmfdconv.cropland.mapping import Tiling, count_windows, map_rows
 from mmfdconv.cropland.polygon_files import PolygonOptions
 from mmfdconv.cropland.products import Products, map_scene
@@ -322,6 +324,19 @@ def test_confidence_and_what_is_unsure(predictor, scene, tmp_path):
     assert mapped.hectares['unsure'] == pytest.approx(count * PIXEL, rel=1e-6)
     with pytest.raises(ValueError, match='--min-confidence: .* but is 101'):
         map_with(predictor, scene, tmp_path, min_confidence=101)
+
+
+def test_confidence_of_an_earlier_map_is_not_taken(predictor, scene, tmp_path):
+    mapped, _ = map_with(predictor, scene, tmp_path, confidence=True)
+    maps, sure = [mapped.files['map']] * 2, [mapped.files['confidence']] * 2
+    # It holds while the model says the same, whatever else is done to the map.
+    map_with(predictor, scene, tmp_path, options=PolygonOptions(20 * PIXEL))
+    compare(*maps, tmp_path / 'out', confidence=sure)
+    other = copy.deepcopy(predictor)
+    other.model.decode_head.conv_seg.weight.data.neg_()
+    map_with(other, scene, tmp_path)
+    with pytest.raises(ValueError, match='a_confidence.* with another map'):
+        compare(*maps, tmp_path / 'out', confidence=sure)
 
 
 def test_a_minimum_mapping_unit_for_all(predictor, scene, tmp_path):
