@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import HOOKS
 
 from ..registry import LAYERS
 from .learning_rates import ROUTER_RATE, set_rates_, unset_rates_
@@ -21,6 +22,7 @@ from .words import METHODS, merge_values_, nearest, read_method
 
 _WRAPPER = 'DynamicBackbone'
 _HOOK = 'TemperatureHook'
+_SCHEDULE, _PRETRAINING = 'dynamic_temperature', 'pretraining_temperature'
 #: What the wrapper says in place of the inner backbone, None included.
 _REPLACING = ('init_cfg', 'pretrained')
 
@@ -38,8 +40,8 @@ def with_dynamic_convolutions(
     * The backbone is inside a :func:`DynamicBackbone`, with the layer's config
       from the method's file, adapted to the backbone.
     * ``custom_imports`` has mmfdconv.
-    * If the method does not learn without a temperature schedule, there is a
-      hook with one, over a share of the training.
+    * If the method does not learn without a temperature schedule, and the
+      config has none, there is a hook with one, over a share of the training.
     * If the recipe goes by the names of layers, its optimizer is built by
       :class:`DynamicOptimConstructor`: norms of gates get the weight decay of
       the norms next to them, and cells that layers share the settings of a
@@ -57,7 +59,8 @@ def with_dynamic_convolutions(
             dicts, such as ``{'fbm_cfg.mask': 'nearest64'}``. In addition,
             ``router_lr_mult`` multiplies the learning rate of routers, see
             :class:`DynamicOptimConstructor`. Defaults to what the config
-            sets for the method, or to 1, as published.
+            sets for the method, or to 1, as published. And
+            ``dynamic_temperature.end`` and the like change the schedule.
         rule: Which layers become dynamic, see :func:`convert_dynamic_`. None:
             the preset of backbone and method.
 
@@ -101,6 +104,12 @@ def with_dynamic_convolutions(
     router_rate = options.pop(ROUTER_RATE, None)
     if router_rate is None:
         router_rate = _router_rate(cfg, method)
+    start = f'{_SCHEDULE}.'
+    schedule = {
+        name[len(start) :]: options.pop(name)
+        for name in list(options)
+        if name.startswith(start)
+    }
     if rule is None:
         rule = cfg.get('dynamic_rule')
     check_rule(rule)
@@ -116,7 +125,7 @@ def with_dynamic_convolutions(
         if rule is not None:
             holder['backbone']['rule'] = _as_config(rule)
     import_mmfdconv_(cfg)
-    _schedule_temperature(cfg, entry)
+    _schedule_temperature(cfg, entry, schedule)
     layer = LAYERS[entry.dynamic_conv_cfg.type]
     set_rates_(cfg, layer.shared_module is not None, router_rate)
     return cfg
@@ -195,7 +204,7 @@ def _changed(
         if name not in known:
             raise ValueError(
                 f'options: {conv_cfg.type} has no option {name!r}; '
-                f'{nearest(name, sorted({*known, ROUTER_RATE}))}'
+                f'{nearest(name, sorted({*known, ROUTER_RATE, _SCHEDULE}))}'
             )
     changed = Config(dict(conv_cfg=conv_cfg))
     values = {f'conv_cfg.{name}': value for name, value in options.items()}
@@ -262,11 +271,35 @@ def _router_rate(cfg: Config, method: str) -> float:
     return rates.get(method, 1)
 
 
-def _schedule_temperature(cfg: Config, entry: Mapping[str, Any]) -> None:
-    """Add the method's hook, the authors' own where they pretrain."""
-    hook = entry.get('dynamic_temperature')
+def _schedule_temperature(
+    cfg: Config, entry: Mapping[str, Any], changes: Mapping[str, Any]
+) -> None:
+    """Add the method's hook, the authors' own where they pretrain.
+
+    A hook that the config has for such layers stays the only one.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    kind = entry.dynamic_conv_cfg.type
+    has_own = any(
+        type_name(hook) == _HOOK and kind in (hook.get('layer_types') or kind)
+        for hook in hooks
+    )
+    hook = entry.get(_SCHEDULE)
     if cfg.get('default_scope') == 'mmpretrain':
-        hook = entry.get('pretraining_temperature', hook)
-    if hook is not None:
-        hooks = list(cfg.get('custom_hooks') or [])
-        cfg.custom_hooks = [*hooks, copy.deepcopy(hook)]
+        hook = entry.get(_PRETRAINING, hook)
+    if changes and (has_own or hook is None):
+        why = (
+            f'{kind} needs none' if hook is None else 'the config has its own'
+        )
+        raise ValueError(
+            f'options: there is no {_SCHEDULE} to change, as {why}; change '
+            f"dict(type='{_HOOK}', ...) in custom_hooks of the config"
+        )
+    if hook is None or has_own:
+        return
+    hook = ConfigDict(copy.deepcopy(hook), **changes)
+    try:
+        HOOKS.build(hook)
+    except TypeError as error:
+        raise ValueError(f'options: {_SCHEDULE}: {error}') from error
+    cfg.custom_hooks = [*hooks, hook]

@@ -1,6 +1,7 @@
 """Schedules of the temperature of dynamic layers."""
 
-from typing import Dict, List, Optional, Sequence, Union
+import math
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -26,7 +27,9 @@ class TemperatureHook(Hook):
 
     The default is DY-Conv's schedule, from 30 to 1 in the first 10 epochs,
     which also suits ODConv. KernelWarehouse goes from assigned cells (1) to
-    learned ones (0) in every iteration.
+    learned ones (0) in every iteration. It never goes back: layers whose
+    loaded weights have a lower temperature keep it until the schedule is
+    below, as their cells are no kernels any more.
 
     Args:
         start (float): Value in the first epoch or iteration.
@@ -90,7 +93,8 @@ class TemperatureHook(Hook):
         self.by = by
         self.length = length
         self.layer_types = layer_types
-        self._temperatures: List[Tensor] = []
+        # Each with what it must not exceed.
+        self._temperatures: List[Tuple[Tensor, float]] = []
 
     def value_at(self, step: float) -> float:
         """Temperature in the epoch or iteration ``step``, counted from 0.
@@ -120,17 +124,19 @@ class TemperatureHook(Hook):
         averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
         models = [model, *(a.module for a in averages if a is not None)]
         self._temperatures = [
-            t
+            (t, math.inf if _divides(layer) else float(t))
             for one in models
-            for name in layers
-            for t in _temperatures(one.get_submodule(name))
+            for layer in map(one.get_submodule, layers)
+            for t in _temperatures(layer)
         ]
+        lowered = sum(most < self.start for _, most in self._temperatures)
         length = f'{self.length} {self.by}s'
         if self.by == 'share':
             length = f'{self.length:g} of {runner.max_iters} iters'
         print_log(
             f'TemperatureHook: {self.start:g} -> {self.end:g} over '
-            f'{length} in {len(layers)} layers',
+            f'{length} in {len(layers)} layers'
+            + (f', {lowered} of which begin lower, as loaded' * bool(lowered)),
             logger='current',
         )
 
@@ -152,8 +158,8 @@ class TemperatureHook(Hook):
 
     def _set(self, runner: Runner, step: float) -> None:
         value = self.value_at(step)
-        for temperature in self._temperatures:
-            temperature.fill_(value)
+        for temperature, most in self._temperatures:
+            temperature.fill_(min(value, most))
         runner.message_hub.update_scalar('train/temperature', value)
 
     def _select(self, found: Dict[str, nn.Module]) -> Dict[str, nn.Module]:
@@ -185,10 +191,9 @@ class TemperatureHook(Hook):
         for name, layer in layers.items():
             for option in ('start', 'end'):
                 value = getattr(self, option)
-                divides = isinstance(layer, ExpertConv2d)
-                if value > 0 if divides else value <= 1:
+                if value > 0 if _divides(layer) else value <= 1:
                     continue
-                right = '> 0' if divides else 'between 0 and 1'
+                right = '> 0' if _divides(layer) else 'between 0 and 1'
                 raise ValueError(
                     f'{option} must be {right} for {type(layer).__name__} '
                     f'({name}), got {value!r}; layer_types=[...] makes a '
@@ -198,6 +203,11 @@ class TemperatureHook(Hook):
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _divides(layer: nn.Module) -> bool:
+    """Whether logits are divided by it, and it is no share of a mixture."""
+    return isinstance(layer, ExpertConv2d)
 
 
 def _temperatures(layer: nn.Module) -> List[Tensor]:

@@ -68,6 +68,38 @@ def test_a_router_that_needs_a_schedule_always_has_one(method):
     assert (hook.start, hook.end, hook.length) == (1.0, 0.0, 0.1)
 
 
+def test_the_schedule_can_be_changed():
+    options = {'dynamic_temperature.end': 0.25, 'reduction': 0.125}
+    new = with_dynamic_convolutions(stock(), 'kw1x', options)
+    (hook,) = new.custom_hooks
+    assert (hook.start, hook.end, hook.length) == (1.0, 0.25, 0.1)
+    assert new.model.backbone.conv_cfg.reduction == 0.125
+
+
+@pytest.mark.parametrize('types', [None, ['KWConv'], ['ODConv']])
+def test_a_schedule_that_the_config_has_is_the_only_one(types):
+    own = dict(type='TemperatureHook', start=1, end=0.25, layer_types=types)
+    cfg = stock(custom_hooks=[own])
+    new = with_dynamic_convolutions(cfg, 'kw1x')
+    assert len(new.custom_hooks) == (2 if types == ['ODConv'] else 1)
+    assert new.custom_hooks[0] == own
+
+
+@pytest.mark.parametrize(
+    ('method', 'option', 'hooks', 'words'),
+    [
+        ('kw1x', 'ends', [], "argument 'ends'"),
+        ('kw1x', 'end', [dict(type='TemperatureHook')], 'config has its own'),
+        ('kw1x', 'by', [], 'by'),
+        ('fdconv', 'end', [], 'FDConv needs none'),
+    ],
+)
+def test_a_schedule_that_cannot_be_changed(method, option, hooks, words):
+    options = {f'dynamic_temperature.{option}': 0.5}
+    with pytest.raises(ValueError, match=words):
+        with_dynamic_convolutions(stock(custom_hooks=hooks), method, options)
+
+
 AUTHORS = dict(kw1x=(1, 0, 0.2), dyconv=(30, 1, 0.1), odconv=(30, 1, 0.1))
 
 

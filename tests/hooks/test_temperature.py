@@ -121,6 +121,20 @@ def test_by_share(by_epoch):
         assert temperatures(model) == pytest.approx([value] * 2, abs=1e-7)
 
 
+def test_learned_mixtures_are_not_put_back():
+    """As of a backbone that was pretrained with KernelWarehouse."""
+    model = nn.Sequential(Shares(), Shares(), DYConv(1, 2, 1))
+    model[1].attention.temperature.fill_(0.25)
+    model[2].temperature.fill_(0.125)
+    runner = runner_for(model)
+    hook = TemperatureHook(start=1, end=0.5, by='iter', length=4)
+    hook.before_train(runner)
+    for number, value in {0: 1, 2: 0.75, 4: 0.5}.items():
+        runner.iter = number
+        hook.before_train_iter(runner, number)
+        assert temperatures(model) == [value, 0.25, value]
+
+
 @pytest.mark.parametrize(('start', 'end'), [(30, 1), (1, 4), (2, 2)])
 def test_length_one_and_any_direction(start, end):
     hook = TemperatureHook(start, end, length=1)
