@@ -9,7 +9,8 @@ Layers share cells, so KernelWarehouse is the conversion of a whole backbone
 
 Differs from the published code in: the temperature, a plain number there and
 lost with every checkpoint, is a buffer here; a ``cell_num_ratio`` that is
-neither a whole number nor one over it is refused instead of failing later.
+neither a whole number nor one over it is refused instead of failing later; and
+learned mixtures may begin as the assigned cells, for weights that are trained.
 """
 
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
@@ -25,7 +26,7 @@ from .cell_sharing import (
     WAREHOUSE_OPTIONS,
     share_cells,
 )
-from .checks import check_positive
+from .checks import check_choice, check_positive
 from .descriptors import DescriptorCfg, build_descriptor
 from .routers import RouterBatchNorm, RouterConv, normalise, router_width
 from .warehouse import Place, Warehouse
@@ -46,6 +47,7 @@ class WarehouseAttention(nn.Module):
         nonlocal_basis_ratio: Below 1, logits of cells that belong to other
             layers come from so much fewer numbers.
         temperature: 1: every mixture is its assigned cell; 0: learned.
+        start: As of :class:`KWConv`.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class WarehouseAttention(nn.Module):
         reduction: float,
         nonlocal_basis_ratio: float,
         temperature: float,
+        start: str = 'random',
         device=None,
         dtype=None,
     ) -> None:
         super().__init__()
+        self.begins = start
         factory = dict(device=device, dtype=dtype)
         self.mixtures = place.mixtures
         self.start = place.start
@@ -104,14 +108,22 @@ class WarehouseAttention(nn.Module):
         return self
 
     def reset_parameters(self) -> None:
-        """Kaiming normal, fan out, as published; biases 0."""
+        """Kaiming normal, fan out, and biases 0, as published.
+
+        Or logits that are 1 for the assigned cell and 0 for the others.
+        """
         for layer in (self.fc1, self.fc2, self.fc3):
             if layer is not None:
                 nn.init.kaiming_normal_(layer.weight, mode='fan_out')
-        for bias in (self.fc2.bias, self.basis_bias):
-            if bias is not None:
-                nn.init.zeros_(bias)
+        bias = self.fc2.bias if self.fc3 is None else self.basis_bias
+        nn.init.zeros_(bias)
         self.norm1.reset_parameters()
+        if self.begins == 'assigned':
+            nn.init.zeros_(self.fc2.weight)
+            with torch.no_grad():
+                bias.view(self.mixtures, -1).scatter_(
+                    1, self.assigned.view(-1, 1), 1
+                )
 
     def forward(self, descriptor: Tensor) -> Tensor:
         """``(B, C) -> (B, mixtures, cells)``."""
@@ -171,6 +183,10 @@ class KWConv(DynamicConv2d):
         temperature: With 1 the kernel consists of the assigned cells, which
             hold the stock kernel; with 0 of learned mixtures. A hook moves it
             from 1 to 0. Defaults to 1.
+        start: What learned mixtures begin as. ``'random'``, as published,
+            suits kernels that are random themselves: trained ones it undoes.
+            ``'assigned'``: the assigned cells, but for a factor of 1 / 1.001.
+            Ours. Defaults to ``'random'``.
         descriptor: ``'gap'``, ``'fat'`` (FKW), or a dict with options.
 
     The other arguments are those of ``nn.Conv2d``.
@@ -210,6 +226,7 @@ class KWConv(DynamicConv2d):
         reduction: float = 0.0625,
         nonlocal_basis_ratio: float = 1,
         temperature: float = 1.0,
+        start: str = 'random',
         descriptor: DescriptorCfg = 'gap',
         **warehouse_options: Any,
     ) -> None:
@@ -246,6 +263,7 @@ class KWConv(DynamicConv2d):
                 'temperature must lie between 0 (learned) and 1 (assigned '
                 f'cells), got {temperature!r}'
             )
+        check_choice('start', start, ('random', 'assigned'))
         # In a tuple, so that the cells are not registered a second time with
         # every layer; optimizers and checkpoints find them on the model.
         self._warehouse = (warehouse,)
@@ -260,6 +278,7 @@ class KWConv(DynamicConv2d):
             reduction,
             nonlocal_basis_ratio,
             temperature,
+            start,
             **factory,
         )
         self.reset_parameters()

@@ -129,6 +129,31 @@ def test_one_cell_for_many_pieces_is_the_layers_own():
     assert attention(torch.rand(2, 8)).shape == (2, 49, 3)
 
 
+@pytest.mark.parametrize('basis', [1, 0.5])
+def test_learned_mixtures_begin_as_the_stock_kernel(basis):
+    stock = TwoLayers().eval()
+    options = dict(temperature=0.0, nonlocal_basis_ratio=basis)
+    x = torch.randn(2, 8, 6, 7)
+    net = convert(copy.deepcopy(stock), start='assigned', **options)
+    expected = stock.c1(x)
+    torch.testing.assert_close(1.001 * net.c1(x), expected)
+    other = convert(copy.deepcopy(stock), **options)
+    assert relative(other.c1(x), expected) > 0.1
+    # The router learns, what is below its zeros from the second step on.
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (net(x) - 1).square().mean().backward()
+        optimizer.step()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_start_that_there_is_not():
+    with pytest.raises(ValueError, match="start must be one of 'random'"):
+        convert(TwoLayers(), start='stock')
+
+
 def test_cells_are_registered_once_and_survive_copies():
     net = convert(TwoLayers(), cell_num_ratio=1)
     cells = [n for n, _ in net.named_parameters() if 'warehouse' in n]

@@ -8,6 +8,7 @@ dynamic_conv_cfg = dict(
     nonlocal_basis_ratio=1,
     reduction=0.0625,
     temperature=1.0,
+    start='assigned',  # ours, for stock weights; the authors' is 'random'
     descriptor='gap',
 )
 

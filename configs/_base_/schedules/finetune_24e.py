@@ -34,4 +34,4 @@ default_hooks = dict(
 
 # Ours, for --conv: routers start at 0, and AdamW moves them by the full rate
 # from its first step. What was measured is in docs/results.
-router_lr_mult = dict(fdconv=0.1, odconv=0.1)
+router_lr_mult = dict(fdconv=0.1, odconv=0.1, kw1x=0.01)
