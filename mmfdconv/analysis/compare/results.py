@@ -234,9 +234,8 @@ def write(
             for method, cost in costs.items()
         ],
     )
-    parts = [scores, prices, *_class_table(classes)]
-    text = '\n\n'.join([str(part) for part in parts] + ['\n'.join(notes)])
-    text += '\n'
+    parts = [scores, prices, *_class_table(classes), '\n'.join(notes)]
+    text = '\n\n'.join(map(str, parts)) + '\n'
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'comparison.md').write_text(text, encoding='utf-8')
     write_csv(
