@@ -24,7 +24,7 @@ from ..analysis.figures.data import build_data, spread_evenly
 from ..analysis.figures.gates import gate_movements
 from ..analysis.figures.subject import dynamic_layers, extract
 from ..engine.scoring import Validation
-from .folding import averaged_layers
+from .folding import averaged_layers, replace_layers_
 
 __all__ = ['Audit', 'AuditedLayer', 'audit']
 
@@ -189,13 +189,7 @@ def _replaced(model: nn.Module, new: Mapping[str, nn.Module]) -> Iterator:
     """Put other layers in for a while."""
     old = {name: model.get_submodule(name) for name in new}
     try:
-        _put(model, new)
+        replace_layers_(model, new)
         yield
     finally:
-        _put(model, old)
-
-
-def _put(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
-    for name, layer in layers.items():
-        parent, _, child = name.rpartition('.')
-        setattr(model.get_submodule(parent), child, layer)
+        replace_layers_(model, old)

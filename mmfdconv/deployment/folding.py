@@ -8,6 +8,7 @@ from typing import (
     Dict,
     Iterator,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -25,8 +26,15 @@ from ..layers import (
     fixed_gates,
     record_descriptors,
 )
+from ..layers.descriptors import Descriptor
 
-__all__ = ['FoldedLayer', 'averaged_layers', 'fold_static_', 'static_layer']
+__all__ = [
+    'FoldedLayer',
+    'averaged_layers',
+    'fold_static_',
+    'replace_layers_',
+    'static_layer',
+]
 
 #: A constant that a stock layer without bias has no place for, over the norm
 #: of its kernel.
@@ -69,9 +77,14 @@ def fold_static_(
         One for every dynamic layer.
 
     Raises:
-        ValueError: There is no dynamic layer or image, or ``layers`` names
-            what is none.
+        ValueError: There is no dynamic layer or image, the model is a dynamic
+            layer itself, or ``layers`` names what is none.
     """
+    if isinstance(model, DynamicConv2d):
+        raise ValueError(
+            f'model: {type(model).__name__} cannot be replaced in itself; '
+            'give nn.Sequential(model)'
+        )
     found = {
         name: layer
         for name, layer in model.named_modules()
@@ -97,13 +110,14 @@ def fold_static_(
             reason = 'not among layers'
         elif isinstance(stock[name], str):
             reason = stock[name]
+        elif errors[name] != errors[name]:
+            reason = 'its output is not finite'
         elif below is not None and not errors[name] < below:
             reason = f'its error is not below {below:g}'
         results.append(FoldedLayer(name, errors[name], not reason, reason))
-    for result in results:
-        if result.folded:
-            parent, _, child = result.name.rpartition('.')
-            setattr(model.get_submodule(parent), child, stock[result.name])
+    replace_layers_(
+        model, {r.name: stock[r.name] for r in results if r.folded}
+    )
     _drop_cells(model)
     return results
 
@@ -129,12 +143,35 @@ def averaged_layers(
     with record_descriptors(model) as means, _input_factors(model) as factors:
         for image in images:
             call(image)
-    with fixed_gates(model, means):
-        return {
-            name: static_layer(layer, factors.get(name))
-            for name, layer in model.named_modules()
-            if isinstance(layer, DynamicConv2d)
+    stock: Dict[str, Any] = {}
+    for name, layer in model.named_modules():
+        if not isinstance(layer, DynamicConv2d):
+            continue
+        own = {
+            part: means.get(f'{name}.{part}')
+            for part, module in layer.named_modules()
+            if isinstance(module, Descriptor)
         }
+        if any(mean is None for mean in own.values()):
+            stock[name] = 'it does not run when the model is called'
+            continue
+        with fixed_gates(layer, own):
+            stock[name] = static_layer(layer, factors.get(name))
+    return stock
+
+
+def replace_layers_(model: nn.Module, new: Mapping[str, nn.Module]) -> None:
+    """Put other layers in, wherever in the model the named ones stand.
+
+    Args:
+        model: Any.
+        new: By the name of what each replaces, or one of its names.
+    """
+    by_old = {id(model.get_submodule(name)): new[name] for name in new}
+    for parent in list(model.modules()):
+        for child, module in parent._modules.items():
+            if id(module) in by_old:
+                parent._modules[child] = by_old[id(module)]
 
 
 @contextmanager

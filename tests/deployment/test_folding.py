@@ -191,3 +191,34 @@ def test_what_has_no_stock_form_says_why():
 def test_what_cannot_be_folded(model, images, layers, words):
     with pytest.raises(ValueError, match=words):
         fold_static_(model or live('ODConv'), images, layers)
+
+
+class Twice(nn.Module):
+    """A layer under two names, and one that never runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = self.again = FADConv(4, 4, 3, padding=1, pool_size=4)
+        self.idle = FADConv(4, 4, 3, padding=1, pool_size=4)
+
+    def forward(self, image):
+        return self.again(self.first(image))
+
+
+def test_a_shared_layer_is_folded_wherever_it_stands():
+    model = Twice()
+    result, idle = fold_static_(model, [torch.randn(1, 4, 8, 8)])
+    assert result.folded
+    assert type(model.first) is nn.Conv2d
+    assert model.again is model.first
+    assert idle.reason == 'it does not run when the model is called'
+    assert type(model.idle) is FADConv
+
+
+def test_what_cannot_be_folded_is_told():
+    layer = FADConv(4, 4, 3, pool_size=4)
+    image = torch.full((1, 4, 8, 8), torch.nan)
+    with pytest.raises(ValueError, match='cannot be replaced in itself'):
+        fold_static_(layer, [image])
+    (result,) = fold_static_(nn.Sequential(layer), [image])
+    assert result.reason == 'its output is not finite'
