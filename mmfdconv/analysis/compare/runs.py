@@ -64,12 +64,15 @@ def read_scalars(path: PathLike) -> Tuple[List[dict], List[dict]]:
     """
     train: List[dict] = []
     val: List[dict] = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    lines = Path(path).read_text().splitlines()
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             values = json.loads(line)
         except ValueError as error:
+            if number == len(lines):  # a run that was stopped, or writes it
+                break
             raise ValueError(
                 f'path={str(path)!r} must have one JSON object per line; '
                 f'line {number} is none: {error}'
@@ -106,13 +109,15 @@ def read_run(work_dir: PathLike, name: Optional[str] = None) -> RunLog:
         if not later_train:  # tools/test.py and validation alone
             continue
         key = 'epoch' if 'epoch' in later_train[0] else 'iter'
+        first = later_train[0][key]
+        train = [p for p in train if p.get(key, first) < first]
+        last = train[-1]['iter'] if train else 0
         if key == 'iter':
             later_val = [
                 dict(p, iter=p.get('step', p['iter'])) for p in later_val
             ]
-        first = later_train[0][key]
-        train = [p for p in train if p.get(key, first) < first]
-        last = train[-1]['iter'] if train else 0
+            # Not every step is logged that a validation follows.
+            last = min([first, *(p['iter'] for p in later_val)]) - 1
         val = [p for p in val if p['iter'] <= last]
         train, val = train + later_train, val + later_val
     if not train:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
@@ -179,7 +180,7 @@ def _seeded(cfg: Config, run: Run) -> Config:
 def _check_same(run: Run, text: str) -> None:
     """Refuse to go on with another config than the one begun with."""
     begun = run.config.read_text(encoding='utf-8').split('\n')
-    for old, new in zip(begun, text.split('\n')):
+    for old, new in zip_longest(begun, text.split('\n'), fillvalue=''):
         if old != new:
             raise ValueError(
                 f'--work-dir: {run.folder} holds a run of another config '

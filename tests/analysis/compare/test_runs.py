@@ -19,6 +19,10 @@ def test_validation_stands_where_training_was(scalars):
 def test_a_broken_line_is_named(scalars):
     with scalars.open('a') as file:
         file.write('\n{"loss": \n')
+    # The last line of a run that was stopped in it, or is writing it.
+    assert len(runs.read_scalars(scalars)[1]) == 2
+    with scalars.open('a') as file:
+        file.write('{"loss": 1.0, "iter": 50}\n')
     with pytest.raises(ValueError, match='line 7 is none'):
         runs.read_scalars(scalars)
 
@@ -57,6 +61,11 @@ def test_iterations(by_iter):
     run = runs.read_run(by_iter, 'other name')
     assert run.name == 'other name' and not run.by_epoch
     assert [p['iter'] for p in run.val] == [80, 160]
+    # From the checkpoint of step 80, which nothing was logged at.
+    lines = [dict(loss=1.0, iter=100), dict(mIoU=60.0, step=160)]
+    write_log(by_iter, '20260102_000000', lines)
+    found = [(p['iter'], p['mIoU']) for p in runs.read_run(by_iter).val]
+    assert found == [(80, 40.0), (160, 60.0)]
 
 
 def test_what_is_no_training_is_left_out(resumed):
@@ -79,7 +88,7 @@ def test_folders_without_a_run(tmp_path, resumed):
     with pytest.raises(ValueError, match='no log of a training'):
         runs.read_run(tmp_path)
     path = resumed / '20260101_000000/vis_data/scalars.json'
-    path.write_text(path.read_text() + '{"loss": 1')
+    path.write_text(path.read_text() + '{"loss": 1\n{}\n')
     with pytest.raises(ValueError, match='line 8'):
         runs.read_run(resumed)
 
