@@ -295,7 +295,7 @@ def write_results(
     """
     check_suffix(path, SUFFIXES)
     rows = [_flat(result) for result in results]
-    if Path(path).suffix == '.json':
+    if Path(path).suffix.lower() == '.json':
         text = json.dumps(dict(environment=dict(env), results=rows), indent=2)
         Path(path).write_text(text + '\n', encoding='utf-8')
     else:

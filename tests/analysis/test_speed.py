@@ -145,9 +145,9 @@ def test_files(tmp_path, monkeypatch):
     results = measure(monkeypatch, dict(stock=0.25, other=0.5))
     env = speed.environment('cpu', 'float32', rounds=2)
     assert env['torch'] == torch.__version__ and env['device']
-    for name in ('a.json', 'a.csv'):
+    for name in ('a.JSON', 'a.csv'):
         speed.write_results(results, env, str(tmp_path / name))
-    content = json.loads((tmp_path / 'a.json').read_text())
+    content = json.loads((tmp_path / 'a.JSON').read_text())
     assert content['environment']['dtype'] == 'float32'
     with open(tmp_path / 'a.csv', newline='') as file:
         rows = list(csv.DictReader(file))

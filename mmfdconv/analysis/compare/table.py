@@ -122,7 +122,7 @@ def write_summaries(summaries: Sequence[Summary], out: PathLike) -> None:
     out = Path(out)
     check_suffix(out, SUFFIXES, 'table')
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == '.md':
+    if out.suffix.lower() == '.md':
         text = summaries_to_markdown(summaries)
         out.write_text(text + '\n', encoding='utf-8')
     else:

@@ -202,7 +202,7 @@ def write(
     check_suffix(path, SUFFIXES)
     path = Path(path)
     named = [('model', cost)] + ([('stock', stock)] if stock else [])
-    if path.suffix == '.json':
+    if path.suffix.lower() == '.json':
         content: Dict[str, Any] = dict(about)
         for name, one in named:
             content[name] = dict(

@@ -59,8 +59,8 @@ def test_files(tmp_path):
         rows = [*csv.DictReader(file)]
     assert [float(row['final']) for row in rows] == [10.0, 14.0]
     assert [row['run'] for row in rows] == ['0', '1']
-    table.write_summaries(summaries, tmp_path / 'runs.md')
-    text = (tmp_path / 'runs.md').read_text()
+    table.write_summaries(summaries, tmp_path / 'runs.MD')
+    text = (tmp_path / 'runs.MD').read_text()
     assert text == table.summaries_to_markdown(summaries) + '\n'
     with pytest.raises(ValueError, match=r'\.md or \.csv'):
         table.write_summaries(summaries, tmp_path / 'runs.txt')

@@ -82,8 +82,8 @@ def test_a_segmentor_and_its_stock_one():
 
 def test_files(tmp_path):
     cost, stock = model_cost.compare(segmentor(), (64, 64))
-    model_cost.write(tmp_path / 'a.json', cost, stock, config='x.py')
-    content = json.loads((tmp_path / 'a.json').read_text())
+    model_cost.write(tmp_path / 'a.JSON', cost, stock, config='x.py')
+    content = json.loads((tmp_path / 'a.JSON').read_text())
     assert content['config'] == 'x.py'
     total = sum(entry['flops'] for entry in content['model']['modules'])
     assert total == cost.total.flops == content['model']['rows'][-1]['flops']
