@@ -1,6 +1,6 @@
 """Walks through what a config nests."""
 
-from typing import Any, Iterator, Mapping, Tuple
+from typing import Any, Iterator, List, Mapping, Tuple
 
 
 def nodes(tree: Any, place: str) -> Iterator[Tuple[str, Any]]:
@@ -31,6 +31,21 @@ def type_name(node: Any) -> str:
     """
     kind = node.get('type') if isinstance(node, Mapping) else type(node)
     return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+
+
+def innermost_datasets(dataset: Mapping[str, Any]) -> List[Any]:
+    """The data sets that wrappers and concatenations hold, or the one given.
+
+    Args:
+        dataset: Of a data loader's config.
+    """
+    if 'datasets' in dataset:
+        parts = dataset['datasets']
+    elif 'dataset' in dataset:
+        parts = [dataset['dataset']]
+    else:
+        return [dataset]
+    return [leaf for part in parts for leaf in innermost_datasets(part)]
 
 
 def dynamic_backbones(model: Any) -> Iterator[Tuple[str, Mapping[str, Any]]]:

@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
+from ..convert.nodes import innermost_datasets
 from ..datasets.raster_bands import Band
 from ..engine import launch
 from ..engine.models import load_weights
@@ -326,6 +327,4 @@ def _dataset_meta(cfg: Config) -> Mapping[str, Any]:
 
 def _test_dataset(cfg: Config) -> Mapping[str, Any]:
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    return dataset
+    return innermost_datasets(dataset)[0]

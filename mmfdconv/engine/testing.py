@@ -11,7 +11,7 @@ from typing import Optional
 
 from mmengine.config import Config, ConfigDict
 
-from ..convert.nodes import type_name
+from ..convert.nodes import innermost_datasets, type_name
 
 _PICKLES = ('.pkl', '.pickle')
 
@@ -75,7 +75,8 @@ def draw_predictions(
     elif cfg.default_scope == 'mmseg':
         # mmseg 1.2 draws one of 50 images unless told otherwise
         hook.update(draw=True, interval=1)
-        for step in _test_dataset(cfg).get('pipeline', ()):
+        (dataset, *_) = innermost_datasets(cfg.test_dataloader.dataset)
+        for step in dataset.get('pipeline', ()):
             if type_name(step) == 'LoadGeoTIFF':
                 hook.update(
                     type='BandsVisualizationHook',
@@ -95,20 +96,14 @@ def use_tta(cfg: Config) -> None:
 
     mmseg has no default of its own; there the config must say what to do.
     """
-    dataset = _test_dataset(cfg)
+    datasets = innermost_datasets(cfg.test_dataloader.dataset)
     if 'tta_model' not in cfg:
         cfg.tta_model = _default_tta_model(cfg)
     if 'tta_pipeline' not in cfg:
-        cfg.tta_pipeline = _flip_pipeline(cfg, dataset.pipeline)
+        cfg.tta_pipeline = _flip_pipeline(cfg, datasets[0].pipeline)
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    dataset.pipeline = cfg.tta_pipeline
-
-
-def _test_dataset(cfg: Config) -> ConfigDict:
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset.dataset
-    return dataset
+    for dataset in datasets:
+        dataset.pipeline = cfg.tta_pipeline
 
 
 def _default_tta_model(cfg: Config) -> ConfigDict:

@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
-from ...convert.nodes import type_name
+from ...convert.nodes import innermost_datasets, type_name
 from ...engine.models import one_line
 
 IGNORED = 255  # of a segmentation's labels
@@ -28,9 +28,7 @@ def test_pipeline(cfg: Config, annotations: bool = False) -> List[Any]:
         annotations: Whether to keep those that load annotations.
     """
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:  # wrappers
-        dataset = dataset['dataset']
-    pipeline = dataset.get('pipeline')
+    pipeline = innermost_datasets(dataset)[0].get('pipeline')
     if not pipeline:
         raise ValueError(
             'config: it has no test_dataloader with a pipeline, which would '
@@ -117,11 +115,8 @@ def build_data(cfg: Config, split: str = 'val') -> Any:
     if not loader or not loader.get('dataset'):
         raise ValueError(f'split: the config has no {split}_dataloader')
     whole = deepcopy(loader['dataset'])
-    inner = whole
-    while 'dataset' in inner:  # wrappers
-        inner = inner['dataset']
-    if split == 'train':  # without its augmentations
-        inner['pipeline'] = deepcopy(test_pipeline(cfg, annotations=True))
+    if split == 'train':
+        whole = _unaugmented(whole, test_pipeline(cfg, annotations=True))
     try:
         data = DATASETS.build(whole)
         number = len(data)
@@ -134,6 +129,18 @@ def build_data(cfg: Config, split: str = 'val') -> Any:
     if not number:
         raise ValueError(f'split: the {split} data of the config has no image')
     return data
+
+
+def _unaugmented(dataset: Any, pipeline: List[Any]) -> Any:
+    """Give a data set, or all in its wrappers, another pipeline."""
+    if 'datasets' in dataset:
+        parts = [_unaugmented(d, pipeline) for d in dataset['datasets']]
+        return dict(dataset, datasets=parts)
+    if 'dataset' not in dataset:
+        return dict(dataset, pipeline=deepcopy(pipeline))
+    inner = _unaugmented(dataset['dataset'], pipeline)
+    # A wrapper's own pipeline augments too, such as Mosaic's.
+    return inner if 'pipeline' in dataset else dict(dataset, dataset=inner)
 
 
 def spread_evenly(data: Any, number: Optional[int] = None) -> List[int]:

@@ -41,6 +41,21 @@ def test_a_config_without_data_is_told(cfg):
         data.read_image(cfg, 'image.png')
 
 
+def test_training_data_come_without_augmentation(cfg):
+    """Concatenated, repeated, or mixed by a wrapper's own pipeline."""
+    inner = cfg.train_dataloader.dataset
+    both = dict(type='ConcatDataset', datasets=[inner, inner])
+    mixed = dict(type='MultiImageMixDataset', dataset=both, pipeline=[1])
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=mixed
+    )
+    found = data.build_data(cfg, 'train')
+    assert len(found) == 2 * 2 * 2
+    read = found.dataset.datasets[1].pipeline.transforms
+    tested = cfg.test_dataloader.dataset.pipeline
+    assert [type(step).__name__ for step in read] == [t.type for t in tested]
+
+
 def test_annotations_of_pure_python_configs_are_left_out(cfg):
     pipeline = cfg.test_dataloader.dataset.pipeline
     for step in pipeline:
