@@ -15,11 +15,13 @@ from mmengine.registry import init_default_scope
 from ..analysis import calls, speed, workloads
 from ..analysis.outputs import check_output
 from ..engine.memory import keep_freed_memory
+from ..engine.models import check_device, image_channels
 from ..engine.options import (
     add_conv_options,
     add_timing_options,
     load_config,
 )
+from ..layers.checks import check_positive_int
 from . import plain_errors
 
 DTYPES = dict(
@@ -146,7 +148,8 @@ def cases(args: argparse.Namespace):
     else:
         modules = workloads.resnets(args.config, methods, options, others)
     for text in args.shapes or IMAGES:
-        size = (args.batch or 2, 3, *workloads.parse_side(text))
+        bands = image_channels(next(iter(modules.values())))
+        size = (args.batch or 2, bands, *workloads.parse_side(text))
         yield f'{args.config} at {size[0]}x{text}', modules, size
 
 
@@ -176,6 +179,9 @@ def run(args: argparse.Namespace, prog: str) -> None:
         if args.calls:
             _check_calls(args)
         check_output(args.out, speed.SUFFIXES)
+        check_device(args.device)
+        if args.batch is not None:
+            check_positive_int('batch', args.batch)
         for name, modules, size in cases(args):
             x = torch.randn(size, device=args.device)
             if args.calls:

@@ -21,7 +21,9 @@ from ..analysis.outputs import check_output
 from ..analysis.workloads import parse_side
 from ..convert.nodes import nodes, type_name
 from ..engine.launch import load_config
+from ..engine.models import check_device
 from ..engine.options import add_timing_options
+from ..layers.checks import check_positive_int
 from . import plain_errors
 
 _OBJECTS = 7  # in every image, COCO's mean
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
     MMLogger.get_instance('step', log_level='ERROR')
     with plain_errors(prog):
         check_output(args.out, speed.SUFFIXES)
+        check_device(args.device)
+        check_positive_int('batch', args.batch)
         height, width = parse_side(args.shape)
         init_default_scope('mmdet')
         modules: Dict[str, nn.Module] = {}

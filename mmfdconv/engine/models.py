@@ -4,6 +4,7 @@ import copy
 import textwrap
 from typing import Any, Dict, Mapping
 
+import torch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS
@@ -16,6 +17,18 @@ from ..layers import DynamicConv2d
 def one_line(error: Any) -> str:
     """Give a message of many lines as a short one."""
     return textwrap.shorten(str(error), 400, placeholder=' ...')
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        ValueError: It is not.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f'device: {device!r}: {one_line(error)}') from error
 
 
 def build_model(cfg: Config) -> nn.Module:

@@ -21,7 +21,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from ...engine.models import build_model, load_weights, one_line
+from ...engine.models import build_model, check_device, load_weights
 from ...layers.base import DynamicConv2d
 from ...layers.linear import OnTokens
 from .data import pad_picture, read_image
@@ -54,20 +54,17 @@ class Subject(NamedTuple):
             device: Where to put it.
 
         Raises:
-            ValueError: The config has no model, or the checkpoint is not its.
+            ValueError: The config has no model, the checkpoint is not its, or
+                the device is not there.
         """
+        check_device(device)
         init_default_scope(cfg.get('default_scope', 'mmengine'))
         torch.manual_seed(0)
         model, state = build_model(cfg), 'untrained'
         if checkpoint is not None:
             load_weights(model, checkpoint)
             state = f'trained ({Path(checkpoint).name})'
-        try:
-            return cls(cfg, model.to(device).eval(), state)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f'device: {device!r}: {one_line(error)}'
-            ) from error
+        return cls(cfg, model.to(device).eval(), state)
 
     def title(self, name: str, layer: nn.Module) -> str:
         """Say which layer a figure shows, of which model."""
