@@ -33,27 +33,46 @@ def check_suffix(
 
 
 def check_output(
-    path: Optional[PathLike], suffixes: Sequence[str] = (), option: str = 'out'
+    path: Optional[PathLike],
+    suffixes: Sequence[str] = (),
+    option: str = 'out',
+    inputs: Iterable[PathLike] = (),
 ) -> None:
-    """Refuse a file of another kind, or whose folder is not there.
+    """Refuse a file of another kind, or one that must not be written.
 
     Args:
         path: The file; None, where none is asked for, passes.
         suffixes: What it may end with; none: anything.
         option: What the file's name is called where it was given.
+        inputs: Files that are read, and must not be replaced.
 
     Raises:
-        ValueError: It cannot be written.
+        ValueError: It cannot be written, or is an input.
     """
     if path is None:
         return
     if suffixes:
         check_suffix(path, suffixes, option)
-    folder = Path(path).parent
-    if not folder.is_dir():
+    path = Path(path)
+    if not path.parent.is_dir():
         raise ValueError(
-            f'{option}: the folder {str(folder)!r} does not exist'
+            f'{option}: the folder {str(path.parent)!r} does not exist'
         )
+    if path.is_dir():
+        raise ValueError(
+            f'{option}: {str(path)!r} is a folder, not a file to write'
+        )
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(
+            f'{option}: {str(path)!r} cannot be written, for lack of '
+            'permission'
+        )
+    for other in map(Path, inputs):
+        if path.exists() and other.exists() and path.samefile(other):
+            raise ValueError(
+                f'{option}: {str(path)!r} would replace what is read; give '
+                'another name'
+            )
 
 
 def pretty_table(

@@ -8,6 +8,7 @@ of a one-stage detector; or those of the RPN of a two-stage detector.
 """
 
 import argparse
+import math
 import os
 from pathlib import Path
 from typing import Optional, Sequence
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from ..analysis.cost.run import default_shape, parse_shape
 from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
+from ..cropland.atomic import Outputs
 from ..deployment.exporting import DYNAMIC, export_onnx
 from ..deployment.inputs import noise, normalisation, read_pictures
 from ..deployment.runtimes import (
@@ -29,6 +31,7 @@ from ..deployment.runtimes import (
     compare_runtimes,
 )
 from ..deployment.tensor_parts import tensor_part
+from ..engine.models import one_line
 from ..engine.options import (
     add_config_options,
     add_shape_option,
@@ -79,16 +82,30 @@ def run(args: argparse.Namespace, prog: str) -> None:
         model = Subject.load(cfg, args.checkpoint).model
         shape = parse_shape(args.shape) or default_shape(cfg)
         if args.image:
-            images = read_pictures(model, args.image, shape, 'image')
+            images = read_pictures(model, cfg, args.image, shape, 'image')
         else:
             images = [noise(model, shape)]
         part = tensor_part(model, images[0], args.classes)
         proto = export_onnx(part, images[0], part.output_names, args.dynamic)
-        found = compare_runtimes(part, proto, images)
-        print(f'{to_text(found)}, {len(images)} images')
+        compared = list(images)
+        if args.dynamic == 'size':
+            # Exporters take some sizes for constants, and say nothing.
+            compared.append(
+                nn.functional.interpolate(images[0], scale_factor=2)
+            )
+        try:
+            found = compare_runtimes(part, proto, compared)
+        except Exception as error:  # runtimes raise kinds of their own
+            raise ValueError(
+                'the model or its graph does not run on one of the images, of '
+                f'{" and ".join(str(tuple(x.shape)) for x in compared[-2:])}: '
+                f'{one_line(error)}; nothing was written'
+            ) from error
+        print(f'{to_text(found)}, {len(compared)} images')
         check(found)
-        onnx.helper.set_model_props(proto, normalisation(model))
-        write(proto, args.out)
+        onnx.helper.set_model_props(proto, normalisation(model, cfg))
+        with Outputs() as outputs:
+            onnx.save(proto, outputs.add(args.out))
         if args.table:
             add_row(args.table, Path(args.config).stem, model, images, found)
     size = Path(args.out).stat().st_size / 2**20
@@ -126,6 +143,11 @@ def check(found: Sequence[Comparison]) -> None:
             from run to run.
     """
     for c in found:
+        if math.isnan(c.difference):
+            raise ValueError(
+                f"{c.runtime}'s outputs, or those of the model, are not "
+                'finite, so nothing can be compared; nothing was written'
+            )
         if c.runtime == RUNTIMES[0] and not c.difference <= TOLERANCE:
             raise ValueError(
                 f'two runs of the model differ by {c.difference:.1e} of the '
@@ -180,17 +202,6 @@ def add_row(
         ),
     }
     lines = str(pretty_table(list(row), [list(row.values())], 3)).splitlines()
-    new = not os.path.exists(path)
+    new = not os.path.exists(path) or not os.path.getsize(path)
     with open(path, 'a', encoding='utf-8') as file:
         file.writelines(f'{line}\n' for line in lines[0 if new else 2 :])
-
-
-def write(proto: onnx.ModelProto, path: str) -> None:
-    """Write the file whole or not at all."""
-    part = f'{path}.part'
-    try:
-        onnx.save(proto, part)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)

@@ -23,6 +23,7 @@ from ..analysis.figures.subject import Subject
 from ..analysis.outputs import check_output, pretty_table
 from ..convert import resolve_rule
 from ..convert.nodes import nodes, type_name
+from ..cropland.atomic import Outputs
 from ..deployment.folding import FoldedLayer, fold_static_
 from ..deployment.inputs import read_pictures
 from ..deployment.tensor_parts import tensor_part
@@ -78,23 +79,28 @@ def run(args: argparse.Namespace, prog: str) -> None:
     """Fold, report, write; or say what is wrong and write nothing."""
     MMLogger.get_instance('fold_static', log_level='ERROR')
     with plain_errors(prog):
-        check_output(args.out, ('.pth',))
+        inputs = args.config, args.checkpoint
+        check_output(args.out, ('.pth',), inputs=inputs)
+        config = Path(args.out).with_suffix('.py')
+        check_output(config, inputs=inputs)
         cfg = load_config(args)
         stock = stock_config(cfg)
         model = Subject.load(cfg, args.checkpoint).model
         shape = parse_shape(args.shape) or default_shape(cfg)
-        images = read_pictures(model, args.calibrate, shape, 'calibrate')
+        images = read_pictures(model, cfg, args.calibrate, shape, 'calibrate')
         score = Validation(cfg) if args.score else lambda model: {}
         before = score(model)
         results, change = fold(model, images, args.layers, args.below)
         after = score(model)
         print(to_text(results, change, before, after))
         left = [result.name for result in results if not result.folded]
+        if len(left) == len(results):
+            raise ValueError('no layer was folded, so nothing was written')
         if left:
             stock = keep_dynamic(cfg, model, left)
         check(model, stock)
         write(model, stock, args.out)
-    print(f'wrote {args.out} and {Path(args.out).with_suffix(".py")}')
+    print(f'wrote {args.out} and {config}')
 
 
 @torch.no_grad()
@@ -117,7 +123,8 @@ def fold(
         [float((a - b).norm() / b.norm()) for a, b in zip(part(image), own)]
         for image, own in zip(images, before)
     ]
-    return results, dict(zip(part.output_names, map(max, zip(*changes))))
+    largest = torch.tensor(changes).amax(0)  # NaN, if any is
+    return results, dict(zip(part.output_names, largest.tolist()))
 
 
 def keep_dynamic(cfg: Config, model: nn.Module, left: List[str]) -> Config:
@@ -191,8 +198,9 @@ def write(model: nn.Module, stock: Config, path: str) -> None:
         imports.imports = [name for name in names if name != 'mmfdconv']
         if not imports.imports:
             stock.pop('custom_imports')
-    torch.save(dict(state_dict=model.state_dict()), path)
-    stock.dump(Path(path).with_suffix('.py'))
+    with Outputs() as outputs:
+        torch.save(dict(state_dict=model.state_dict()), outputs.add(path))
+        stock.dump(outputs.add(Path(path).with_suffix('.py')))
 
 
 def needs_import(cfg: Config) -> bool:

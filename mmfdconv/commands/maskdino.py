@@ -7,6 +7,7 @@ detectron2). OUT is for `load_from`, `mmfdconv test` and the inferencers.
 import argparse
 import pickle
 
+from ..analysis.outputs import check_output
 from . import plain_errors
 
 PARSER = dict(formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,15 +33,19 @@ def run(args: argparse.Namespace, prog: str) -> None:
     from ..models.maskdino.checkpoint import HEADS, convert_maskdino
 
     with plain_errors(prog):
+        check_output(args.out, inputs=[args.source])
         try:
             source = torch.load(
                 args.source, map_location='cpu', weights_only=True
             )
-        except pickle.UnpicklingError as error:
+            state = source.get('model', source)
+        except (
+            *(AttributeError, EOFError, RuntimeError),
+            pickle.UnpicklingError,
+        ) as error:
             raise ValueError(
                 f'{args.source} is no checkpoint of tensors alone: {error}'
             ) from error
-        state = source.get('model', source)
         converted = convert_maskdino(state, HEADS[args.toolbox])
         torch.save(dict(state_dict=converted), args.out)
     print(f'{len(converted)} parameters and buffers in {args.out}')

@@ -169,24 +169,26 @@ def _by_torch_export(
         # Networks halve an image, which says something about its sides.
         shapes = (dict.fromkeys(axes, torch.export.Dim.DYNAMIC),)
     # It writes opset 18, and converts that to an earlier one badly.
-    program = torch.onnx.export(
-        model,
-        (image,),
-        input_names=['image'],
-        output_names=list(outputs),
-        dynamic_shapes=shapes if dynamic else None,
-        opset_version=18,
-        dynamo=True,
-        verbose=False,
-    )
+    with _uneven_pooling():
+        program = torch.onnx.export(
+            model,
+            (image,),
+            input_names=['image'],
+            output_names=list(outputs),
+            dynamic_shapes=shapes if dynamic else None,
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
     return program.model_proto
 
 
 @contextlib.contextmanager
 def _uneven_pooling() -> Iterator[None]:
-    """Let models pool to grids of uneven cells, which the exporter refuses.
+    """Let models pool to grids of uneven cells, such as pyramid pooling does.
 
-    Such as pyramid pooling does.
+    ``torch.jit.trace`` refuses it; ``torch.export`` gathers the pixels of the
+    example's size, whatever the image's.
     """
     stock = F.adaptive_avg_pool2d
 

@@ -1,12 +1,15 @@
 """Input images for a model: preprocessed pictures, or noise."""
 
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import cv2
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..analysis.figures.data import read_image
+from ..convert.nodes import nodes, type_name
 from ..engine.models import image_channels
 
 __all__ = ['noise', 'normalisation', 'read_pictures']
@@ -22,18 +25,26 @@ def noise(model: nn.Module, shape: Tuple[int, int]) -> Tensor:
 
 
 def read_pictures(
-    model: nn.Module, path: str, shape: Tuple[int, int], option: str
+    model: nn.Module,
+    cfg: Config,
+    path: str,
+    shape: Tuple[int, int],
+    option: str,
 ) -> List[Tensor]:
     """Read pictures, resize them, and let the model normalise them.
 
+    Where the test pipeline normalises, as for images of many bands, it reads
+    them.
+
     Args:
         model: An OpenMMLab model, for its data preprocessor.
-        path: Of a picture with three channels, or of a folder of them.
+        cfg: Its config.
+        path: Of a picture, or of a folder of them.
         shape: ``(H, W)``.
         option: What the path is called where it was given.
 
     Returns:
-        ``(1, 3, H, W)`` each, by the names of their files.
+        ``(1, C, H, W)`` each, by the names of their files.
 
     Raises:
         ValueError: There is no picture, or the model pads it to another
@@ -50,7 +61,21 @@ def read_pictures(
         raise ValueError(
             f'{option}: {path!r} has no pictures ({", ".join(_SUFFIXES)})'
         )
-    return [_read(model, str(path), shape, option) for path in paths]
+    if _normaliser(cfg) is None:
+        return [_read(model, str(path), shape, option) for path in paths]
+    images = []
+    for file in map(str, paths):
+        image = model.data_preprocessor(read_image(cfg, file)[0])['inputs']
+        images.append(nn.functional.interpolate(image, shape, mode='area'))
+    return images
+
+
+def _normaliser(cfg: Config) -> Optional[Mapping[str, Any]]:
+    """What normalises in the test pipeline instead of in the model."""
+    for _, node in nodes(cfg.get('test_dataloader'), 'test_dataloader'):
+        if type_name(node) in ('Normalize', 'NormalizeBands'):
+            return node
+    return None
 
 
 def _read(
@@ -71,10 +96,15 @@ def _read(
     return image
 
 
-def normalisation(model: nn.Module) -> Dict[str, str]:
+def normalisation(model: nn.Module, cfg: Config) -> Dict[str, str]:
     """What the product has to do to an image, in words for a file's head."""
     prepare = getattr(model, 'data_preprocessor', None)
-    said = {}
+    step = _normaliser(cfg) or {}
+    said = {
+        name: ' '.join(f'{v:g}' for v in step[name])
+        for name in ('mean', 'std')
+        if name in step
+    }
     for name in ('mean', 'std'):
         values = getattr(prepare, name, None)
         if isinstance(values, Tensor):
@@ -82,6 +112,6 @@ def normalisation(model: nn.Module) -> Dict[str, str]:
     turns = any(
         getattr(prepare, name, False)
         for name in ('channel_conversion', '_channel_conversion', 'to_rgb')
-    )
+    ) or step.get('to_rgb', False)
     said['channels'] = 'RGB' if turns else 'as read'
     return said

@@ -46,7 +46,7 @@ def compare_runtimes(
     Args:
         model: What was exported, in evaluation mode.
         proto: What became of it.
-        images: ``(B, C, H, W)`` each, of one shape.
+        images: ``(B, C, H, W)`` each, of shapes that the graph takes.
         rounds: Turns that are timed, on the first image.
 
     Returns:
@@ -73,7 +73,7 @@ def compare_runtimes(
     return [
         Comparison(
             name,
-            max(differences[name]),
+            float(np.max(differences[name])),  # NaN, if any is
             statistics.mean(equal[name]) if equal[name] else None,
             statistics.median(seconds[name]),
             ratio(seconds[name], seconds['PyTorch']),

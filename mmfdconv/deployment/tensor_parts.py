@@ -67,10 +67,15 @@ def tensor_part(
         part = _Classes(part, _heads(model)[-1])
     try:
         return TensorPart(part, image)
-    except (AttributeError, NotImplementedError, TypeError) as error:
+    except (
+        *(AssertionError, AttributeError, NotImplementedError),
+        *(RuntimeError, TypeError),
+    ) as error:
+        height, width = image.shape[2:]
         raise ValueError(
-            f'{type(model).__name__} cannot be exported: its {kind.head_name} '
-            f'does not run on features alone: {type(error).__name__}: {error}'
+            f'{type(model).__name__} cannot be exported: up to its '
+            f'{kind.head_name} it does not run on an image of {height} x '
+            f'{width} alone: {type(error).__name__}: {error}'
         ) from error
 
 

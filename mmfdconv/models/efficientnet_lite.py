@@ -147,8 +147,11 @@ def convert_file(
         state_dict = _load_from_package(str(source))['state_dict']
     else:
         try:
-            loaded = torch.load(source, 'cpu', weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            loaded = dict(torch.load(source, 'cpu', weights_only=True))
+        except (
+            *(EOFError, RuntimeError, TypeError, ValueError),
+            pickle.UnpicklingError,
+        ) as error:
             raise ValueError(
                 f'source: {source} is no checkpoint: {error}'
             ) from error
@@ -159,7 +162,8 @@ def convert_file(
             for key, value in state_dict.items()
             if key.startswith(_BACKBONE)
         }
-    torch.save(dict(state_dict=state_dict), out)
+    with open(out, 'wb') as file:  # torch has errors of its own for a path
+        torch.save(dict(state_dict=state_dict), file)
     return len(state_dict)
 
 

@@ -1,7 +1,9 @@
 """mmfdconv export-onnx, from a config and a checkpoint to a file."""
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 pytest.importorskip('onnx', reason='nothing is exported without onnx')
@@ -12,7 +14,7 @@ from mmfdconv.commands import main
 from mmfdconv.commands.export_onnx import check
 from mmfdconv.deployment import runtimes
 from mmfdconv.deployment.exporting import export_onnx
-from mmfdconv.deployment.inputs import noise
+from mmfdconv.deployment.inputs import noise, normalisation, read_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +85,28 @@ def test_noise_has_the_bands_of_the_model():
     assert noise(nn.Conv2d(7, 2, 1), (4, 4)).shape == (1, 7, 4, 4)
 
 
+def test_images_are_read_as_a_pipeline_that_normalises_reads_them(tmp_path):
+    rasterio = pytest.importorskip('rasterio', reason='no bands without')
+    mmseg = pytest.importorskip('mmseg.models', reason='no segmentor without')
+    path = tmp_path / 'a.tif'
+    size = dict(count=4, height=6, width=6, dtype='uint16')
+    with rasterio.open(path, 'w', driver='GTiff', **size) as file:
+        file.write(np.full((4, 6, 6), 1400, np.uint16))
+    model = nn.Module()
+    model.data_preprocessor = mmseg.SegDataPreProcessor()
+    normalise = dict(mean=[1000] * 4, std=[200] * 4)
+    pipeline = [
+        dict(type='LoadGeoTIFF'),
+        dict(type='NormalizeBands', **normalise),
+        dict(type='PackSegInputs'),
+    ]
+    data = dict(dataset=dict(pipeline=pipeline))
+    cfg = Config(dict(default_scope='mmseg', test_dataloader=data))
+    (image,) = read_pictures(model, cfg, str(path), (4, 2), 'image')
+    assert image.equal(torch.full((1, 4, 4, 2), 2.0))
+    assert normalisation(model, cfg)['std'] == '200 200 200 200'
+
+
 def test_other_classes_are_counted(monkeypatch):
     """Where logits nearly tie, a small difference is another class."""
     model = nn.Conv2d(3, 2, 1)
@@ -108,9 +132,20 @@ def test_other_classes_are_counted(monkeypatch):
         check([own._replace(difference=0.3), found])
 
 
-def test_uneven_pooling():
+@pytest.mark.parametrize('options', [{}, dict(torchscript=True)])
+def test_uneven_pooling(options):
     model = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten())
-    image = torch.randn(1, 2, 7, 4)
-    proto = export_onnx(model, image, ['out'], torchscript=True)
-    _, found, *_ = runtimes.compare_runtimes(model, proto, [image], 1)
+    images = [torch.randn(1, 2, 7, 4), torch.randn(1, 2, 14, 10)]
+    proto = export_onnx(model, images[0], ['out'], 'size', **options)
+    _, found, *_ = runtimes.compare_runtimes(model, proto, images, 1)
     assert found.difference < 1e-6
+
+
+def test_nan_is_no_equality():
+    model = nn.ReLU()
+    image = torch.ones(1, 1, 2, 2)
+    proto = export_onnx(model, image, ['out'], torchscript=True)
+    images = [image, image * torch.nan]
+    found = runtimes.compare_runtimes(model, proto, images, 1)
+    with pytest.raises(ValueError, match='not finite, so nothing can be'):
+        check(found)

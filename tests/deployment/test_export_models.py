@@ -156,7 +156,7 @@ def test_a_head_that_needs_more_than_features_is_refused():
     model = torch.nn.Module()
     model.backbone, model.rpn_head = backbone, proposals
     image = torch.randn(1, 3, 64, 64)
-    with pytest.raises(ValueError, match='rpn_head does not run on features'):
+    with pytest.raises(ValueError, match='up to its rpn_head it does not run'):
         tensor_part(model, image)
     del model.rpn_head
     model.bbox_head = None  # as in SOLO, which has masks alone

@@ -90,8 +90,27 @@ def test_some_layers_stay_dynamic(experiment, capsys):
     model = load('folded.py')
     assert type(model.backbone.layer1[0].conv1) is torch.nn.Conv2d
     assert type(model.backbone.layer1[0].conv2).__name__ == 'FADConv'
-    fold('--below', '0')
+
+
+def test_nothing_is_written_where_nothing_was_folded(experiment, capsys):
+    with pytest.raises(SystemExit, match='no layer was folded'):
+        fold('--below', '0')
     assert capsys.readouterr().out.count('its error is not below 0') == 16
+    assert not (experiment / 'folded.pth').exists()
+
+
+def test_inputs_and_folders_are_not_replaced(experiment):
+    (experiment / 'a.pth').mkdir()
+    (experiment / 'b.py').mkdir()
+    for out, words in (
+        ('config.pth', "out: 'config.py' would replace what is read"),
+        ('model.pth', "out: 'model.pth' would replace what is read"),
+        ('a.pth', "out: 'a.pth' is a folder"),
+        ('b.pth', "out: 'b.py' is a folder"),
+    ):
+        with pytest.raises(SystemExit, match=words):
+            fold('--out', out)
+    assert not (experiment / 'b.pth').exists()
 
 
 def test_layers_that_stay_dynamic_keep_options_of_their_own(experiment):
@@ -153,7 +172,8 @@ def test_scores_of_both_models(experiment, capsys, monkeypatch):
     fold('--score')
     ((name, *scores),) = rows(capsys, 'first')
     assert name == 'first'
-    images = read_pictures(build_model(dynamic), 'pictures', (32, 32), '')
+    model = build_model(dynamic)
+    images = read_pictures(model, dynamic, 'pictures', (32, 32), '')
     for score, config, weights in zip(
         scores, ('config.py', 'folded.py'), ('model.pth', 'folded.pth')
     ):

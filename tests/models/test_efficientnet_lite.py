@@ -151,8 +151,17 @@ def test_a_file_for_mmpretrain(package, tmp_path, classifier):
 def test_what_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / 'broken.pth'
     path.write_bytes(b'no checkpoint')
-    with pytest.raises(ValueError, match=f'source: {path} is no checkpoint'):
+    words = f'source: {path} is no checkpoint'
+    with pytest.raises(ValueError, match=words):
         convert_file(path, tmp_path / 'out.pth')
+    torch.save([torch.ones(1)], path)
+    with pytest.raises(ValueError, match=words):
+        convert_file(path, tmp_path / 'out.pth')
+
+
+def test_a_file_that_cannot_be_written_is_an_os_error(package, tmp_path):
+    with pytest.raises(OSError):
+        convert_file(package, tmp_path / 'none' / 'out.pth')
 
 
 def test_a_package_that_is_not_there(monkeypatch):

@@ -449,6 +449,13 @@ def test_published_checkpoint_on_the_command_line(tmp_path, capsys):
     torch.save(dict(model={'head.weight': torch.ones(1)}), source)
     with pytest.raises(SystemExit, match="'head.weight', which no published"):
         main('maskdino', [str(source), str(out)])
+    for content in ([1], None):
+        torch.save(content, source)
+        with pytest.raises(SystemExit, match='is no checkpoint of tensors'):
+            main('maskdino', [str(source), str(out)])
+    for wrong in (source, tmp_path / 'none' / 'out.pth'):
+        with pytest.raises(SystemExit, match='error: out: '):
+            main('maskdino', [str(source), str(wrong)])
 
 
 # --------------------------------------------------- beside other detectors

@@ -8,6 +8,7 @@ init_cfg=dict(type='Pretrained', checkpoint=OUT, prefix='backbone.').
 
 import argparse
 
+from mmfdconv.analysis.outputs import check_output
 from mmfdconv.commands import plain_errors
 from mmfdconv.models.efficientnet_lite import convert_file
 
@@ -28,6 +29,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     with plain_errors(parser.prog):
+        check_output(args.out, inputs=[args.source])
         count = convert_file(args.source, args.out, not args.no_classifier)
     print(f'wrote {args.out}, {count} tensors')
 
