@@ -24,8 +24,12 @@ _BY_NAME = (
 #: Options of a recipe that the names or classes of layers decide.
 _BY_LAYER = ('custom_keys', 'dwconv_decay_mult')
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
-#: Of a parameter group, what belongs to its own parameters.
-_OWN = ('params', 'lr', 'initial_lr', 'lr_mult', 'decay_mult')
+#: Of a parameter group, what belongs to its own parameters; the second line
+#: is what the constructors of a decay over the layers write down beside it.
+_OWN = (
+    *('params', 'lr', 'initial_lr', 'lr_mult', 'decay_mult'),
+    *('lr_scale', 'layer_id', 'param_name', 'param_names', 'group_name'),
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -37,7 +41,8 @@ class DynamicOptimConstructor:
 
     Norms of gates get the weight decay of the norms next to their layer: a
     recipe that spares norms by their names, such as ``.ln``, does not know
-    these. Where the nearest norms differ among themselves, nothing changes.
+    these. What LARS leaves out gets their learning rate, too. Where the
+    nearest norms differ among themselves, nothing changes.
 
     Cells that several layers share get the settings of the first of these
     layers. A recipe with ``custom_keys``, and mmdet's and mmseg's
@@ -103,8 +108,9 @@ class DynamicOptimConstructor:
             for layer in _dynamic_layers(model):
                 for parameter in map(id, layer.router_parameters()):
                     if parameter in groups:
-                        rate = groups[parameter]['lr'] * self.router_lr_mult
-                        changes.setdefault(parameter, {})['lr'] = rate
+                        change = changes.setdefault(parameter, {})
+                        rate = change.get('lr', groups[parameter]['lr'])
+                        change['lr'] = rate * self.router_lr_mult
         _regroup_(wrapper.optimizer, changes)
         return wrapper
 
@@ -179,15 +185,12 @@ def _as_nearest_norms(
     """
     gates = {m for layer in _dynamic_layers(model) for m in layer.modules()}
 
-    def settings(above: nn.Module, kind: str) -> List[Dict[str, Any]]:
-        found = []
-        for norm in above.modules():
-            group = groups.get(id(getattr(norm, kind, None)))
-            if isinstance(norm, _NORMS) and norm not in gates and group:
-                found.append({k: group[k] for k in group if k not in _OWN})
-        return found
+    def beside(above: nn.Module, kind: str) -> List[Dict[str, Any]]:
+        norms = (m for m in above.modules() if isinstance(m, _NORMS))
+        found = (id(getattr(m, kind)) for m in norms if m not in gates)
+        return [groups[p] for p in found if p in groups]
 
-    changes = {}
+    changes: Dict[int, Dict[str, Any]] = {}
     modules = dict(model.named_modules())
     for name, layer in modules.items():
         if not isinstance(layer, DynamicConv2d):
@@ -197,10 +200,18 @@ def _as_nearest_norms(
             above, found = name, []
             while above and not found:
                 above = above.rpartition('.')[0]
-                found = settings(modules[above], kind)
+                found = beside(modules[above], kind)
+            settings = [
+                {key: group[key] for key in group if key not in _OWN}
+                for group in found
+            ]
+            if not found or any(other != settings[0] for other in settings):
+                continue
+            if settings[0].get('lars_exclude'):
+                # Its rate is one without LARS, and so are theirs.
+                settings[0]['lr'] = min(group['lr'] for group in found)
             own = (id(getattr(norm, kind)) for norm in norms)
-            if found and all(other == found[0] for other in found):
-                changes.update({p: dict(found[0]) for p in own if p in groups})
+            changes.update({p: dict(settings[0]) for p in own if p in groups})
     return changes
 
 

@@ -141,6 +141,27 @@ def test_norms_of_gates_decay_as_the_norms_beside_their_layer(method):
     assert found['backbone.layer1.0.bn2.bias'] == (BASE, 0)
 
 
+def test_norms_of_gates_are_excluded_from_lars_at_the_rate_of_the_others():
+    bn = dict(decay_mult=0.0, lr_mult=0.02, lars_exclude=True)
+    cfg = experiment(custom_keys={'.0.bn': bn})  # as in Barlow Twins
+    cfg.optim_wrapper.optimizer.type = 'LARS'
+    pytest.importorskip('mmpretrain.engine.optimizers')
+    cfg = made_dynamic(cfg, 'kw1x', dict(router_lr_mult=0.5))
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        wrapper = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+    norm = model.backbone.layer1[0].conv1.attention.norm1
+    for parameter in norm.parameters():
+        group = next(
+            group
+            for group in wrapper.param_groups
+            if any(p is parameter for p in group['params'])
+        )
+        assert group['lars_exclude']
+        assert group['weight_decay'] == 0
+        assert group['lr'] == pytest.approx(0.5 * 0.02 * BASE)
+
+
 def test_norms_that_differ_leave_those_of_gates_alone():
     keys = {'layer1.0.bn1': dict(decay_mult=0.0)}
     found, routers = groups(made_dynamic(experiment(custom_keys=keys), 'dcd'))
@@ -350,6 +371,41 @@ def test_the_first_of_all_that_share():
     assert all('.stages.2.0.' in name for name in third)
     block = model.backbone.stages[2]
     assert block[0].depthwise_conv.cells is block[2].depthwise_conv.cells
+
+
+def test_norms_of_gates_do_not_decay_where_rates_do():
+    model = Detector()
+    vit = dict(
+        type='mmpretrain.VisionTransformer',
+        arch=dict(
+            embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64
+        ),
+        img_size=32,
+    )
+    conv_cfg = dict(type='FDConv')
+    model.backbone = MODELS.build(
+        dict(type='DynamicBackbone', backbone=vit, conv_cfg=conv_cfg)
+    )
+    cfg = dict(
+        optimizer=dict(OPTIMIZER),
+        constructor='LearningRateDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(
+            layer_decay_rate=0.5,
+            # No norm of a gate has this name.
+            custom_keys={'.ln': dict(decay_mult=0.0)},
+        ),
+    )
+    set_rates_(dict(optim_wrapper=cfg), False, 1)
+    pytest.importorskip('mmpretrain.engine.optimizers')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        groups = build_optim_wrapper(model, cfg).optimizer.param_groups
+    found = {id(p): group for group in groups for p in group['params']}
+    for block in model.backbone.layers:
+        gate = block.ffn.layers[1].KSM_Global
+        norm, beside = found[id(gate.bn.weight)], found[id(block.ln1.weight)]
+        assert norm['weight_decay'] == beside['weight_decay'] == 0
+        assert norm['lr'] == beside['lr'] < BASE
+        assert found[id(gate.fc.weight)]['weight_decay'] == DECAY
 
 
 @pytest.mark.parametrize('decay', DECAYS)
