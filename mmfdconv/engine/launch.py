@@ -63,6 +63,7 @@ def load_config(
         KeyError,
         NameError,
         OSError,
+        RuntimeError,
         SyntaxError,
         TypeError,
     ) as error:

@@ -54,6 +54,11 @@ def test_load_config_finds_the_stock_configs(write, scope):
         ('model = dict(\n', 'cannot be read: .* was never closed'),
         ('model = dict(type=Net)\n', "cannot be read: .*'Net' is not"),
         ('model = {{_base_.none.a}}\n', "cannot be read: 'none'"),
+        (
+            'from mmengine.config import read_base\n'
+            'with read_base():\n    from .none import *\n',
+            'cannot be read: .*none.py',
+        ),
     ],
 )
 def test_load_config_says_what_is_wrong(write, text, message):
