@@ -122,14 +122,17 @@ PRESETS: Dict[str, LayerRule] = {
     'SwinTransformerV2': _FFN_LINEARS,
     'VisionTransformer': _FFN_LINEARS,
     'BEiT': _FFN_LINEARS,
+    'BEiTViT': _FFN_LINEARS,
+    'RevVisionTransformer': _FFN_LINEARS,
+    'ViTSAM': _FFN_LINEARS,
     # SegFormer's encoder: the feed-forward networks are convolutions here,
     # 1x1, depthwise 3x3, 1x1. PVT's and PVTv2's are the same module.
     'MixVisionTransformer': _FFN_CONVS,
     'PyramidVisionTransformer': _FFN_CONVS,
     # SegNeXt's encoder has the same as modules with names.
     'MSCAN': _only(r'block\d+\.\d+\.mlp\.(fc[12]|dwconv)'),
-    # Twins: both linear layers; SVT is one, too.
-    'PCPVT': _only(r'layers\.\d+\.\d+\.ffn\.layers\.(0\.0|1)'),
+    # Twins: both linear layers; SVT is one, too. mmpretrain's has stages.
+    'PCPVT': _only(r'(layers|stages)\.\d+\.\d+\.ffn\.layers\.(0\.0|1)'),
     # Both sides of the U but the first convolution, which sees the image.
     'UNet': LayerRule(
         patterns={

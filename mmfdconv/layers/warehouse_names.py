@@ -72,7 +72,7 @@ WAREHOUSE_NAMES = {
         r'block(\d)\.(\d+)\.mlp\.dwconv': r'stage\1_layer\2_dwconv',
     },
     'PCPVT': {
-        r'layers\.(\d)\.(\d+)\.ffn\..*': r'stage\1_layer\2_conv',
+        r'(layers|stages)\.(\d)\.(\d+)\.ffn\..*': r'stage\2_layer\3_conv',
     },
     'MobileNetV3': {
         r'layer(\d+)\.depthwise_conv\.conv': r'stage0_layer\1_dwconv',
@@ -129,6 +129,9 @@ for _name in ('CSPDarkNet', 'CSPResNet', 'CSPResNeXt'):
     WAREHOUSE_NAMES[_name] = _CSP_NET
 for _name in (
     'BEiT',
+    'BEiTPretrainViT',
+    'BEiTViT',
+    'CAEPretrainViT',
     'DeiT3',
     'DistilledVisionTransformer',
     'MAE',
@@ -137,7 +140,9 @@ for _name in (
     'MILANViT',
     'MaskFeatViT',
     'MoCoV3ViT',
+    'RevVisionTransformer',
     'ViTEVA02',
+    'ViTSAM',
 ):
     WAREHOUSE_NAMES[_name] = WAREHOUSE_NAMES['VisionTransformer']
 for _name in ('PyramidVisionTransformer', 'PyramidVisionTransformerV2'):

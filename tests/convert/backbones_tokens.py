@@ -16,7 +16,7 @@ _TWINS = dict(
 _ALL = (0, 1, 2, 3)
 
 TOKENS = {
-    'BEiTViT': Case(dict(_VIT64), rule=LAYERS),
+    'BEiTViT': Case(dict(_VIT64)),
     'Conformer': Case(
         dict(
             arch=dict(embed_dims=32, depths=6, num_heads=2, channel_ratio=1),
@@ -133,11 +133,9 @@ TOKENS = {
         ),
         rule=LAYERS,
     ),
-    'PCPVT': Case(dict(arch=_TWINS), rule=LAYERS),
-    'RevVisionTransformer': Case(dict(arch=_VIT, img_size=64), rule=LAYERS),
-    'SVT': Case(
-        dict(arch=dict(_TWINS, window_sizes=[4, 4, 4, 4])), rule=LAYERS
-    ),
+    'PCPVT': Case(dict(arch=_TWINS)),
+    'RevVisionTransformer': Case(dict(arch=_VIT, img_size=64)),
+    'SVT': Case(dict(arch=dict(_TWINS, window_sizes=[4, 4, 4, 4]))),
     'SwinTransformer': Case(
         dict(
             arch=dict(
@@ -204,7 +202,6 @@ TOKENS = {
             window_size=2,
             out_channels=16,
         ),
-        rule=LAYERS,
     ),
     'VisionTransformer': Case(dict(_VIT64), core=True),
     'XCiT': Case(
