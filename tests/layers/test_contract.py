@@ -195,9 +195,10 @@ def test_starts_as_the_conv_it_loads(method, geometry):
         dict(type='Xavier', layer=['Conv2d', 'Conv1d', 'Linear']),
         dict(type='Normal', std=0.01, layer='Conv2d', bias=0.3),
         dict(type='Constant', val=1, layer=['_BatchNorm', 'BatchNorm2d']),
+        dict(type='Constant', val=2, layer=['LayerNorm', 'GroupNorm']),
         dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
     ],
-    ids=lambda c: c['type'],
+    ids=lambda c: f'{c["type"]} {c["layer"]}',
 )
 @all_methods
 def test_framework_inits_do_not_disturb(method, init_cfg):
@@ -494,11 +495,15 @@ def test_frozen_kernel_with_live_routers(method):
 
 
 @since_torch_2
+@pytest.mark.parametrize('how', ['argument', 'context'])
 @all_methods
-def test_meta_device(method):
+def test_meta_device(method, how):
     source = active(method, dtype=torch.float32).eval()
-    cls = METHODS[method][0]
-    layer = cls(**arguments(method), device='meta')
+    if how == 'argument':
+        layer = METHODS[method][0](**arguments(method), device='meta')
+    else:
+        with torch.device('meta'):
+            layer = fresh(method)
     assert all(t.is_meta for t in layer.state_dict().values())
     x = example()
     assert layer(x.to('meta')).shape == source(x).shape

@@ -163,21 +163,6 @@ def test_empty_batch(args):
             parameter.grad = None
 
 
-def test_samples_do_not_mix():
-    layer = make_layer(full_args({})).eval()
-    x = torch.randn(4, 4, 7, 6, dtype=torch.float64)
-    one_by_one = torch.cat([layer(sample[None]) for sample in x])
-    torch.testing.assert_close(layer(x), one_by_one)
-
-
-def test_kernel_depends_on_the_input():
-    layer = make_layer(full_args({})).eval()
-    x = torch.randn(2, 4, 7, 6, dtype=torch.float64)
-    first, second = layer.dynamic_weight(x)
-    assert first.shape == (6, 4, 3, 3)
-    assert not torch.allclose(first, second)
-
-
 @pytest.mark.core
 @pytest.mark.parametrize('side, times', [(4, 2), (16, 1)])
 def test_inverse_ffts_of_small_kernels_are_kept(side, times, monkeypatch):

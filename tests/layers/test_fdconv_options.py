@@ -244,11 +244,6 @@ def test_lists_as_in_a_config_file():
     assert layer(torch.randn(1, 4, 5, 5)).shape == (1, 6, 5, 2)
 
 
-def test_own_options_are_keyword_only():
-    with pytest.raises(TypeError):
-        FDConv(4, 4, 3, 1, 0, 1, 1, True, 'zeros', None, None, 64)
-
-
 # ------------------------------------------------------------------ the gate
 
 

@@ -161,19 +161,6 @@ def test_memory_format_of_the_input(shape, layout):
     torch.testing.assert_close(layer(strided), layer(plain))
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_memory_format_of_the_layer(shape):
-    layer = make_layer(dict(in_channels=4, out_channels=6, **SHAPES[shape]))
-    x = torch.randn(3, 4, 8, 10, dtype=torch.float64)
-    expected = layer.eval()(x)
-    layer.to(memory_format=torch.channels_last)
-    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
-    y = layer(x)
-    torch.testing.assert_close(y, expected)
-    y.sum().backward()
-    assert x.grad is not None
-
-
 @pytest.mark.core
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('shape', SHAPES)
@@ -215,18 +202,6 @@ def test_low_precision_layer(shape, dtype):
     y = layer(x)
     assert y.dtype == dtype
     assert relative_error(y, expected) < 5e-2
-
-
-@pytest.mark.core
-def test_half_then_float():
-    args = dict(in_channels=4, out_channels=6, kernel_size=3, padding=1)
-    layer = make_layer(args, torch.float32).eval()
-    x = torch.randn(2, 4, 8, 9)
-    expected = layer(x)
-    y = layer.double()(x.double())
-    assert y.dtype == torch.float64
-    assert relative_error(y, expected) < 1e-5
-    assert relative_error(layer.half().float()(x), expected) < 1e-2
 
 
 def test_large_activations_survive_half_precision():

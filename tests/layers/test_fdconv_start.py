@@ -1,7 +1,5 @@
 """FDConv starts as the stock convolution, and stays so through inits."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -120,43 +118,6 @@ def test_param_reduction_keeps_the_low_frequencies():
     assert_same_function(layer, conv, x)
 
 
-def test_from_conv_keeps_what_the_conv_was():
-    conv = nn.Conv2d(
-        4, 6, (3, 2), (2, 1), 1, (1, 2), 2, padding_mode='circular'
-    ).double()
-    conv.weight.requires_grad_(False)
-    conv.eval()
-    layer = FDConv.from_conv(conv)
-    for name in (
-        'in_channels',
-        'out_channels',
-        'kernel_size',
-        'stride',
-        'padding',
-        'dilation',
-        'groups',
-        'padding_mode',
-        'transposed',
-        'output_padding',
-        'training',
-    ):
-        assert getattr(layer, name) == getattr(conv, name), name
-    assert layer.bias is conv.bias
-    assert not layer.dft_weight.requires_grad
-    assert layer.dft_weight.dtype == torch.float64
-    assert all(p.requires_grad for p in layer.router_parameters())
-    assert not any(m.training for m in layer.modules())
-
-
-def test_from_conv_leaves_the_conv_alone():
-    conv = nn.Conv2d(4, 6, 3)
-    before = copy.deepcopy(conv.state_dict())
-    layer = FDConv.from_conv(conv)
-    layer(torch.randn(2, 4, 5, 5)).sum().backward()
-    for key, value in conv.state_dict().items():
-        assert torch.equal(value, before[key])
-
-
 def test_init_weights_does_not_move_the_kernel():
     layer = FDConv(8, 8, 3)
     before = layer.dft_weight.clone()
@@ -165,20 +126,6 @@ def test_init_weights_does_not_move_the_kernel():
 
 
 # ---------------------------------------------------------------- OpenMMLab
-
-
-@pytest.mark.core
-def test_build_conv_layer():
-    bricks = pytest.importorskip('mmcv.cnn', reason='mmcv is not installed')
-    import mmfdconv  # noqa: F401  it registers the layer
-
-    layer = bricks.build_conv_layer(
-        dict(type='FDConv', kernel_num=8), 4, 6, 3, padding=1, bias=False
-    )
-    assert type(layer) is FDConv
-    assert layer.kernel_num == 8
-    assert layer.bias is None
-    assert layer(torch.randn(1, 4, 5, 5)).shape == (1, 6, 5, 5)
 
 
 @pytest.mark.core
@@ -207,31 +154,6 @@ def test_conv_module(options):
     x = torch.randn(2, 4, 9, 9)
     dynamic.init_weights()
     assert_same_function(dynamic, stock, x)
-
-
-@pytest.mark.core
-@pytest.mark.parametrize(
-    'init_cfg',
-    [
-        dict(type='Kaiming', layer='Conv2d'),
-        dict(type='Xavier', layer=['Conv2d', 'Conv1d', 'Linear']),
-        dict(type='Normal', std=0.01, layer='Conv2d', bias=0.3),
-        dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
-        dict(type='Constant', val=1, layer=['LayerNorm', 'BatchNorm2d']),
-        dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
-    ],
-    ids=lambda c: c['type'] + ' ' + str(c['layer']),
-)
-def test_framework_inits_do_not_disturb(init_cfg):
-    engine = pytest.importorskip(
-        'mmengine.model', reason='MMEngine is not installed'
-    )
-    convs = [nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 8, 1)]
-    layers = [FDConv.from_conv(c, kernel_num=8) for c in convs]
-    model = nn.Sequential(layers[0], nn.Sequential(layers[1]))
-    engine.initialize(model, init_cfg)
-    x = torch.randn(2, 4, 7, 6)
-    assert_same_function(model, nn.Sequential(*convs), x)
 
 
 def test_base_module_init_weights():

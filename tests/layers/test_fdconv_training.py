@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmfdconv.functional import accelerator_path
@@ -89,18 +88,6 @@ def test_batch_of_one_trains_as_it_infers():
     layer = make_layer(ARGS)
     x = example(1, torch.float64)
     assert torch.equal(layer.train()(x), layer.eval()(x))
-
-
-@pytest.mark.core
-def test_evaluation_is_deterministic_and_leaves_no_trace():
-    layer = make_layer(ARGS).eval()
-    x = example(3, torch.float64)
-    before = copy.deepcopy(layer.state_dict())
-    kept = x.clone()
-    assert torch.equal(layer(x), layer(x))
-    assert torch.equal(x, kept)
-    for key, value in layer.state_dict().items():
-        assert torch.equal(value, before[key]), key
 
 
 def test_other_input_sizes_in_a_row():
@@ -202,34 +189,6 @@ def test_gradient_checkpointing(use_reentrant, path):
         torch.testing.assert_close(grad, other)
 
 
-def test_sync_batch_norm_takes_the_routers_place():
-    layer = make_layer(ARGS).eval()
-    x = example(2, torch.float64)
-    expected = layer(x)
-    layer = nn.SyncBatchNorm.convert_sync_batchnorm(layer).eval()
-    assert type(layer.KSM_Global.bn) is nn.SyncBatchNorm
-    torch.testing.assert_close(layer(x), expected)
-
-
-def test_frozen_kernel_with_live_routers():
-    layer = make_layer(ARGS)
-    for parameter in layer.weight_parameters():
-        parameter.requires_grad_(False)
-    layer(example(2, torch.float64)).sum().backward()
-    assert layer.dft_weight.grad is None
-    assert layer.bias.grad is None
-    assert all(p.grad is not None for p in layer.router_parameters())
-
-
-def test_weight_and_router_parameters_are_all_parameters():
-    layer = FDConv(**ARGS)
-    weights = {id(p) for p in layer.weight_parameters()}
-    routers = {id(p) for p in layer.router_parameters()}
-    assert weights == {id(layer.dft_weight), id(layer.bias)}
-    assert not weights & routers
-    assert weights | routers == {id(p) for p in layer.parameters()}
-
-
 def test_input_without_gradient():
     layer = FDConv(**ARGS)
     with torch.inference_mode():
@@ -238,52 +197,6 @@ def test_input_without_gradient():
 
 
 # ----------------------------------------------------------- devices, tracers
-
-
-@pytest.mark.parametrize('how', ['argument', 'context'])
-def test_meta_device(how):
-    if how == 'argument':
-        layer = FDConv(**ARGS, device='meta')
-    else:
-        with torch.device('meta'):
-            layer = FDConv(**ARGS)
-    assert all(p.is_meta for p in layer.parameters())
-    y = layer(torch.empty(2, 4, 8, 7, device='meta'))
-    assert y.shape == (2, 6, 8, 7)
-
-
-@pytest.mark.parametrize('how', ['argument', 'context'])
-def test_from_meta_to_memory(how):
-    torch.manual_seed(0)
-    source = activate_(FDConv(**ARGS)).eval()
-    if how == 'argument':
-        layer = FDConv(**ARGS, device='meta')
-    else:
-        with torch.device('meta'):
-            layer = FDConv(**ARGS)
-    layer = layer.to_empty(device='cpu').eval()
-    # Memory is not initialised; what follows must do all of it.
-    for buffer in layer.buffers():
-        buffer.zero_()
-    layer.reset_parameters()
-    layer.load_state_dict(source.state_dict())
-    x = example()
-    torch.testing.assert_close(layer(x), source(x))
-
-
-@pytest.mark.parametrize('how', ['argument', 'context'])
-def test_from_meta_by_assignment(how):
-    source = activate_(FDConv(**ARGS)).eval()
-    if how == 'argument':
-        layer = FDConv(**ARGS, device='meta')
-    else:
-        with torch.device('meta'):
-            layer = FDConv(**ARGS)
-    layer.load_state_dict(source.state_dict(), assign=True)
-    left = [n for n, b in layer.named_buffers() if b.is_meta]
-    assert not left, f'still without memory: {left}'
-    x = example()
-    torch.testing.assert_close(layer.eval()(x), source(x))
 
 
 def test_built_under_another_default_dtype():
