@@ -8,7 +8,6 @@ What the images show is in :mod:`.shapes_drawing`. Masks are run lengths, as
 pycocotools writes them.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -56,8 +55,8 @@ def make_shapes(
         image_size: Side of the square images, in pixels.
         seed: Seed of the random streams.
         overwrite: Replace a dataset that this function wrote with other
-            settings, or that has lost files since. Anything else that
-            occupies ``out_dir`` is never touched.
+            settings. Anything else that occupies ``out_dir`` is never
+            touched.
 
     Returns:
         ``out_dir`` as a path.
@@ -73,19 +72,19 @@ def make_shapes(
 
     replace = False
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        if _is_complete(out, settings):
-            print_log(f'{out}: kept, it is complete already', 'current')
-            return out
         if not (out / _RECORD).is_file():
             raise ValueError(
                 f'out_dir={str(out)!r} holds something that is not a shapes '
                 'dataset; name a new or an empty folder'
             )
+        if json.loads((out / _RECORD).read_text()) == settings:
+            print_log(f'{out}: kept, it is complete already', 'current')
+            return out
         if not overwrite:
             raise ValueError(
                 f'out_dir={str(out)!r} holds a shapes dataset that has other '
-                f'settings than {settings}, or that is incomplete; name '
-                'another folder, or pass overwrite=True'
+                f'settings than {settings}; name another folder, or pass '
+                'overwrite=True'
             )
         replace = True
 
@@ -98,22 +97,17 @@ def make_shapes(
         prefix=f'.{target.name}.', suffix='.partial', dir=target.parent
     ) as folder:
         partial, old = Path(folder, 'new'), Path(folder, 'old')
-        checksums = {}
         for split in _SPLITS:
-            checksums[split] = _write_split(
+            _write_split(
                 partial,
                 split,
                 number=settings[f'num_{split}'],
                 image_size=settings['image_size'],
                 seed=settings['seed'],
             )
-        record = dict(settings=settings, sha256=checksums)
-        (partial / _RECORD).write_text(json.dumps(record, indent=2) + '\n')
+        (partial / _RECORD).write_text(json.dumps(settings, indent=2) + '\n')
         if replace:
-            print_log(
-                f'{out}: replaced, it was of other settings or not complete',
-                'current',
-            )
+            print_log(f'{out}: replaced, it was of other settings', 'current')
             os.replace(target, old)
         os.replace(partial, target)
     print_log(
@@ -133,34 +127,9 @@ def _whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _is_complete(out: Path, settings: Dict[str, int]) -> bool:
-    """Tell whether ``out`` holds all files of a dataset of these settings."""
-    try:
-        record = json.loads((out / _RECORD).read_text())
-        if record['settings'] != settings:
-            return False
-        for split in _SPLITS:
-            data = _annotation_file(out, split).read_bytes()
-            if hashlib.sha256(data).hexdigest() != record['sha256'][split]:
-                return False
-            wanted = {
-                image['file_name'] for image in json.loads(data)['images']
-            }
-            if not wanted <= set(os.listdir(out / split)):
-                return False
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return True
-
-
-def _annotation_file(out: Path, split: str) -> Path:
-    return out / 'annotations' / f'instances_{split}.json'
-
-
 def _write_split(
     out: Path, split: str, number: int, image_size: int, seed: int
-) -> str:
-    """Write one split; return the SHA-256 of its annotation file."""
+) -> None:
     import cv2
     from pycocotools import mask as coco
 
@@ -213,8 +182,6 @@ def _write_split(
             for k, name in enumerate(CLASSES)
         ],
     )
-    data = json.dumps(content, separators=(',', ':')).encode()
-    path = _annotation_file(out, split)
+    path = out / 'annotations' / f'instances_{split}.json'
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
+    path.write_text(json.dumps(content, separators=(',', ':')))

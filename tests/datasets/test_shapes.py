@@ -1,6 +1,5 @@
 """The made-up dataset: valid COCO, reproducible, never half-written."""
 
-import os
 import shutil
 from collections import Counter
 
@@ -142,26 +141,6 @@ def test_a_complete_dataset_is_kept(own_dataset, monkeypatch):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize(
-    'spoil',
-    [
-        lambda folder: (folder / 'train/000001.jpg').unlink(),
-        lambda folder: (folder / 'annotations/instances_val.json').unlink(),
-        lambda folder: (folder / 'annotations/instances_val.json').write_text(
-            '{}'
-        ),
-    ],
-    ids=['image lost', 'annotations lost', 'annotations changed'],
-)
-def test_an_incomplete_dataset_is_heard_of(own_dataset, dataset, spoil):
-    spoil(own_dataset)
-    with pytest.raises(ValueError, match='incomplete'):
-        make_shapes(own_dataset, **SMALL)
-    make_shapes(own_dataset, **SMALL, overwrite=True)
-    assert contents(own_dataset) == contents(dataset)
-
-
-@pytest.mark.core
 def test_other_settings_replace_only_when_asked(own_dataset):
     settings = dict(SMALL, num_val=1)
     before = files(own_dataset)
@@ -184,18 +163,6 @@ def test_foreign_files_are_never_touched(tmp_path, overwrite):
     with pytest.raises(ValueError, match='not a shapes dataset'):
         make_shapes(tmp_path / 'thesis.txt', **SMALL, overwrite=overwrite)
     assert files(tmp_path) == before
-
-
-@pytest.mark.core
-def test_what_another_process_writes_stays(tmp_path):
-    """Of the same number, as two containers have."""
-    theirs = tmp_path / f'.shapes.{os.getpid()}.partial'
-    theirs.mkdir()
-    make_shapes(tmp_path / 'shapes', **SMALL)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        'shapes',
-        theirs.name,
-    }
 
 
 @pytest.mark.core
