@@ -48,8 +48,12 @@ class FoldedLayer(NamedTuple):
     #: Norm of what its output changes by, over the output's, where its input
     #: is the dynamic model's.
     error: float
-    folded: bool
     reason: str  # why it stays dynamic, or ''
+
+    @property
+    def folded(self) -> bool:
+        """Whether it became a stock layer."""
+        return not self.reason
 
 
 @torch.no_grad()
@@ -114,7 +118,7 @@ def fold_static_(
             reason = 'its output is not finite'
         elif below is not None and not errors[name] < below:
             reason = f'its error is not below {below:g}'
-        results.append(FoldedLayer(name, errors[name], not reason, reason))
+        results.append(FoldedLayer(name, errors[name], reason))
     replace_layers_(
         model, {r.name: stock[r.name] for r in results if r.folded}
     )

@@ -20,12 +20,13 @@ _IMAGE = (800, 1280)
 _TOLERANCE = 0.02
 
 
-def _dcd_classifier(classes: int = 1000, channels: int = 2048) -> int:
+def _dcd_classifier() -> int:
     """Parameters that the authors' dynamic classifier adds to a linear one.
 
     A low-rank path of 32 channels, its two batch norms, and a descriptor of
     32 numbers with a self-gate that predicts a 32 x 32 matrix and a scale.
     """
+    classes, channels = 1000, 2048
     latent = squeeze = 32
     path = channels * latent + latent * classes + 4 * latent
     gate = channels * squeeze + squeeze**2
