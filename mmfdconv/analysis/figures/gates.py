@@ -216,9 +216,10 @@ def gates(
     rows = []
     for name, found in study.layers.items():
         entropy = found.entropy
-        deviation = float(entropy.std()) if len(entropy) > 1 else 0
+        # One image says nothing of how gates move.
+        deviation = f'{entropy.std():.4f}' if len(entropy) > 1 else '-'
         cells = [name, str(len(found.usage)), f'{float(entropy.mean()):.4f}']
-        cells += [f'{deviation:.4f}']
+        cells += [deviation]
         cells += [f'{float(use):.3f}' for use in found.usage.aminmax()]
         rows.append([*cells, str(len(found.dead(below)))])
     return [str(pretty_table(head, rows))]

@@ -80,6 +80,16 @@ def test_some_images_stand_for_all(model, data):
     assert study.present.long().argmax(dim=1).tolist() == [0, 0, 1]
 
 
+def test_one_image_tells_nothing_of_the_others(model, data, monkeypatch):
+    monkeypatch.setattr(gates, 'build_data', lambda *args: data)
+    monkeypatch.setattr(gates, 'save_figure', lambda *args: None)
+    subject = gates.Subject(None, model, 'untrained')
+    for number, cell in ((1, '-'), (2, '0.0000')):
+        (text,) = gates.gates(subject, 'a.png', number=number)
+        (row,) = text.splitlines()[2:]
+        assert row.split('|')[4].strip() == cell
+
+
 def test_uniform_gates_have_all_the_entropy():
     for K in (2, 4, 64):
         found = gates.LayerGates.of(torch.full((3, K), 0.7))
