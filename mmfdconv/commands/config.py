@@ -8,6 +8,7 @@ schedule of its temperature.
 import argparse
 from pathlib import Path
 
+from ..analysis.outputs import check_output
 from ..convert import short_config
 from ..engine.options import add_conv_options, parse_rule
 from . import plain_errors
@@ -34,9 +35,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         if args.conv is None:
             raise ValueError('--conv: name a method, as in --conv fdconv')
+        check_output(args.out, ('.py',), inputs=[args.config])
         out = Path(args.out or 'my_config.py')
-        if out.suffix != '.py':
-            raise ValueError(f'--out: {args.out!r} must end with .py')
         text = short_config(
             args.config,
             args.conv,

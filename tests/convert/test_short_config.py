@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 
 import mmfdconv
+from mmfdconv.commands import main
 from mmfdconv.convert import (
     METHODS,
     config_path,
@@ -136,6 +137,21 @@ def test_what_cannot_be_written_down(text, method, words, tmp_path):
         short_config(str(path), method)
     for word in words:
         assert word in str(error.value)
+
+
+def test_the_command_replaces_no_input_and_no_file_unasked(tmp_path, capsys):
+    stock, out = tmp_path / 'stock.py', tmp_path / 'out.py'
+    text = "default_scope = 'mmdet'\nmodel = dict(backbone=dict(type='A'))\n"
+    stock.write_text(text)
+    run = ['--conv', 'odconv', '--force', '--out']
+    with pytest.raises(SystemExit, match='would replace what is read'):
+        main('config', [str(stock), *run, str(stock)])
+    assert stock.read_text() == text
+    main('config', [str(stock), *run, str(out)])
+    with pytest.raises(SystemExit, match='exists already; --force'):
+        main('config', [str(stock), '--conv', 'odconv', '--out', str(out)])
+    with pytest.raises(SystemExit, match=r"'out\.yml' must end with \.py"):
+        main('config', [str(stock), *run, 'out.yml'])
 
 
 def test_the_tutorial_shows_what_the_tool_writes():
