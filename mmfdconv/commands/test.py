@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the options to it."""
     cfg = options.load_config(args)
+    needs = 'test_dataloader', 'test_evaluator', 'test_cfg'
+    if any(cfg.get(name) is None for name in needs):
+        raise ValueError(f'config: must have {", ".join(needs)}')
     cfg.load_from = launch.check_checkpoint('checkpoint', args.checkpoint)
     cfg.resume = False  # which a resumed training writes into its config
     suffix = options.method_suffix(args)

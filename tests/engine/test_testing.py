@@ -62,6 +62,10 @@ def test_what_a_resumed_training_wrote_is_tested_and_not_resumed(tmp_path):
     checkpoint.touch()
     parser, command = build_parser('test', 'test')
     words = [str(config), str(checkpoint)]
+    with pytest.raises(ValueError, match='config: must have test_dataloader'):
+        command.load_config(parser.parse_args(words))
+    with config.open('a') as file:
+        file.write('test_dataloader = test_evaluator = test_cfg = dict()\n')
     assert command.load_config(parser.parse_args(words)).resume is False
 
 

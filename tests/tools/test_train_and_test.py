@@ -107,7 +107,8 @@ def test_test_errors_name_the_option(tool, tmp_path):
     pytest.importorskip('mmdet')
     config = tmp_path / 'a.py'
     config.write_text(
-        "default_scope = 'mmdet'\ntest_evaluator = dict(type='CocoMetric')\n"
+        "default_scope = 'mmdet'\ntest_dataloader = test_cfg = dict()\n"
+        "test_evaluator = dict(type='CocoMetric')\n"
     )
     result = tool('test.py', config, 'none.pth')
     assert result.returncode == 1
