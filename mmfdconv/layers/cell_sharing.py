@@ -76,15 +76,16 @@ _NAMES = (
 )
 _TEMPERATURE = (
     "KWConv's routers have gradients of exactly 0 and learn nothing as long "
-    'as their temperature is 1; let a hook lower it, '
-    "custom_hooks=[dict(type='TemperatureHook', start=1.0, end=0.0, "
-    "by='share', length=0.1)]"
+    'as their temperature is 1; a hook lowers it, which --conv adds and a '
+    "config of your own needs: custom_hooks=[dict(type='TemperatureHook', "
+    "start=1.0, end=0.0, by='share', length=0.1)]"
 )
 _DECAY = (
     "KWConv's cells stand in warehouse_manager, outside of all stages; where "
     'a recipe goes by the names of layers, in custom_keys or a learning rate '
-    "that decays, take optim_wrapper=dict(constructor='DynamicOptimConstructor"
-    "', paramwise_cfg=dict(constructor=<the one it had, if any>, ...))"
+    'that decays, --conv adds, and a config of your own needs, '
+    "optim_wrapper=dict(constructor='DynamicOptimConstructor', "
+    'paramwise_cfg=dict(constructor=<the one it had, if any>, ...))'
 )
 
 
