@@ -118,42 +118,7 @@ def test_param_reduction_keeps_the_low_frequencies():
     assert_same_function(layer, conv, x)
 
 
-def test_init_weights_does_not_move_the_kernel():
-    layer = FDConv(8, 8, 3)
-    before = layer.dft_weight.clone()
-    layer.init_weights()
-    assert torch.equal(layer.dft_weight, before)
-
-
 # ---------------------------------------------------------------- OpenMMLab
-
-
-@pytest.mark.core
-@pytest.mark.parametrize(
-    'options',
-    [
-        dict(),
-        dict(padding_mode='reflect'),
-        dict(padding_mode='circular'),
-        dict(stride=2, dilation=2, groups=2),
-        dict(norm_cfg=None, bias=True),
-    ],
-    ids=str,
-)
-def test_conv_module(options):
-    bricks = pytest.importorskip('mmcv.cnn', reason='mmcv is not installed')
-    import mmfdconv  # noqa: F401
-
-    options = dict(dict(norm_cfg=dict(type='BN'), padding=1), **options)
-    stock = bricks.ConvModule(4, 6, 3, **options)
-    dynamic = bricks.ConvModule(
-        4, 6, 3, conv_cfg=dict(type='FDConv'), **options
-    )
-    assert type(dynamic.conv) is FDConv
-    dynamic.load_state_dict(stock.state_dict())
-    x = torch.randn(2, 4, 9, 9)
-    dynamic.init_weights()
-    assert_same_function(dynamic, stock, x)
 
 
 def test_base_module_init_weights():

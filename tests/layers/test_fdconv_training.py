@@ -84,12 +84,6 @@ def test_running_statistics():
     assert torch.equal(mean, moved)
 
 
-def test_batch_of_one_trains_as_it_infers():
-    layer = make_layer(ARGS)
-    x = example(1, torch.float64)
-    assert torch.equal(layer.train()(x), layer.eval()(x))
-
-
 def test_other_input_sizes_in_a_row():
     # Nothing may be remembered from the size before.
     layer = make_layer(ARGS).eval()
