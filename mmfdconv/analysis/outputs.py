@@ -14,22 +14,26 @@ _MARKDOWN = getattr(prettytable, 'TableStyle', prettytable).MARKDOWN
 
 
 def check_suffix(
-    path: PathLike, suffixes: Iterable[str], option: str = 'out'
+    path: PathLike, suffixes: Sequence[str], option: str = 'out'
 ) -> None:
-    """Refuse a file of another kind.
+    """Refuse a file of another kind, or a folder.
 
     Args:
         path: The file.
-        suffixes: What it may end with, such as ``'.csv'``.
+        suffixes: What it may end with, such as ``'.csv'``; none: anything.
         option: What the file's name is called where it was given.
 
     Raises:
-        ValueError: It ends with something else.
+        ValueError: It ends with something else, or is a folder.
     """
-    *others, last = suffixes
-    if Path(path).suffix.lower() not in (*others, last):
+    if suffixes and Path(path).suffix.lower() not in suffixes:
+        *others, last = suffixes
         may = f'{", ".join(others)} or {last}' if others else last
         raise ValueError(f'{option}: {str(path)!r} must end with {may}')
+    if Path(path).is_dir():
+        raise ValueError(
+            f'{option}: {str(path)!r} is a folder, not a file to write'
+        )
 
 
 def check_output(
@@ -51,16 +55,11 @@ def check_output(
     """
     if path is None:
         return
-    if suffixes:
-        check_suffix(path, suffixes, option)
+    check_suffix(path, suffixes, option)
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(
             f'{option}: the folder {str(path.parent)!r} does not exist'
-        )
-    if path.is_dir():
-        raise ValueError(
-            f'{option}: {str(path)!r} is a folder, not a file to write'
         )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ValueError(

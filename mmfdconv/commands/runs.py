@@ -60,9 +60,9 @@ def run(args: argparse.Namespace, prog: str) -> None:
         metrics = runs.common_metrics(logs, args.metrics)
         groups = runs.group_runs(logs)
         curves.plot_runs(groups, metrics, args.out)
-    summaries = table.summarise(groups, metrics)
+        summaries = table.summarise(groups, metrics)
+        if args.table:
+            table.write_summaries(summaries, args.table)
     print(table.summaries_to_markdown(summaries))
-    print(f'wrote {args.out}')
-    if args.table:
-        table.write_summaries(summaries, args.table)
-        print(f'wrote {args.table}')
+    for path in filter(None, (args.out, args.table)):
+        print(f'wrote {path}')

@@ -55,6 +55,7 @@ def test_curves_and_a_table(compare_runs, folders, capsys):
             ['.', '--table', 'runs.txt'],
             ["table: 'runs.txt' must end with .md or .csv"],
         ),
+        (['seg', '--table', 'd.md'], ["table: 'd.md' is a folder"]),
         (
             ['seg', 'cls'],
             ['the runs have no metric in common', 'mIoU', 'accuracy/top1'],
@@ -62,6 +63,7 @@ def test_curves_and_a_table(compare_runs, folders, capsys):
     ],
 )
 def test_what_cannot_be_compared(compare_runs, folders, args, messages):
+    (folders / 'd.md').mkdir()
     with pytest.raises(SystemExit) as stop:
         compare_runs(*args)
     assert stop.value.code.startswith('compare_runs.py: error: ')

@@ -44,8 +44,6 @@ def check_picture(out: PathLike) -> None:
         ) from error
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     check_suffix(out, [f'.{kind}' for kind in kinds])
-    if Path(out).is_dir():
-        raise ValueError(f'out: {str(out)!r} is a folder, not a file to write')
 
 
 def new_figure(width: float, height: float, dpi: int = 130) -> Any:
