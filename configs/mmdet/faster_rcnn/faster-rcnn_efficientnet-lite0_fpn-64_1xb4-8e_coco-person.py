@@ -1,4 +1,4 @@
-# People alone, on small images and with small heads: minutes on one CPU thread.
+# People alone, small images, small heads: minutes on one CPU thread.
 _base_ = ['faster-rcnn_efficientnet-lite0_fpn_1xb4-24e_coco-frequent.py']
 
 model = dict(
