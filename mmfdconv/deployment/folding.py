@@ -1,6 +1,7 @@
 """Fold dynamic layers, with the gates of an average image, to stock ones."""
 
 import copy
+import math
 from contextlib import ExitStack, contextmanager
 from typing import (
     Any,
@@ -114,7 +115,7 @@ def fold_static_(
             reason = 'not among layers'
         elif isinstance(stock[name], str):
             reason = stock[name]
-        elif errors[name] != errors[name]:
+        elif math.isnan(errors[name]):
             reason = 'its output is not finite'
         elif below is not None and not errors[name] < below:
             reason = f'its error is not below {below:g}'
