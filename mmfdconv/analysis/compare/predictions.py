@@ -92,6 +92,10 @@ class _Painter:
     def draw(self, item: Any, sample: Any) -> np.ndarray:
         """An item of the data set with a sample's truth or prediction."""
         true = sample is item['data_samples']
+        if true and 'bboxes' in sample.get('gt_instances', ()):
+            # As mmdet's preprocessor does: it draws tensors alone.
+            boxes = sample.gt_instances.bboxes
+            sample.gt_instances.bboxes = getattr(boxes, 'tensor', boxes)
         self.visualizer.add_datasample(
             'prediction',
             original(item, sample),

@@ -15,6 +15,8 @@ from mmfdconv.analysis.compare.predictions import draw_predictions, original
 from mmfdconv.analysis.compare.training import Run
 from mmfdconv.engine.models import build_model
 
+from ...tools.experiments import write_mmdet
+
 CONFIG = """
 default_scope = 'mmseg'
 model = dict(
@@ -92,6 +94,27 @@ def test_columns_show_what_each_model_sees(runs, tmp_path):
         (red, (255, 0, 0)),
     ):
         assert np.abs(pixel - expected).max() < 30, (pixel, expected)
+
+
+def test_boxes_and_masks_of_a_detector_are_drawn(tmp_path):
+    pytest.importorskip('mmdet')
+    run = Run('stock', 0, tmp_path / 'run', 'epoch', 1)
+    run.config.write_text(f'_base_ = {str(write_mmdet(tmp_path))!r}')
+    cfg = Config.fromfile(run.config)
+    init_default_scope(cfg.default_scope)
+    run.folder.mkdir()
+    weights = dict(state_dict=build_model(cfg).state_dict())
+    torch.save(weights, run.checkpoint)
+
+    draw_predictions([run], 1, tmp_path / 'out.png')
+    picture = cv2.imread(str(tmp_path / 'out.png')).astype(int)
+    third = picture.shape[1] // 3
+    bare, true = (
+        picture[40:, third * column + 10 : third * (column + 1) - 10]
+        for column in (0, 1)
+    )
+    drawn = (np.abs(true - bare).max(2) > 20).mean()
+    assert 0.02 < drawn < 0.8
 
 
 def test_what_was_resized_and_padded_is_shown_in_its_own_size():
