@@ -207,6 +207,19 @@ def _compare(args, configs, finished, loader, work_dir) -> str:
             ]
             for word in methods
         }
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    env = speed.environment(device, _precision(configs[methods[0]]))
+    del env['not_counted']
+    text = results.write(
+        work_dir,
+        finished,
+        costs,
+        ratios,
+        movements,
+        _notes(args, costs, env),
+        args.metrics,
+    )
+    # Last, as it is a toolbox's visualizer that draws, and may fail.
     scope = next(iter(configs.values())).default_scope
     if args.pictures and scope in ('mmdet', 'mmseg'):
         first = {run.method: run for run in reversed(finished)}
@@ -216,18 +229,7 @@ def _compare(args, configs, finished, loader, work_dir) -> str:
             work_dir / 'predictions.png',
         )
     logging.disable(logging.NOTSET)
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    env = speed.environment(device, _precision(configs[methods[0]]))
-    del env['not_counted']
-    return results.write(
-        work_dir,
-        finished,
-        costs,
-        ratios,
-        movements,
-        _notes(args, costs, env),
-        args.metrics,
-    )
+    return text
 
 
 def _precision(cfg: Config) -> str:
