@@ -212,14 +212,16 @@ def disjoint_weight_backward(
         term = term[..., 0] + term[..., 1]  # (B, rows, cols//2 + 1)
         of_gates.append(_sum_groups(term, groups, own.shape[1], layout))
     return (
-        _cat(of_spectra) if needed[0] else None,
-        _cat([own[:, None] for own in of_gates], dim=1),
+        join(of_spectra) if needed[0] else None,
+        join([own[:, None] for own in of_gates], dim=1),
     )
 
 
-def _cat(parts: List[Tensor], dim: int = 0) -> Tensor:
-    """For nothing where there is one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+def join(parts: Sequence[Optional[Tensor]], dim: int = 0) -> Optional[Tensor]:
+    """Concatenate, for nothing where there is one; or all are None."""
+    if len(parts) == 1 or parts[0] is None:
+        return parts[0]
+    return torch.cat(parts, dim)
 
 
 def _gated(pairs: Tensor, gate: Tensor, groups: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ its backward pass is registered to keep. The equations stand in
 compiled for a CPU.
 """
 
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -17,11 +17,13 @@ from .fd_kernels import (
     KernelLayout,
     disjoint_weight_backward,
     disjoint_weight_forward,
+    join,
     modulate_backward,
     modulate_forward,
 )
 from .frequency_order import frequency_order
 from .low_pass import low_pass_coefficients, low_passes_by_products
+from .recomputing import batch_parts
 
 
 def register_operators() -> None:
@@ -77,11 +79,17 @@ def fd_kernel(
         Two of ``(B, rows, cols)``.
     """
     layout = _layout(spectra, shape, groups, num_kept)
-    image, _ = disjoint_weight_forward(spectra, group, layout)
-    kernel, _ = modulate_forward(
-        image.view(-1, *layout.grid), row, filter, neighbours, taps
-    )
-    return kernel.view(image.shape), image
+    size = len(group), *layout.order.size
+    kernels, images = spectra.new_empty(size), spectra.new_empty(size)
+    per_sample = group, row, filter, neighbours, images, kernels
+    for own, *gates, image, kernel in batch_parts(
+        per_sample, images[0].numel()
+    ):
+        image.copy_(disjoint_weight_forward(spectra, own, layout)[0])
+        grid = image.view(-1, *layout.grid)
+        product, _ = modulate_forward(grid, *gates, taps)
+        kernel.copy_(product.view_as(kernel))
+    return kernels, images
 
 
 def fd_kernel_backward(
@@ -100,20 +108,34 @@ def fd_kernel_backward(
 ) -> List[Tensor]:
     """Gradients of those tensors from ``spectra`` on that there are."""
     layout = _layout(spectra, shape, groups, num_kept)
-    of_image, *of_gates = modulate_backward(
-        grad.reshape(-1, *layout.grid),
-        (),
-        image.view(-1, *layout.grid),
-        row,
-        filter,
-        neighbours,
-        taps,
-    )
-    of_image = of_image.view(image.shape)
-    grads = disjoint_weight_backward(
-        of_image, (of_spectra,), spectra, group, layout
-    )
-    return [g.contiguous() for g in (*grads, *of_gates) if g is not None]
+    per_sample = grad, image, group, row, filter, neighbours
+    parts = []
+    for of_kernel, one, own, *gates in batch_parts(
+        per_sample, grad[0].numel()
+    ):
+        of_image, *of_gates, of_taps = modulate_backward(
+            of_kernel.reshape(-1, *layout.grid),
+            (),
+            one.view(-1, *layout.grid),
+            *gates,
+            taps,
+        )
+        of_image = of_image.view(one.shape)
+        grads = disjoint_weight_backward(
+            of_image, (of_spectra,), spectra, own, layout
+        )
+        parts.append((*grads, *of_gates, of_taps))
+    shared, *of_samples, of_taps = zip(*parts)
+    grads = _add(shared), *map(join, of_samples), _add(of_taps)
+    return [g.contiguous() for g in grads if g is not None]
+
+
+def _add(parts: Sequence[Optional[Tensor]]) -> Optional[Tensor]:
+    """Gradients of what samples share, into the first."""
+    total, *others = parts
+    for part in others if total is not None else ():
+        total.add_(part)
+    return total
 
 
 def _layout(

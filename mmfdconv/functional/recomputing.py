@@ -8,7 +8,7 @@ outlives its use.
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -78,14 +78,28 @@ def recompute(
             preserve_rng_state=False,
         )
     run = partial(_Recomputed.apply, function, n) if with_gradients else whole
-    step = max(_AT_ONCE // max(size, 1), 1)
-    if step >= len(x):
-        return run(*per_sample, *shared)
-    # Of the batch, its tensors some samples at a time.
-    parts = zip(
-        *([t] * len(x) if t is None else t.split(step) for t in per_sample)
+    parts = [run(*part, *shared) for part in batch_parts(per_sample, size)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def batch_parts(per_sample: _Tensors, size: int) -> Iterator[_Tensors]:
+    """Split a batch into parts that a CPU had better have in hand at once.
+
+    Args:
+        per_sample: With a batch dimension, the first one not None.
+        size: How many elements the largest thing is that is made of one
+            sample.
+
+    Yields:
+        The same tensors, some samples of each.
+    """
+    number, step = len(per_sample[0]), max(_AT_ONCE // max(size, 1), 1)
+    if step >= number:
+        yield per_sample
+        return
+    yield from zip(
+        *([t] * number if t is None else t.split(step) for t in per_sample)
     )
-    return torch.cat([run(*part, *shared) for part in parts])
 
 
 class _Recomputed(torch.autograd.Function):

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from mmfdconv.functional import KernelGates, fd_kernel, modulate_bands
+from mmfdconv.functional import (
+    KernelGates,
+    fd_kernel,
+    modulate_bands,
+    recomputing,
+)
 
 from .helpers import assert_same_with_gradients, kernel_case
 
@@ -54,7 +59,9 @@ def test_torchs_checks_of_bands():
 @pytest.mark.parametrize(
     'case', ['all', 'odd width', 'depthwise', 'pointwise', 'global']
 )
-def test_kernels_are_the_equations(case):
+@pytest.mark.parametrize('at_once', [2**20, 1], ids=['batch', 'samples'])
+def test_kernels_are_the_equations(case, at_once, monkeypatch):
+    monkeypatch.setattr(recomputing, '_AT_ONCE', at_once)
     layout, tensors, sizes = kernel_arguments(case)
     present = [t for t in tensors if t is not None]
 
