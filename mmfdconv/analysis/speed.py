@@ -9,7 +9,7 @@ import json
 import platform
 import statistics
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import benchmark
 
+from ..layers import fixed_gates, record_descriptors
 from .outputs import check_suffix, pretty_table, write_csv
 
 STOCK = 'stock'
@@ -171,6 +172,7 @@ def measure(
     rounds: int = 10,
     clock: str = 'wall',
     inference: bool = False,
+    fixed: bool = False,
 ) -> List[Result]:
     """Let all candidates take turns on one input.
 
@@ -183,6 +185,7 @@ def measure(
         clock: One of :data:`CLOCKS`.
         inference: Whether the forward pass is timed in evaluation mode and
             without gradients; a step is timed in training mode in any case.
+        fixed: Whether gates are fixed in inference, to those of ``x``.
 
     Raises:
         ValueError: There is no stock module, too few rounds, or no such
@@ -215,7 +218,11 @@ def measure(
     if inference:
         for module in modules.values():
             module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), ExitStack() as stack:
+            for module in modules.values() if fixed else ():
+                with record_descriptors(module) as means:
+                    module(x)
+                stack.enter_context(fixed_gates(module, means))
             for _ in range(_WARMUP):
                 for forward in forwards.values():
                     forward()

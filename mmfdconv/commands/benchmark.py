@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'without gradients',
     )
     parser.add_argument(
+        '--fixed-gates',
+        action='store_true',
+        help='with --inference, predict the gates once and not for each image',
+    )
+    parser.add_argument(
         '--other',
         nargs='+',
         default=[],
@@ -178,6 +183,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         if args.calls:
             _check_calls(args)
+        if args.fixed_gates and not args.inference:
+            raise ValueError('--fixed-gates needs --inference')
         check_output(args.out, speed.SUFFIXES)
         check_device(args.device)
         if args.batch is not None:
@@ -204,6 +211,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 args.rounds,
                 args.clock,
                 args.inference,
+                args.fixed_gates,
             )
             print(speed.to_text(found), flush=True)
             results += found
@@ -217,6 +225,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
         rounds=args.rounds,
         clock=args.clock,
         inference=args.inference,
+        fixed_gates=args.fixed_gates,
     )
     print('\n'.join(f'{key}: {value}' for key, value in env.items()))
     if args.out:

@@ -1,6 +1,5 @@
 """Fold dynamic layers, with the gates of an average image, to stock ones."""
 
-import copy
 import math
 from contextlib import ExitStack, contextmanager
 from typing import (
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from ..functional import pad_input
 from ..layers import (
-    DCDConv,
     DynamicConv2d,
     KWConv,
     OnTokens,
@@ -28,6 +26,7 @@ from ..layers import (
     record_descriptors,
 )
 from ..layers.descriptors import Descriptor
+from ..layers.fixed_gates import affine_map, mixes_groups
 
 __all__ = [
     'FoldedLayer',
@@ -218,9 +217,6 @@ def _input_factors(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
 def static_layer(layer: DynamicConv2d, factors: Optional[Tensor] = None):
     """The stock layer that a layer is while its gates are fixed.
 
-    It is linear then, up to a constant. Its kernel is what it makes of images
-    in which one element is 1, laid side by side.
-
     Args:
         layer: In evaluation, under
             :func:`~mmfdconv.layers.fixed_gates.fixed_gates`.
@@ -229,32 +225,15 @@ def static_layer(layer: DynamicConv2d, factors: Optional[Tensor] = None):
     Returns:
         An ``nn.Conv2d`` or ``nn.Linear``; or, in words, why there is none.
     """
-    if isinstance(layer, DCDConv) and layer.groups > 1:
+    if mixes_groups(layer):
         return 'its dynamic path connects channels of all groups'
-    probe = copy.copy(layer)
-    probe._modules = dict(layer._modules)
-    if 'FBM' in probe._modules:
-        probe.FBM = None
     O, I, kh, kw = layer.weight_shape  # noqa: E741
-    taps = I * kh * kw
-    # Each element of a filter alone, then none of them: (taps + 1, I, kh, kw)
-    alone = torch.eye(taps + 1, taps).view(-1, I, kh, kw)
-    like = next(layer.parameters())
-    alone = alone.to(like.device, like.dtype)
-    if isinstance(layer, OnTokens):
-        y = probe(alone.view(1, -1, I))[0]  # (taps + 1, O)
-    else:
-        probe.stride, probe.dilation = (kh, kw), (1, 1)
-        probe.padding, probe.padding_mode = (0, 0), 'zeros'
-        # Side by side: (taps + 1, I, kh, kw) -> (1, C, kh, (taps + 1) * kw)
-        x = alone.permute(1, 2, 0, 3).reshape(1, I, kh, -1)
-        y = probe(x.repeat(1, layer.groups, 1, 1))[0, :, 0].T
-    weight, bias = (y[:-1] - y[-1]).T, y[-1]
+    weight, bias = affine_map(layer)
     if factors is not None:
         by_filter = factors.view(layer.groups, I).repeat_interleave(
             O // layer.groups, dim=0
         )  # (O, I)
-        weight = weight * by_filter.repeat_interleave(kh * kw, 1).to(weight)
+        weight = weight * by_filter[..., None, None].to(weight)
     has_bias = layer.bias is not None
     if not has_bias and bias.norm() > _BIAS * weight.norm():
         return 'it adds a constant, and the stock layer has no bias'
@@ -275,7 +254,7 @@ def static_layer(layer: DynamicConv2d, factors: Optional[Tensor] = None):
             has_bias,
             layer.padding_mode,
         )
-    stock.to(like.device, like.dtype).eval()
+    stock.to(weight).eval()
     stock.weight.copy_(weight.reshape(stock.weight.shape))
     if has_bias:
         stock.bias.copy_(bias)

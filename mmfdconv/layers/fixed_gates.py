@@ -2,15 +2,21 @@
 
 A dynamic layer predicts its gates from a descriptor of what it sees, a vector
 for each image. Cut an image into windows, and each window has gates of its
-own. With the mean descriptors of many windows, all have the same.
+own. With the mean descriptors of many windows, all have the same; and a layer
+whose gates are fixed is a stock one.
 """
 
+import copy
 from contextlib import contextmanager
-from typing import Dict, Iterator, Mapping
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
+import torch
 from torch import Tensor, nn
 
+from .base import DynamicConv2d
+from .dcd import DCDConv
 from .descriptors import Descriptor
+from .linear import OnTokens
 
 
 @contextmanager
@@ -60,7 +66,10 @@ def fixed_gates(
     """Predict the gates of every dynamic layer from given descriptors.
 
     The kernels are then the same for all images. The maps of FDConv's FBM are
-    not gates of a kernel, and still depend on the image.
+    not gates of a kernel, and still depend on the image. In evaluation and
+    without gradients a layer computes its kernel once, for the first images;
+    its router then does not run, and its weights must not change before the
+    end.
 
     Args:
         model: Any module.
@@ -90,8 +99,70 @@ def fixed_gates(
 
         return hook
 
+    layers = [m for m in model.modules() if isinstance(m, DynamicConv2d)]
     with _hooks(model, fixer):
-        yield
+        try:
+            for layer in layers:
+                layer.run_fixed = _runner(layer)
+            yield
+        finally:
+            for layer in layers:
+                layer.run_fixed = None
+
+
+def _runner(layer: DynamicConv2d) -> Optional[Callable[[Tensor], Tensor]]:
+    """Runs a layer as a stock one; None if it must be run as it is."""
+    fbm = getattr(layer, 'FBM', None)
+    kept: List[Tuple[Tensor, Tensor]] = []
+
+    def run(x: Tensor) -> Tensor:
+        if not kept:
+            kept.append(affine_map(layer))
+        weight, bias = (t.to(x.dtype) for t in kept[0])
+        return layer.convolve_static(fbm(x) if fbm else x, weight, bias)
+
+    return None if layer.static or mixes_groups(layer) else run
+
+
+def mixes_groups(layer: DynamicConv2d) -> bool:
+    """Whether no stock layer of as many groups can compute the same."""
+    return isinstance(layer, DCDConv) and layer.groups > 1
+
+
+@torch.no_grad()
+def affine_map(layer: DynamicConv2d) -> Tuple[Tensor, Tensor]:
+    """What a layer without FBM is while its gates are fixed.
+
+    Its kernel is what it makes of images in which one element is 1, laid side
+    by side.
+
+    Args:
+        layer: In evaluation, under :func:`fixed_gates`; its channels of
+            different groups do not mix.
+
+    Returns:
+        A kernel ``(O, C/G, kh, kw)`` and a bias ``(O,)``.
+    """
+    probe = copy.copy(layer)
+    probe._modules = dict(layer._modules)
+    probe.run_fixed = None
+    if 'FBM' in probe._modules:
+        probe.FBM = None
+    O, I, kh, kw = layer.weight_shape  # noqa: E741
+    taps = I * kh * kw
+    # Each element of a filter alone, then none of them: (taps + 1, I, kh, kw)
+    alone = torch.eye(taps + 1, taps).view(-1, I, kh, kw)
+    like = next(layer.parameters())
+    alone = alone.to(like.device, like.dtype)
+    if isinstance(layer, OnTokens):
+        y = probe(alone.view(1, -1, I))[0]  # (taps + 1, O)
+    else:
+        probe.stride, probe.dilation = (kh, kw), (1, 1)
+        probe.padding, probe.padding_mode = (0, 0), 'zeros'
+        # Side by side: (taps + 1, I, kh, kw) -> (1, C, kh, (taps + 1) * kw)
+        x = alone.permute(1, 2, 0, 3).reshape(1, I, kh, -1)
+        y = probe(x.repeat(1, layer.groups, 1, 1))[0, :, 0].T
+    return (y[:-1] - y[-1]).T.reshape(layer.weight_shape), y[-1]
 
 
 def _descriptors(model: nn.Module) -> Iterator:

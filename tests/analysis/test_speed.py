@@ -11,7 +11,7 @@ from torch import nn
 
 from mmfdconv.analysis import speed, workloads
 from mmfdconv.commands import build_parser
-from mmfdconv.layers import FDConv
+from mmfdconv.layers import DYConv, FDConv
 
 pytestmark = pytest.mark.core
 
@@ -71,6 +71,18 @@ def test_a_forward_pass_as_in_inference(inference):
     speed.measure('x', modules, x, rounds=2, inference=inference)
     assert ((False, False) in modes) is inference
     assert set(modes) <= {(True, True), (False, False)}
+
+
+def test_fixed_gates_are_predicted_once():
+    layer, x = DYConv(4, 4, 1), torch.randn(1, 4, 2, 2)
+    modes = []
+    layer.descriptor.register_forward_hook(
+        lambda part, *_: modes.append(part.training)
+    )
+    modules = dict(stock=nn.Conv2d(4, 4, 1), dy=layer)
+    speed.measure('x', modules, x, rounds=5, inference=True, fixed=True)
+    # to record the descriptor, and for the kernel of all turns
+    assert modes.count(False) == 2
 
 
 def test_what_the_process_computes_is_not_what_it_waits_for():

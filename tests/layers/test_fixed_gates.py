@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmfdconv.layers import fixed_gates, record_descriptors
+from mmfdconv.layers import FDLinear, fixed_gates, record_descriptors
+from mmfdconv.layers.fixed_gates import mixes_groups
 
 from .methods import METHODS
 from .test_kernel_warehouse import TwoLayers, convert
@@ -80,6 +81,55 @@ def test_the_mean_is_that_of_all_images(layer):
         expected = torch.cat([one[name] for one in alone]).mean(0, True)
         torch.testing.assert_close(mean, expected)
         assert not mean.requires_grad
+
+
+def same_without_gradients(layer, x, means):
+    """Fixed gates with gradients, and twice without: as a stock layer."""
+    calls = []
+    part = layer.get_submodule(next(iter(means)))
+    with fixed_gates(layer, means):
+        expected = layer(x)
+        part.register_forward_hook(lambda *_: calls.append(1))
+        with torch.no_grad():
+            for images in (x, x[:1]):
+                y = layer(images)
+                torch.testing.assert_close(y, expected[: len(images)])
+        # DCD's low-rank path mixes the channels of groups: run as it is.
+        assert len(calls) == (2 if mixes_groups(layer) else 1)
+        layer.train()(x)
+    layer.eval()
+    with torch.no_grad():
+        assert (layer(x) - expected).abs().max() > 1e-6
+
+
+def test_without_gradients_it_is_a_stock_layer(layer):
+    with record_descriptors(layer) as means:
+        layer(images(layer, 3))
+    same_without_gradients(layer, images(layer, 2, seed=1), means)
+
+
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        ('FDConv', dict(stride=2, padding='same', bias=False)),
+        ('ODConv', dict(groups=2, padding_mode='reflect')),
+        ('DCDConv', dict(groups=2)),
+    ],
+)
+def test_so_it_is_with_other_options(name, options):
+    cls, own = METHODS[name]
+    options = dict(dict(padding=1), **options)
+    layer = spread_router_(cls(4, 6, 3, **options, **own).eval()).double()
+    with record_descriptors(layer) as means:
+        layer(images(layer, 3))
+    same_without_gradients(layer, images(layer, 2, seed=1), means)
+
+
+def test_so_it_is_on_tokens():
+    layer = spread_router_(FDLinear(8, 6).eval()).double()
+    with record_descriptors(layer) as means:
+        layer(torch.randn(3, 5, 8).double())
+    same_without_gradients(layer, torch.randn(2, 5, 8).double(), means)
 
 
 def test_fbm_still_sees_the_input():
