@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from ..functional import no_autocast
 from .base import DynamicConv2d
 from .dcd import DCDConv
 from .descriptors import Descriptor
@@ -117,7 +118,8 @@ def _runner(layer: DynamicConv2d) -> Optional[Callable[[Tensor], Tensor]]:
 
     def run(x: Tensor) -> Tensor:
         if not kept:
-            kept.append(affine_map(layer))
+            with no_autocast(x):  # what is kept should not be rounded
+                kept.append(affine_map(layer))
         weight, bias = (t.to(x.dtype) for t in kept[0])
         return layer.convolve_static(fbm(x) if fbm else x, weight, bias)
 

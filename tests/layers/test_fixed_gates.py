@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from mmfdconv.layers import FDLinear, fixed_gates, record_descriptors
+from mmfdconv.layers import (
+    DYConv,
+    FDLinear,
+    fixed_gates,
+    record_descriptors,
+)
 from mmfdconv.layers.fixed_gates import mixes_groups
 
 from .methods import METHODS
@@ -130,6 +135,21 @@ def test_so_it_is_on_tokens():
     with record_descriptors(layer) as means:
         layer(torch.randn(3, 5, 8).double())
     same_without_gradients(layer, torch.randn(2, 5, 8).double(), means)
+
+
+@torch.no_grad()
+def test_autocast_rounds_no_kernel_beside_a_large_bias():
+    layer = spread_router_(DYConv(4, 6, 3).eval())
+    layer.bias.add_(100)
+    x = images(layer, 2)
+    with record_descriptors(layer) as means:
+        layer(x)
+    with fixed_gates(layer, means):
+        with torch.autocast('cpu', torch.bfloat16):
+            layer(x)
+        kept = layer(x)
+    with fixed_gates(layer, means):
+        torch.testing.assert_close(kept, layer(x))
 
 
 def test_fbm_still_sees_the_input():
