@@ -18,8 +18,7 @@ def suggest_rule(model: nn.Module) -> str:
 
     Names that differ in numbers alone are one pattern. The convolutions with
     the most parameters are suggested, or the linear layers where there are
-    no others; first layers, which see the image, stay, and so does what is
-    part of a convolution, such as a deformable one's offsets.
+    no others; first layers, which see the image, stay.
 
     Returns:
         ``rule=dict(...)``, or '' where no layer can become dynamic.
@@ -29,23 +28,12 @@ def suggest_rule(model: nn.Module) -> str:
     for kind in STOCK:
         groups: Dict[str, List[str]] = {}
         for name, module in modules.items():
-            if (
-                isinstance(module, kind)
-                and static(name) is None
-                and not _in_convolution(name, modules)
-            ):
+            if isinstance(module, kind) and static(name) is None:
                 groups.setdefault(_pattern(name), []).append(name)
         rule = _write(groups, modules)
         if rule:
             return rule
     return ''
-
-
-def _in_convolution(name: str, modules: Dict[str, nn.Module]) -> bool:
-    parts = name.split('.')
-    above = ('.'.join(parts[:n]) for n in range(len(parts)))
-    weights = (modules[a]._parameters.get('weight') for a in above)
-    return any(w is not None and w.dim() > 2 for w in weights)
 
 
 def _write(groups: Dict[str, List[str]], modules: Dict[str, nn.Module]) -> str:

@@ -32,6 +32,13 @@ _MERGED_BY = {
     'RepVggBlock': r'conv_(kxk|1x1)\.conv',
     'ReparamLargeKernelConv': r'(lkb_origin|small_conv)\.conv',
 }
+# The names that layers have whose output says where another one samples, in
+# mmcv, mmdet and code with deformable operators. Layers inside a deformable
+# convolution need none.
+_STEERS = re.compile(
+    r'(.*\.)?(\w*(conv|dcn)_offset|sampling_offsets?|offset(_fc)?)'
+    r'(\.\d+)?(\.conv)?'
+)
 _MERGES = 'merges its weight for deployment; build the model deployed'
 
 #: Where a module keeps hooks that know the keys of its own checkpoint.
@@ -100,6 +107,8 @@ class StaticReasons:
             or self._above(name, _READ_BY, 'reads its weight')
             or self._above(name, _MERGED_BY, _MERGES)
             or self._fused(name)
+            or self._in_convolution(name)
+            or _steers(name)
             or self._tied(layer)
         )
 
@@ -122,12 +131,28 @@ class StaticReasons:
             return f'{type(parent).__name__} {_MERGES}'
         return None
 
+    def _in_convolution(self, name: str) -> Optional[str]:
+        """A part of one, such as what predicts a deformable one's offsets."""
+        parts = name.split('.')
+        for n in range(len(parts)):
+            above = self._modules['.'.join(parts[:n])]
+            weight = above._parameters.get('weight')
+            if weight is not None and weight.dim() > 2:
+                return f'it is a part of {type(above).__name__}'
+        return None
+
     def _tied(self, layer: nn.Module) -> Optional[str]:
         for name, parameter in layer.named_parameters(recurse=False):
             for owner, other in self._owners[id(parameter)]:
                 if owner is not layer:
                     return f'its {name} is also {other}'
         return None
+
+
+def _steers(name: str) -> Optional[str]:
+    if _STEERS.fullmatch(name):
+        return 'its output says where another layer samples'
+    return None
 
 
 def _owners(

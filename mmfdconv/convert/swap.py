@@ -49,7 +49,9 @@ def convert_dynamic_(
 
     A layer stays as it is if the model would change otherwise, and the report
     says why: other modules use its weight, a hook or a parametrization
-    computes it, or it is merged into another weight for deployment.
+    computes it, or it is merged into another weight for deployment. So does
+    one that predicts where another layer samples, as in a deformable
+    convolution.
 
     Convert before you create the optimizer or wrap the model in DDP.
 

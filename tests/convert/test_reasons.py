@@ -1,6 +1,7 @@
 """What must stay static: tied, computed, read or merged weights."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -123,6 +124,33 @@ def test_hooks_go_on_and_can_be_removed():
         handle.remove()
     net(x).sum().backward()
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    'make, name',
+    [
+        ('DeformConv2dPack(8, 8, 3)', 'conv_offset'),
+        ('ModulatedDeformConv2dPack(8, 8, 3)', 'conv_offset'),
+        ('SAConv2d(8, 8, 3, use_deform=True)', 'offset_s'),
+        ('ModulatedDeformRoIPoolPack(7, 8)', 'offset_fc.0'),
+        ('MultiScaleDeformableAttention(32, 4)', 'sampling_offsets'),
+    ],
+)
+def test_what_steers_sampling_stays(make, name):
+    ops = pytest.importorskip('mmcv.ops')
+    layer = eval(make, vars(ops))
+    net = nn.Sequential(nn.Conv2d(8, 8, 3), layer)
+    stock = type(layer.get_submodule(name))
+    report = convert_dynamic_(net, CFG, EVERYTHING)
+    assert type(layer.get_submodule(name)) is stock
+    words = 'a part of|where another layer samples'
+    assert re.search(words, reasons(report)[f'1.{name}'])
+
+
+def test_offsets_of_objects_are_no_sampling():
+    """CenterNet's head predicts where in a pixel an object is."""
+    net = nn.ModuleDict(dict(offset_head=nn.Conv2d(8, 8, 3)))
+    assert convert_dynamic_(net, CFG, EVERYTHING).converted
 
 
 def toolbox_model(name, **options):
