@@ -68,7 +68,8 @@ def fold_static_(
 
     A layer's gates are those of the mean of its descriptor over all images.
     FDConv's FBM becomes one factor for each input channel, the one that comes
-    nearest to it over all images (least squares).
+    nearest to it over all images (least squares). A frozen kernel or bias
+    stays frozen.
 
     Args:
         model: Any; it is put into evaluation.
@@ -256,8 +257,12 @@ def static_layer(layer: DynamicConv2d, factors: Optional[Tensor] = None):
         )
     stock.to(weight).eval()
     stock.weight.copy_(weight.reshape(stock.weight.shape))
+    kernel = {*layer.weight_parameters(), *layer.shared_parameters()}
     if has_bias:
         stock.bias.copy_(bias)
+        stock.bias.requires_grad_(layer.bias.requires_grad)
+        kernel.discard(layer.bias)
+    stock.weight.requires_grad_(any(p.requires_grad for p in kernel))
     return stock
 
 

@@ -92,6 +92,24 @@ def test_constant_band_maps_fold_without_error(groups, keeps):
     assert (model(image) - expected).norm() < 1e-5 * expected.norm()
 
 
+@pytest.mark.parametrize('method', METHODS)
+def test_what_was_frozen_stays_frozen(method):
+    model = live(method)
+    kept = model.fc.weight_parameters()
+    routers = {
+        parameter
+        for layer in model.modules()
+        if isinstance(layer, DynamicConv2d)
+        for parameter in layer.router_parameters()
+    }  # alive, as those of a frozen stage are
+    alive = {*kept, *model.fc.shared_parameters(), *routers}
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter in alive)
+    fold_static_(model, [torch.randn(1, 6, 9, 8)])
+    alive = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert alive == ['fc.weight', 'fc.bias']
+
+
 @torch.no_grad()
 def test_band_maps_that_move_fold_to_the_nearest_factor():
     conv = nn.Conv2d(2, 2, 3, groups=2)
