@@ -22,7 +22,9 @@ _BY_NAME = (
     'LayerDecayOptimizerConstructor',
 )
 #: Options of a recipe that the names or classes of layers decide.
-_BY_LAYER = ('custom_keys', 'dwconv_decay_mult')
+_BY_LAYER = {'custom_keys', 'dwconv_decay_mult'}
+#: Options of a recipe that go by the name ``bias``.
+_BY_BIAS = {'bias_lr_mult', 'bias_decay_mult'}
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 #: Of a parameter group, what belongs to its own parameters; the second line
 #: is what the constructors of a decay over the layers write down beside it.
@@ -53,7 +55,9 @@ class DynamicOptimConstructor:
     weight of that layer. (mmpretrain's asks the backbone, and would not need
     it.)
 
-    ``dwconv_decay_mult`` holds for dynamic depthwise convolutions, too.
+    ``dwconv_decay_mult`` holds for dynamic depthwise convolutions, too, and
+    ``bias_lr_mult`` and ``bias_decay_mult`` for the biases of routers, as for
+    those of squeeze-and-excitation.
 
     Args:
         optim_wrapper_cfg: ``optim_wrapper`` of the config.
@@ -135,8 +139,9 @@ def set_rates_(cfg: Config, shares: bool, router_rate: float) -> None:
     name = str(getattr(constructor, '__name__', constructor))
     decays = name.rpartition('.')[2] in _BY_NAME
     paramwise = dict(wrapper.get('paramwise_cfg') or {})
-    by_layer = any(paramwise.get(key) is not None for key in _BY_LAYER)
-    if router_rate == 1 and not (shares and decays) and not by_layer:
+    asks = {key for key, value in paramwise.items() if value is not None}
+    unknown = shares and (decays or asks & _BY_BIAS)
+    if router_rate == 1 and not unknown and not asks & _BY_LAYER:
         return
     if 'optimizer' not in wrapper and router_rate != 1:
         raise ValueError(
@@ -266,16 +271,22 @@ def names_by_layer(model: nn.Module) -> Dict[str, str]:
 def _stock_in_name(model: nn.Module) -> Iterator[None]:
     """Let the parameters of a model be found where a stock one has them.
 
-    Cells are the weight of their first layer; and layers are an
-    ``nn.Conv2d``, by which MMEngine knows a depthwise convolution.
+    Cells are the weight of their first layer; KernelWarehouse's
+    ``basis_bias`` is the bias that its routers have otherwise; and layers are
+    an ``nn.Conv2d``, by which MMEngine knows a depthwise convolution.
     """
-    moved = []
+    moves = [
+        (own, 'basis_bias', own, 'bias')
+        for own in (module._parameters for module in model.modules())
+        if 'basis_bias' in own
+    ]
     for name, weight in names_by_layer(model).items():
         holder, _, key = name.rpartition('.')
         holder = model.get_submodule(holder)._parameters
         layer = model.get_submodule(weight.rpartition('.')[0])._parameters
-        layer['weight'] = holder.pop(key)
-        moved.append((holder, key, layer))
+        moves.append((holder, key, layer, 'weight'))
+    for holder, key, to, new in moves:
+        to[new] = holder.pop(key)
     layers = {layer: type(layer) for layer in _dynamic_layers(model)}
     for layer, cls in layers.items():
         layer.__class__ = type(cls.__name__, (cls, nn.Conv2d), {})
@@ -284,5 +295,5 @@ def _stock_in_name(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, cls in layers.items():
             layer.__class__ = cls
-        for holder, key, layer in moved:
-            holder[key] = layer.pop('weight')
+        for holder, key, to, new in moves:
+            holder[key] = to.pop(new)

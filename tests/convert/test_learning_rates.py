@@ -174,6 +174,16 @@ def test_keys_of_layers_reach_the_cells_of_these_layers():
     assert found['backbone.warehouse_manager.weights.0'] == (BASE / 2, 0)
 
 
+@pytest.mark.parametrize('ratio', [1, 0.5])
+def test_the_bias_of_a_router_is_a_bias(ratio):
+    cfg = experiment(bias_lr_mult=2.0, bias_decay_mult=0.0)
+    options = dict(nonlocal_basis_ratio=ratio)
+    found, routers = groups(made_dynamic(cfg, 'kw1x', options))
+    name = 'basis_bias' if ratio < 1 else 'fc2.bias'
+    names = [n for n in routers if n.endswith(name)]
+    assert {found[n] for n in names} == {(BASE * 2, 0)}
+
+
 @pytest.mark.parametrize('kind', ['FDConv', 'KWConv', 'ODConv'])
 def test_what_holds_for_depthwise_layers_holds_for_dynamic_ones(kind):
     model = nn.Module()
