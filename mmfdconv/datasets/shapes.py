@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, Iterator, List, Mapping, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -55,8 +55,8 @@ def make_shapes(
         image_size: Side of the square images, in pixels.
         seed: Seed of the random streams.
         overwrite: Replace a dataset that this function wrote with other
-            settings. Anything else that occupies ``out_dir`` is never
-            touched.
+            settings, or that lacks files. Anything else that occupies
+            ``out_dir`` is never touched.
 
     Returns:
         ``out_dir`` as a path.
@@ -77,14 +77,19 @@ def make_shapes(
                 f'out_dir={str(out)!r} holds something that is not a shapes '
                 'dataset; name a new or an empty folder'
             )
+        fault = f'has other settings than {settings}'
         if json.loads((out / _RECORD).read_text()) == settings:
-            print_log(f'{out}: kept, it is complete already', 'current')
-            return out
+            lost = [
+                name for name in _files(settings) if not (out / name).is_file()
+            ]
+            if not lost:
+                print_log(f'{out}: kept, it is complete already', 'current')
+                return out
+            fault = f'lacks {len(lost)} of its files, such as {lost[0]}'
         if not overwrite:
             raise ValueError(
-                f'out_dir={str(out)!r} holds a shapes dataset that has other '
-                f'settings than {settings}; name another folder, or pass '
-                'overwrite=True'
+                f'out_dir={str(out)!r} holds a shapes dataset that {fault}; '
+                'name another folder, or pass overwrite=True'
             )
         replace = True
 
@@ -107,7 +112,7 @@ def make_shapes(
             )
         (partial / _RECORD).write_text(json.dumps(settings, indent=2) + '\n')
         if replace:
-            print_log(f'{out}: replaced, it was of other settings', 'current')
+            print_log(f'{out}: replaced, it {fault}', 'current')
             os.replace(target, old)
         os.replace(partial, target)
     print_log(
@@ -115,6 +120,13 @@ def make_shapes(
         'current',
     )
     return out
+
+
+def _files(settings: Mapping[str, int]) -> Iterator[str]:
+    for split in _SPLITS:
+        yield f'annotations/instances_{split}.json'
+        for index in range(settings[f'num_{split}']):
+            yield f'{split}/{index:06d}.jpg'
 
 
 def _whole(name: str, value: Any, least: int) -> int:

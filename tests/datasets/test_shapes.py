@@ -141,6 +141,19 @@ def test_a_complete_dataset_is_kept(own_dataset, monkeypatch):
 
 
 @pytest.mark.core
+@pytest.mark.parametrize(
+    'name', ['val/000000.jpg', 'annotations/instances_train.json']
+)
+def test_a_dataset_that_lost_a_file_is_not_complete(own_dataset, name):
+    before = contents(own_dataset)
+    (own_dataset / name).unlink()
+    with pytest.raises(ValueError, match=f'lacks 1 .*{name}.*overwrite=True'):
+        make_shapes(own_dataset, **SMALL)
+    make_shapes(own_dataset, **SMALL, overwrite=True)
+    assert contents(own_dataset) == before
+
+
+@pytest.mark.core
 def test_other_settings_replace_only_when_asked(own_dataset):
     settings = dict(SMALL, num_val=1)
     before = files(own_dataset)
