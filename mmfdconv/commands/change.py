@@ -22,8 +22,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from ..cropland import many, options, session, shares
 from ..cropland.change import Change, format_change, name_changes
 from ..cropland.confidence import check_min_confidence, find_confidence
+from ..cropland.files import name_left_over
 from ..cropland.legend import parse_classes
 from ..cropland.many import Pair
+from ..cropland.polygon_files import FORMATS
 from ..cropland.predictor import Predictor
 from ..cropland.products import Products
 from ..cropland.scene import check_scenes
@@ -284,8 +286,12 @@ def _compare(
         print('confidence is read from', *confidence)
     for note in change.notes:
         print(note)
+    prefix = Path(args.out_dir, pair.name)
+    every = [name_changes(prefix, True, kind, True) for kind in FORMATS]
+    written = [*change.files.values()]
     if args.zones:
-        table = _files(pair, args)['zones']
+        table = every[0]['zones']
+        written.append(table)
         # What is there is of another map, and zones may be refused.
         table.unlink(missing_ok=True)
         count = write_zones(
@@ -299,6 +305,8 @@ def _compare(
     )
     for file in change.files.values():
         print(f'wrote {file}')
+    for line in name_left_over(written, every):
+        print(line)
 
 
 def _how_to_estimate(

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Dict, Optional, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Union
 
 import numpy as np
 import rasterio
@@ -15,6 +15,7 @@ __all__ = [
     'crs_label',
     'find_crs',
     'name_files',
+    'name_left_over',
     'open_raster',
     'read_window',
     'result_name',
@@ -183,6 +184,23 @@ def name_files(
         for kind, ending in endings.items()
         if ending
     }
+
+
+def name_left_over(
+    written: Iterable[Path], possible: Iterable[Mapping[str, Path]]
+) -> List[str]:
+    """Say which files beside new ones are still those of an earlier run.
+
+    Args:
+        written: The new files.
+        possible: Files that other options write, by kind.
+    """
+    older = {path for files in possible for path in files.values()}
+    return [
+        f'warning: {path} is of an earlier run, and not of this map'
+        for path in sorted(older.difference(written))
+        if path.exists()
+    ]
 
 
 def result_name(path: str) -> str:

@@ -13,10 +13,11 @@ from ..datasets.pixel_size import pixel_size
 from ..datasets.raster_bands import ALPHA
 from ..engine.options import parse_rule
 from . import area, change, options
-from .files import crs_label
+from .files import crs_label, name_left_over
 from .mapping import count_windows
+from .polygon_files import FORMATS, PolygonOptions
 from .predictor import Predictor, load_predictor
-from .products import Mapped, map_scene
+from .products import Mapped, Products, map_scene
 from .scene import Scene
 
 __all__ = [
@@ -74,6 +75,12 @@ def map_with_bar(
     say(f'{seconds} (reading runs while the model works)')
     for file in mapped.files.values():
         say(f'wrote {file}')
+    every = (
+        Products(True, True, options=PolygonOptions(format=kind)).files(prefix)
+        for kind in FORMATS
+    )
+    for line in name_left_over(mapped.files.values(), every):
+        say(line)
     return mapped
 
 

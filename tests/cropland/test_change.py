@@ -686,6 +686,17 @@ def test_confidence_is_the_smaller_one_of_both_maps(tmp_path, capsys):
     }
     said = capsys.readouterr().out
     assert f'confidence is read from {tmp_path / "a_confidence.tif"}' in said
+    assert 'warning' not in said
+    (tmp_path / 'b_confidence.tif').unlink()
+    for rest in ('.parquet', '_zones.csv'):
+        (out / f'cropland_change{rest}').touch()
+    main('change', argv, 'change.py')
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if 'warning' in line] == [
+        f'warning: {out}/cropland_change{rest} is of an earlier run, and not '
+        'of this map'
+        for rest in ('.parquet', '_confidence.tif', '_zones.csv')
+    ]
 
 
 def test_confidence_of_a_finer_map(tmp_path):

@@ -8,6 +8,7 @@ from affine import Affine
 
 from mmfdconv.cropland import options
 from mmfdconv.cropland.predictor import Predictor
+from mmfdconv.cropland.products import Products
 from mmfdconv.cropland.scene import Scene, check_scenes
 from mmfdconv.cropland.session import describe_scene, map_with_bar
 
@@ -127,6 +128,20 @@ def test_words_about_the_result(predictor, tmp_path, capsys):
     assert f'wrote {mapped.files["map"]}' in text
     assert 'reading 0.0 s' in text
     assert '2/2' in capsys.readouterr().err
+    assert 'warning' not in text
+    (tmp_path / 'a_b_confidence.tif').touch()  # another scene's
+    (tmp_path / 'a_polygons.parquet').touch()
+    said.clear()
+    products = Products(polygons=False)
+    map_with_bar(
+        *(path, predictor, tmp_path / 'a', args, said.append),
+        products=products,
+    )
+    assert [line for line in said if 'warning' in line] == [
+        f'warning: {tmp_path}/a_polygons.{kind} is of an earlier run, and not '
+        'of this map'
+        for kind in ('gpkg', 'parquet')
+    ]
 
 
 def test_scenes_are_checked_without_a_model(tmp_path):
