@@ -247,18 +247,25 @@ def _notes(args, costs, env):
     words = [args.config]
     for key, value in (args.cfg_options or {}).items():
         words.append(f'{key}={value}')
-    return [
+    notes = [
         f'Config: {" ".join(words)}.',
         'last: scores of the last validation, mean ± standard deviation '
         '(n - 1) over the seeds. minus stock: mean of the differences seed '
         "by seed, with Student's 95 % interval.",
         f'FLOPs: multiply-adds of one image of {high} x {wide}; not counted: '
-        f'{", ".join(missing) or "-"}. step: a training step on one batch, '
-        'optimizer included and loading not, in turns with the stock model, '
-        f'median of {args.time_rounds}.',
-        'gates move: standard deviation over '
-        f"{args.gate_images} validation images of a kernel's share, times "
-        'the number of kernels; mean over the layers, and the layer that '
-        'moves most. 0: every image gets the same gates.',
-        ', '.join(f'{key} {value}' for key, value in env.items()),
+        f'{", ".join(missing) or "-"}.',
     ]
+    if args.time_rounds:
+        notes.append(
+            'step: a training step on one batch, optimizer included and '
+            'loading not, in turns with the stock model, median of '
+            f'{args.time_rounds}.'
+        )
+    if args.gate_images:
+        notes.append(
+            'gates move: standard deviation over '
+            f"{args.gate_images} validation images of a kernel's share, times "
+            'the number of kernels; mean over the layers, and the layer that '
+            'moves most. 0: every image gets the same gates.'
+        )
+    return [*notes, ', '.join(f'{key} {value}' for key, value in env.items())]

@@ -33,6 +33,7 @@ def test_two_methods(tool, tmp_path, config):
     assert rows['odconv']['step_ratio'] and rows['odconv']['gates_move']
     text = (tmp_path / 'runs' / 'comparison.md').read_text()
     assert text in done.stdout
+    assert 'gates move: standard deviation over 2 validation' in text
 
     # The same command again trains nothing anew.
     logs = sorted(tmp_path.glob('runs/*/seed_0/*/vis_data'))
@@ -40,6 +41,8 @@ def test_two_methods(tool, tmp_path, config):
     again = tool(*words, '--time-rounds', 0, '--gate-images', 0)
     assert again.returncode == 0, again.stdout
     assert sorted(tmp_path.glob('runs/*/seed_0/*/vis_data')) == logs
+    text = (tmp_path / 'runs' / 'comparison.md').read_text()
+    assert 'gates move: ' not in text and 'step: ' not in text
 
 
 @pytest.mark.parametrize(
