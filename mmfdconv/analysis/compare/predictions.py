@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import VISUALIZERS
 
+from ...convert.nodes import innermost_datasets, type_name
 from ..figures.canvas import new_figure, save_figure
 from ..figures.data import build_data, displayable, spread_evenly
 from .training import Run
@@ -33,7 +34,9 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
     items = [data[index] for index in spread_evenly(data, images)]
     painter = _Painter(cfg, data)
     columns: Dict[str, List[np.ndarray]] = {
-        'image': [original(item, item['data_samples']) for item in items],
+        'image': [
+            painter.canvas(item, item['data_samples']) for item in items
+        ],
         'truth': [painter.draw(item, item['data_samples']) for item in items],
     }
     for run in runs:
@@ -53,27 +56,35 @@ def draw_predictions(runs: Sequence[Run], images: int, out: Path) -> None:
     save_figure(figure, out)
 
 
-def original(item: Any, sample: Any) -> np.ndarray:
-    """Return the image of an item as large as what a sample says of it.
-
-    A pipeline may resize and pad the image. Predictions are of the original
-    size, as labels are that a pipeline loads after it has resized.
+def original(item: Any) -> np.ndarray:
+    """Return the image of an item in its size before a pipeline resized it.
 
     Args:
         item: Of the data set.
-        sample: With a truth or a prediction.
 
     Returns:
-        ``(H, W, 3)``, uint8.
+        ``(H, W, 3)``, uint8, without padding.
     """
-    picture = displayable(item['inputs'])
-    if sample is item['data_samples'] and 'gt_sem_seg' in sample:
-        if sample.gt_sem_seg.shape == picture.shape[:2]:
-            return picture  # both were resized, or none
+    sample = item['data_samples']
     height, width = sample.ori_shape
     across, down = sample.get('scale_factor', (1, 1))
-    inside = picture[: round(height * down), : round(width * across)]
+    inside = displayable(item['inputs'])
+    inside = inside[: round(height * down), : round(width * across)]
     return mmcv.imresize(inside, (width, height))
+
+
+def resizes_truth(dataset: Any) -> bool:
+    """Whether a pipeline loads what is true of an image before it resizes it.
+
+    Both then have the new size. Mostly truth is loaded last and has the size
+    of the file, as predictions do.
+
+    Args:
+        dataset: Config of a data set, in wrappers or not.
+    """
+    steps = innermost_datasets(dataset)[0].get('pipeline') or ()
+    names = ' '.join(type_name(step) for step in steps)
+    return 'Resize' in names.partition('Annotation')[2]
 
 
 class _Painter:
@@ -84,10 +95,17 @@ class _Painter:
         settings.pop('vis_backends', None)
         self.visualizer = VISUALIZERS.build(settings)
         self.visualizer.dataset_meta = data.metainfo
+        self.resized = resizes_truth(cfg.val_dataloader.dataset)
         self.bare = {}
         add = self.visualizer.add_datasample
         if 'with_labels' in inspect.signature(add).parameters:
             self.bare['with_labels'] = False  # they cover a small image
+
+    def canvas(self, item: Any, sample: Any) -> np.ndarray:
+        """The image as large as what a sample says of it."""
+        if self.resized and sample is item['data_samples']:
+            return displayable(item['inputs'])
+        return original(item)
 
     def draw(self, item: Any, sample: Any) -> np.ndarray:
         """An item of the data set with a sample's truth or prediction."""
@@ -98,7 +116,7 @@ class _Painter:
             sample.gt_instances.bboxes = getattr(boxes, 'tensor', boxes)
         self.visualizer.add_datasample(
             'prediction',
-            original(item, sample),
+            self.canvas(item, sample),
             sample,
             draw_gt=true,
             draw_pred=not true,

@@ -11,8 +11,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 
-from mmfdconv.analysis.compare.predictions import draw_predictions, original
+from mmfdconv.analysis.compare.predictions import (
+    _Painter,
+    draw_predictions,
+    original,
+)
 from mmfdconv.analysis.compare.training import Run
+from mmfdconv.analysis.figures.data import build_data
 from mmfdconv.engine.models import build_model
 
 from ...tools.experiments import write_mmdet
@@ -117,15 +122,35 @@ def test_boxes_and_masks_of_a_detector_are_drawn(tmp_path):
     assert 0.02 < drawn < 0.8
 
 
+@pytest.mark.parametrize('before', [False, True])
+def test_boxes_lie_on_their_objects(tmp_path, before):
+    """A pipeline may load them before it resizes the image, or after."""
+    pytest.importorskip('mmdet')
+    run = Run('stock', 0, tmp_path / 'run', 'epoch', 1)
+    run.config.write_text(f'_base_ = {str(write_mmdet(tmp_path))!r}')
+    cfg = Config.fromfile(run.config)
+    steps = cfg.val_dataloader.dataset.pipeline
+    pack = steps[-1]
+    resize = dict(type='Resize', scale=(48, 48), keep_ratio=True)
+    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    last = [load, resize] if before else [resize, load]
+    cfg.val_dataloader.dataset.pipeline = [steps[0], *last, pack]
+    data = build_data(cfg)
+    painter = _Painter(cfg, data)
+    item = data[0]
+    truth = item['data_samples']
+    picture = painter.canvas(item, truth)
+    assert truth.gt_instances.masks.masks.shape[1:] == picture.shape[:2]
+    assert painter.draw(item, truth).shape == picture.shape
+    assert original(item).shape[:2] == truth.ori_shape
+
+
 def test_what_was_resized_and_padded_is_shown_in_its_own_size():
     inputs = torch.full((3, 32, 48), 114, dtype=torch.uint8)
     inputs[:, :20, :30] = 7
     truth = BaseDataElement(
         metainfo=dict(ori_shape=(40, 60), scale_factor=(0.5, 0.5))
     )
-    item = dict(inputs=inputs, data_samples=truth)
-    prediction = truth.new()
-    for sample in (truth, prediction):
-        picture = original(item, sample)
-        assert picture.shape == (40, 60, 3)
-        assert (picture == 7).all()  # nothing of the padding
+    picture = original(dict(inputs=inputs, data_samples=truth))
+    assert picture.shape == (40, 60, 3)
+    assert (picture == 7).all()  # nothing of the padding
