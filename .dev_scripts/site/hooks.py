@@ -76,6 +76,8 @@ def on_files(files, config):
         files.append(
             File.generated(config, name, abs_src_path=str(ROOT / name))
         )
+    home = str(ROOT / 'README.md')
+    files.append(File.generated(config, 'index.md', abs_src_path=home))
     return files
 
 
@@ -172,6 +174,8 @@ def on_page_markdown(markdown, page, config, files):
     """Turn links to files of the repository into links within the site."""
     here = page.file.src_uri
     source = here if (ROOT / here).exists() else f'docs/{here}'
+    if here == 'index.md':  # the README is the home page
+        source = 'README.md'
 
     def inside(match):
         link, mark, anchor = match[2].partition('#')
@@ -181,7 +185,7 @@ def on_page_markdown(markdown, page, config, files):
             posixpath.join(posixpath.dirname(source), link)
         )
         if target == 'README.md':
-            target = 'docs/index.md'
+            target = 'index.md'
         path = ROOT / target
         if (path / 'README.md').is_file():
             path, target = path / 'README.md', f'{target}/README.md'
