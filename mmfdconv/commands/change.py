@@ -31,6 +31,7 @@ from ..cropland.products import Products
 from ..cropland.scene import check_scenes
 from ..cropland.shares import Result
 from ..cropland.tally import write_zones
+from ..engine.launch import load_config
 from ..engine.options import add_launcher_options
 
 # Options that do not matter before there are maps.
@@ -128,6 +129,8 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 '--confidence: is for maps; with --model that of the model is '
                 'taken, where --min-confidence is given'
             )
+        if args.model:
+            args.says = str(load_config(args.model[0]).to_dict())
         if many.are_many(args.before, args.after):
             _compare_all(args, prog)
             return

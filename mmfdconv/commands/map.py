@@ -16,6 +16,7 @@ from ..cropland import area, many, options, session, shares
 from ..cropland.products import Mapped, Products
 from ..cropland.scene import check_scenes
 from ..cropland.shares import Result
+from ..engine.launch import load_config
 from ..engine.options import add_launcher_options
 
 
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace, prog: str) -> None:
                 products=products,
             )
             return
+        args.says = str(load_config(args.config).to_dict())
         results = []
         for scene, prefix in zip(scenes, prefixes):
             mark = shares.fingerprint(

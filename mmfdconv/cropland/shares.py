@@ -1,8 +1,10 @@
 """Divide many scenes or pairs among processes, resume, and add up."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import (
     Any,
@@ -14,12 +16,15 @@ from typing import (
     Mapping,
     NamedTuple,
     Sequence,
+    Set,
     Tuple,
 )
 
+import rasterio
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info, init_dist
+from rasterio.errors import RasterioError
 
 from ..analysis.outputs import write_csv
 from ..engine import launch
@@ -40,6 +45,7 @@ __all__ = [
 TAG = 'MMFDCONV_RUN'
 # Options that change where and how fast results are made, and not them.
 HOW = ('out_dir', 'launcher', 'local_rank', 'batch', 'device')
+_VSI = re.compile('^(/vsi[a-z]+/)+')
 _WAIT = 7 * 24 * 3600.0  # seconds of the first rank, for the slowest one
 
 
@@ -144,8 +150,9 @@ def fingerprint(
     """Return what tells whether a result is of these files and options.
 
     Args:
-        inputs: Scenes or maps, and the model's config and weights.
-        options: Options of the command line.
+        inputs: Scenes, maps or zones, and the model's config and weights.
+        options: Options of the command line, and what the config says: it
+            may inherit from other files.
         but: Options that the result does not depend on, beside :data:`HOW`.
     """
     without = {*HOW, *but}
@@ -154,11 +161,31 @@ def fingerprint(
     ]
     for path in inputs:
         known.append(path)
-        if os.path.isfile(path):
-            status = os.stat(path)
-            known += [status.st_size, status.st_mtime_ns]
+        for file in sorted(_files_of(path)):
+            status = os.stat(file)
+            known += [file, status.st_size, status.st_mtime_ns]
     text = json.dumps(known, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files_of(path: str) -> Set[str]:
+    """Find the files that a result is made of: of mosaics, archives, all."""
+    names, left = set(), [path]
+    if path.lower().endswith('.shp'):
+        left += [path[:-4] + suffix for suffix in ('.dbf', '.prj')]
+    while left:
+        name = left.pop()
+        # Looking at a raster with QGIS or GDAL may write or renew these.
+        if name in names or name.endswith(('.aux.xml', '.ovr')):
+            continue
+        names.add(name)
+        if name.startswith('/vsi'):  # /vsizip/scenes.zip/2020.tif
+            left += map(str, Path(_VSI.sub('', name)).parents)
+        if name == path or name.lower().endswith('.vrt'):
+            with contextlib.suppress(RasterioError):
+                with rasterio.open(name) as raster:
+                    left += raster.files
+    return {name for name in names if os.path.isfile(name)}
 
 
 def merge_tables(

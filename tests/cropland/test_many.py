@@ -2,6 +2,7 @@
 
 import csv
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from mmfdconv.commands import main
 from mmfdconv.cropland.many import Pair, find_pairs, find_scenes, name_results
+from mmfdconv.cropland.shares import fingerprint
 
 from .helpers import BANDS, PIXEL, noise, write_scene
 from .test_assess import box, write_features
@@ -101,6 +103,48 @@ def test_a_folder_is_mapped_and_gone_on_with(
     assert '3 scenes to map; 0 are done' in run('--simplify', '9')
     os.utime(model_files[0])  # as if the config had been edited
     assert '3 scenes to map; 0 are done' in run('--simplify', '9')
+    # So does what a config inherits; a remark there does not.
+    base, heir = tmp_path / 'base.py', tmp_path / 'heir.py'
+    text = Path(model_files[0]).read_text()
+    base.write_text(text)
+    heir.write_text("_base_ = 'base.py'")
+    argv[1] = str(heir)
+    assert '3 scenes to map; 0 are done' in run()
+    base.write_text(f'{text}\n# a remark')
+    assert '0 scenes to map; 3 are done' in run()
+    base.write_text(f'{text}\nrandomness = dict(seed=1)')
+    assert '3 scenes to map; 0 are done' in run()
+
+
+@pytest.mark.parametrize('kind', ['mosaic', 'mosaics', 'archive', 'shape'])
+def test_files_behind_a_name_are_part_of_the_fingerprint(tmp_path, kind):
+    source = write_scene(tmp_path / 'a.tif', noise(1, 8, 9))
+    names = {'mosaic': tmp_path / 'b.vrt', 'mosaics': tmp_path / 'c.vrt'}
+    for file, path in (('a.tif', 'b.vrt'), ('b.vrt', 'c.vrt')):
+        (tmp_path / path).write_text(
+            '<VRTDataset rasterXSize="9" rasterYSize="8">'
+            '<VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{file}</SourceFilename>'
+            '</SimpleSource></VRTRasterBand></VRTDataset>'
+        )
+    changed = source
+    if kind == 'archive':
+        changed = tmp_path / 'x.zip'
+        with zipfile.ZipFile(changed, 'w') as file:
+            file.write(source, 'a.tif')
+        names[kind] = f'/vsizip/{changed}/a.tif'
+    elif kind == 'shape':
+        names[kind], changed = tmp_path / 's.shp', tmp_path / 's.dbf'
+        touch(tmp_path, 's.shp', 's.dbf')
+
+    def mark():
+        return fingerprint([str(names[kind])], {}, ())
+
+    before = mark()
+    touch(tmp_path, 'a.tif.aux.xml')
+    assert mark() == before
+    os.utime(changed, (0, 0))
+    assert mark() != before
 
 
 def test_a_damaged_scene_does_not_stop_the_others(
