@@ -1,6 +1,7 @@
 """A rule to begin with, for a model that no preset fits."""
 
 import re
+from collections import Counter
 from typing import Dict, List
 
 from torch import nn
@@ -34,6 +35,17 @@ def suggest_rule(model: nn.Module) -> str:
         if rule:
             return rule
     return ''
+
+
+def why_not(model: nn.Module) -> str:
+    """Say why there is no rule for a model: what holds for most layers."""
+    modules = dict(model.named_modules())
+    static = StaticReasons(modules)
+    reasons = (static(n) for n, m in modules.items() if isinstance(m, STOCK))
+    most = Counter(filter(None, reasons)).most_common(1)
+    return 'no layer of it can be dynamic' + (
+        f': {most[0][0]}' if most else ''
+    )
 
 
 def _write(groups: Dict[str, List[str]], modules: Dict[str, nn.Module]) -> str:

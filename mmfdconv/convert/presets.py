@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Union
 
 from torch import nn
 
-from .hint import suggest_rule
+from .hint import suggest_rule, why_not
 from .rules import LayerRule
 
 
@@ -206,10 +206,11 @@ def resolve_rule(
         if isinstance(rule, LayerRule):
             return rule
         if rule is None:
-            hint = suggest_rule(model) or 'but no layer of it can be dynamic'
+            hint = suggest_rule(model)
             raise ValueError(
                 f'rule=None: there is no preset for {type(model).__name__} '
-                f'(presets: {known}); pass a rule, such as {hint}'
+                f'(presets: {known}); '
+                + (f'pass a rule, such as {hint}' if hint else why_not(model))
             )
     if rule not in PRESETS:
         raise ValueError(

@@ -146,5 +146,20 @@ def test_offsets_of_a_deformable_convolution_are_not_suggested():
 
 def test_nothing_to_suggest():
     assert suggest_rule(nn.Sequential(nn.ReLU())) == ''
-    with pytest.raises(ValueError, match='no layer of it can be dynamic'):
+    with pytest.raises(ValueError, match='; no layer of it can be dynamic$'):
         convert_dynamic_(nn.Sequential(nn.ReLU()), CFG)
+
+
+def test_where_nothing_can_be_dynamic_the_message_says_why():
+    class Merged(nn.Sequential):
+        def fuse(self): ...
+
+    net = nn.Sequential(nn.Linear(8, 8), Merged(nn.Conv2d(8, 8, 3)))
+    net[0].extra = nn.Parameter(torch.zeros(1))
+    net.append(Merged(nn.Linear(8, 8)))
+    with pytest.raises(
+        ValueError,
+        match='; no layer of it can be dynamic: Merged merges its weight for '
+        'deployment; build the model deployed$',
+    ):
+        convert_dynamic_(net, CFG)
