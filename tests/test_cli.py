@@ -1,6 +1,7 @@
 """The command ``mmfdconv``: its subcommands, its help, its errors."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_every_command_explains_itself(name, capsys):
     assert said.startswith(f'usage: mmfdconv {name} ')
     module = importlib.import_module(f'mmfdconv.commands.{name}')
     assert module.__doc__.splitlines()[0][:60] in said
+
+
+def test_the_page_names_the_commands_of_each_extra():
+    pytest.importorskip('mmengine')
+    from mmfdconv import commands
+
+    page = (REPO / 'docs' / 'start.md').read_text(encoding='utf-8')
+    rows = dict(re.findall(r"'\.\[(\w+)\]'` \| (.*?) \|", page))
+    for name, extra in commands._EXTRAS.items():
+        assert f'`{name.replace("_", "-")}`' in rows[extra]
 
 
 def test_help_imports_no_torch():
