@@ -21,7 +21,7 @@ from ..analysis.outputs import check_output
 from ..analysis.workloads import parse_side
 from ..convert.nodes import nodes, type_name
 from ..engine.launch import load_config
-from ..engine.models import check_device
+from ..engine.models import check_device, one_line
 from ..engine.options import add_timing_options
 from ..layers.checks import check_positive_int
 from . import plain_errors
@@ -119,29 +119,48 @@ def _load(
     width: int,
 ) -> Tuple[Tensor, nn.Module]:
     """Images, and the loss of a config's model for them."""
-    from mmdet.registry import MODELS
-    from mmdet.testing import demo_mm_inputs
-
     cfg = load_config(name, conv=conv)
     if cfg.default_scope != 'mmdet':
         raise ValueError(
             f'configs must be of mmdet, got {name}, of {cfg.default_scope}'
         )
-    cfg.model.data_preprocessor.batch_augments = None  # pads to one size
+    try:
+        return _build(cfg, args, height, width)
+    except Exception as error:  # models of other input raise many kinds
+        raise ValueError(
+            f'configs: {name}: its {type_name(cfg.model)} gives no loss of '
+            'images with objects alone, which is what is timed '
+            f'({type(error).__name__}: {one_line(error)})'
+        ) from error
+
+
+def _build(
+    cfg: Config, args: argparse.Namespace, height: int, width: int
+) -> Tuple[Tensor, nn.Module]:
+    from mmdet.registry import MODELS
+    from mmdet.testing import demo_mm_inputs
+
+    cfg.model.data_preprocessor.pop('batch_augments', None)  # to one size
     model = MODELS.build(cfg.model).to(args.device)
     model.init_cfg = model.backbone.init_cfg = None  # times ask for no weights
     model.init_weights()
+    classes = _number_of_classes(cfg.model)
     packed = demo_mm_inputs(
         args.batch,
         (3, height, width),
         [_OBJECTS] * args.batch,
-        num_classes=_number_of_classes(cfg.model),
+        num_classes=max(classes, 2),  # it never draws the first
         with_mask=_loads(cfg, 'with_mask'),
         with_semantic=_loads(cfg, 'with_seg'),
         device=args.device,
     )
+    for sample in packed['data_samples']:
+        sample.gt_instances.labels %= classes
     data = model.data_preprocessor(packed, True)
-    return data['inputs'], LossOfImages(model, data['data_samples'])
+    module = LossOfImages(model, data['data_samples'])
+    with torch.no_grad():
+        module(data['inputs'])
+    return data['inputs'], module
 
 
 def _loads(cfg: Config, option: str) -> bool:
