@@ -183,8 +183,11 @@ def run(args: argparse.Namespace, prog: str) -> None:
     with plain_errors(prog):
         if args.calls:
             _check_calls(args)
-        if args.fixed_gates and not args.inference:
-            raise ValueError('--fixed-gates needs --inference')
+        if args.fixed_gates and (args.compile or not args.inference):
+            raise ValueError(
+                '--fixed-gates is for --inference, and not for --compile: '
+                'gates cannot be fixed in a compiled model'
+            )
         check_output(args.out, speed.SUFFIXES)
         check_device(args.device)
         if args.batch is not None:

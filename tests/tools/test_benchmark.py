@@ -56,6 +56,8 @@ def test_layers_models_and_other_code(tool, tmp_path):
         (('--other', 'a'), 'NAME=FILE:CLASS'),
         (('--device', 'none'), "device: 'none': "),
         (('--batch', '0'), 'batch must be an integer >= 1, got 0'),
+        (('--fixed-gates',), '--fixed-gates is for --inference'),
+        (('--fixed-gates', '--inference', '--compile'), 'not for --compile'),
     ],
 )
 def test_wrong_options_are_told(options, words):
